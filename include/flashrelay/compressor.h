@@ -1,0 +1,43 @@
+/*
+ * The compressor: one worker thread that follows the source channel and publishes each message brotli-compressed (quality 5, window 22)
+ * in a channel of its own, under the same sequence number. What is brotli already is passed on as it is.
+ */
+#ifndef FLASHRELAY_COMPRESSOR_H
+#define FLASHRELAY_COMPRESSOR_H
+
+#include "flashrelay/channel.h"
+#include "flashrelay/counter.h"
+#include "flashrelay/engine.h"
+
+struct compressor_options {
+    struct channel *source;
+    struct channel *target;
+    struct channel_marks *marks;
+    unsigned reader;      /* the compressor's mark on the source */
+    struct engine **wake; /* shards' engines, woken after each publish */
+    unsigned wake_count;
+    struct engine *publisher_engine; /* ingest's: woken when the mark moves while the source waits for room */
+    size_t max_message_bytes;
+};
+
+struct compressor_counters {
+    counter messages, passed_on, bytes_in, bytes_out, no_room;
+    struct histogram compress_ns;
+};
+
+struct compressor;
+int compressor_create(struct compressor **compressor, const struct compressor_options *options);
+void compressor_destroy(struct compressor *compressor);
+
+/* Compresses what is pending; true if it did anything. `now_ns` is a clock for figures. The worker's thread, or the simulator. */
+bool compressor_turn(struct compressor *compressor, uint64_t (*now)(void *context), void *context);
+
+/* Sleeps until compressor_wake or `timeout_ms`. */
+void compressor_wait(struct compressor *compressor, int timeout_ms);
+
+/* Any thread: there is something to read, or room to write. */
+void compressor_wake(struct compressor *compressor);
+
+const struct compressor_counters *compressor_counters_get(const struct compressor *compressor);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * The simulated engine: virtual time and a network that splits, delays, reorders completions, stalls, resets and refuses bytes, all from
+ * one seed. Single-threaded: the test runs the turns of every thread in the order it likes. The same seed gives the same run.
+ */
+#ifndef FLASHRELAY_ENGINE_SIM_H
+#define FLASHRELAY_ENGINE_SIM_H
+
+#include "flashrelay/engine.h"
+#include "flashrelay/random.h"
+
+struct sim_network;
+
+struct sim_network_options {
+    uint64_t seed;
+    uint64_t delay_min_ns, delay_max_ns; /* of each segment */
+    uint32_t segment_max_bytes;          /* what is received at once is split below this, at random */
+    uint32_t window_bytes;               /* what a direction takes before it blocks */
+    uint32_t short_send_permille;        /* chance that a send takes only a part although there is room */
+    uint32_t reset_permille_per_s;       /* chance a connection and second to be reset by the network */
+};
+
+int sim_network_create(struct sim_network **network, const struct sim_network_options *options);
+void sim_network_destroy(struct sim_network *network);
+
+/* Virtual time; advances only by sim_network_advance. */
+uint64_t sim_network_now(const struct sim_network *network);
+
+/* The next time at which something happens by itself, or CLOCK_NEVER. */
+uint64_t sim_network_next_event(const struct sim_network *network);
+
+/* Moves time forward to `now_ns`, delivering what is due. */
+void sim_network_advance(struct sim_network *network, uint64_t now_ns);
+
+/* An engine attached to the network at `ip`; listeners are found by address and shared by SO_REUSEPORT like the kernel does. */
+int engine_sim_create(struct engine **engine, const struct engine_options *options, struct sim_network *network,
+                      const struct ip_address *ip);
+
+/* True if the engine's turn would do something now. */
+bool engine_sim_is_due(const struct engine *engine);
+
+/* Faults on one connection, from either side's handle. */
+void sim_connection_stall(struct connection *connection, bool stalled); /* its receiving side takes nothing */
+void sim_connection_reset(struct connection *connection);               /* both sides see -ECONNRESET */
+
+#endif

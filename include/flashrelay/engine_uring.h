@@ -1,0 +1,30 @@
+/* The io_uring engine: one ring a thread. */
+#ifndef FLASHRELAY_ENGINE_URING_H
+#define FLASHRELAY_ENGINE_URING_H
+
+#include "flashrelay/engine.h"
+
+/* What this kernel and these limits allow, found out by trying; each missing one was logged once with what is lost. */
+struct uring_features {
+    bool single_issuer, defer_taskrun;
+    bool buffer_ring, multishot_receive;
+    bool message_ring; /* IORING_OP_MSG_RING works between two such rings */
+    bool zerocopy_send, zerocopy_report;
+};
+
+/*
+ * Makes an engine for the calling thread to hand to the thread that will run it (the ring is enabled by its first turn).
+ * 0, -ENOSYS or -EPERM where io_uring is missing or forbidden (the log says how to allow it), -ENOMEM, -EMFILE.
+ */
+int engine_uring_create(struct engine **engine, const struct engine_options *options);
+
+/* The features in use. */
+const struct uring_features *engine_uring_features(const struct engine *engine);
+
+/*
+ * Proves that nobody listens on `address`: a plain bind without SO_REUSEPORT, closed again (a second flashrelay would otherwise share
+ * the port unnoticed). 0, -EADDRINUSE, or another negative errno. Any thread.
+ */
+int engine_uring_probe_port(const struct address *address);
+
+#endif
