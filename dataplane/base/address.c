@@ -1,0 +1,129 @@
+#include "flashrelay/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const uint8_t V4_PREFIX[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+static void ip_from_v4(struct ip_address *ip, const void *four_bytes)
+{
+    memcpy(ip->bytes, V4_PREFIX, sizeof V4_PREFIX);
+    memcpy(ip->bytes + sizeof V4_PREFIX, four_bytes, 4);
+}
+
+bool ip_address_is_v4(const struct ip_address *ip)
+{
+    return memcmp(ip->bytes, V4_PREFIX, sizeof V4_PREFIX) == 0;
+}
+
+bool ip_address_equal(const struct ip_address *a, const struct ip_address *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+int ip_address_parse(struct ip_address *ip, const char *text, size_t length)
+{
+    char terminated[INET6_ADDRSTRLEN];
+    struct in_addr v4;
+
+    if (length >= sizeof terminated || memchr(text, '\0', length) != NULL)
+        return -EINVAL;
+    memcpy(terminated, text, length);
+    terminated[length] = '\0';
+    if (inet_pton(AF_INET, terminated, &v4) == 1) {
+        ip_from_v4(ip, &v4);
+        return 0;
+    }
+    return inet_pton(AF_INET6, terminated, ip->bytes) == 1 ? 0 : -EINVAL;
+}
+
+const char *ip_address_format(const struct ip_address *ip, char *text)
+{
+    if (ip_address_is_v4(ip))
+        inet_ntop(AF_INET, ip->bytes + sizeof V4_PREFIX, text, ADDRESS_TEXT_BYTES);
+    else
+        inet_ntop(AF_INET6, ip->bytes, text, ADDRESS_TEXT_BYTES);
+    return text;
+}
+
+static int parse_port(uint16_t *port, const char *text)
+{
+    uint32_t value = 0;
+    size_t digits = 0;
+
+    for (; text[digits] >= '0' && text[digits] <= '9' && digits < 5; digits++)
+        value = value * 10 + (uint32_t)(text[digits] - '0');
+    if (digits == 0 || text[digits] != '\0' || value > UINT16_MAX)
+        return -EINVAL;
+    *port = (uint16_t)value;
+    return 0;
+}
+
+int address_parse(struct address *address, const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    size_t length = colon == NULL ? 0 : (size_t)(colon - text);
+    bool bracketed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
+
+    if (colon == NULL || parse_port(&address->port, colon + 1) != 0)
+        return -EINVAL;
+    if (bracketed) {
+        text++;
+        length -= 2;
+    }
+    /* Brackets are for IPv6 and IPv6 needs them. */
+    if ((memchr(text, ':', length) != NULL) != bracketed)
+        return -EINVAL;
+    return ip_address_parse(&address->ip, text, length);
+}
+
+const char *address_format(const struct address *address, char *text)
+{
+    char ip[ADDRESS_TEXT_BYTES];
+
+    ip_address_format(&address->ip, ip);
+    snprintf(text, ADDRESS_TEXT_BYTES, ip_address_is_v4(&address->ip) ? "%.45s:%u" : "[%.45s]:%u", ip, address->port);
+    return text;
+}
+
+int address_from_sockaddr(struct address *address, const struct sockaddr *sockaddr)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    switch (sockaddr->sa_family) {
+    case AF_INET:
+        memcpy(&v4, sockaddr, sizeof v4);
+        ip_from_v4(&address->ip, &v4.sin_addr);
+        address->port = ntohs(v4.sin_port);
+        return 0;
+    case AF_INET6:
+        memcpy(&v6, sockaddr, sizeof v6);
+        memcpy(address->ip.bytes, &v6.sin6_addr, sizeof address->ip.bytes);
+        address->port = ntohs(v6.sin6_port);
+        return 0;
+    default:
+        return -EAFNOSUPPORT;
+    }
+}
+
+socklen_t address_to_sockaddr(const struct address *address, struct sockaddr_storage *sockaddr)
+{
+    memset(sockaddr, 0, sizeof *sockaddr);
+    if (ip_address_is_v4(&address->ip)) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)sockaddr;
+
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(address->port);
+        memcpy(&v4->sin_addr, address->ip.bytes + sizeof V4_PREFIX, 4);
+        return sizeof *v4;
+    }
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)sockaddr;
+
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(address->port);
+    memcpy(&v6->sin6_addr, address->ip.bytes, sizeof address->ip.bytes);
+    return sizeof *v6;
+}
