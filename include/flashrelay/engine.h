@@ -42,7 +42,9 @@ struct connection {
     void *owner;                               /* who it belongs to above: subscriber, upstream ... */
     struct extent extents[CONNECTION_EXTENTS]; /* in order; extents[0] may have begun */
     uint64_t held_sequence;                    /* lowest frame the engine may still touch for it, HOLDS_NONE if none */
+    uint64_t pinned_sequence;                  /* lowest frame taken and still touched (zero-copy), HOLDS_NONE if none */
     uint32_t taken_bytes;                      /* of the first frame, or control run, of extents[0] */
+    uint32_t offered_bytes;                    /* of extents[0], after those taken: on their way, answer outstanding */
     uint8_t extent_count;
     bool blocked;   /* the peer took less than was offered; it waits for room */
     bool queued;    /* handed over, waits to be served */
@@ -123,11 +125,18 @@ struct engine_ops {
     void (*wake)(struct engine *engine, struct engine *from);
 };
 
+/* Blocks for control runs that nobody uses now, kept for the next ones. */
+struct control_blocks {
+    void *first;
+    uint32_t count;
+};
+
 /* The part that every engine has; engines embed it first in their own. */
 struct engine {
     const struct engine_ops *ops;
     struct engine_options options;
     struct engine_counters counters;
+    struct control_blocks control_blocks;
     uint16_t listen_port;               /* 0 without listener */
     _Alignas(64) _Atomic bool sleeping; /* set by engine_prepare_sleep, taken by who wakes */
 };
@@ -172,7 +181,7 @@ void engine_listen_stop(struct engine *engine);
 /* Starts connecting; `connected` tells how it ended. NULL if all slots are taken. The caller bounds the time with engine_abort. */
 struct connection *engine_connect(struct engine *engine, const struct address *remote, void *owner);
 
-/* --- sending --- */
+/* --- sending (on a connection that is dead, these do nothing and say 0) --- */
 
 /*
  * Appends the frames [from, to) of `channel` to what the connection is to send; joins the last extent where it ends at `from`.
@@ -185,7 +194,7 @@ int engine_append_frames(struct engine *engine, struct connection *connection, s
 int engine_append_bytes(struct engine *engine, struct connection *connection, const void *bytes, size_t length);
 
 /*
- * Drops everything that has not begun: whole extents, and of a begun one the frames after the one in flight.
+ * Drops everything that has not begun: whole extents, and of a begun one the frames after those in flight.
  * `*resume_from`, if not NULL, becomes the first frame dropped, or HOLDS_NONE if no frame was dropped.
  */
 void engine_drop_unbegun(struct engine *engine, struct connection *connection, uint64_t *resume_from);
