@@ -1,0 +1,40 @@
+/*
+ * A connection's outgoing stream: appending to it, walking it in contiguous runs of bytes, and letting go of what the peer has.
+ * Keeps connection->held_sequence and the thread's holds in step. Shared by all engines; called on the engine's thread.
+ */
+#ifndef ENGINE_EXTENTS_H
+#define ENGINE_EXTENTS_H
+
+#include "flashrelay/engine.h"
+
+/* Prepares a new connection's empty stream. */
+void extents_init(struct connection *connection);
+
+/* As engine_append_frames, engine_append_bytes and engine_drop_unbegun say. */
+int extents_append_frames(struct engine *engine, struct connection *connection, struct channel *channel, uint64_t from,
+                          uint64_t to);
+int extents_append_bytes(struct engine *engine, struct connection *connection, const void *bytes, size_t length);
+void extents_drop_unbegun(struct engine *engine, struct connection *connection, uint64_t *resume_from);
+
+/*
+ * The next contiguous bytes to send, at most `limit_bytes`, all of extents[0]. They stay where they are until they are taken.
+ * Extents without any byte (gaps only) are dropped on the way; returns 0 if nothing is left, and then extent_count is 0.
+ */
+size_t extents_next_run(struct engine *engine, struct connection *connection, size_t limit_bytes, const uint8_t **bytes);
+
+/*
+ * The peer took the first `taken_bytes` of what extents_next_run returned: lets go of what is complete and says in `*progress` what
+ * that was.
+ */
+void extents_take(struct engine *engine, struct connection *connection, size_t taken_bytes, struct engine_progress *progress);
+
+/*
+ * Sets which frame, though taken, is still touched (HOLDS_NONE: none any more): a zero-copy send holds its frames until its
+ * notification.
+ */
+void extents_pin(struct engine *engine, struct connection *connection, uint64_t sequence);
+
+/* Lets go of all extents; what is pinned stays so. */
+void extents_release(struct engine *engine, struct connection *connection);
+
+#endif
