@@ -21,6 +21,9 @@ struct log_site {
 /* Sets level, format and the file descriptor for the whole process; before other threads start. */
 void log_configure(enum log_level level, enum log_format format, int descriptor);
 
+/* Writes every line to a second descriptor too (a file that may be replaced behind it with dup2); before other threads start. */
+void log_add_sink(enum log_format format, int descriptor);
+
 /* True if lines of this level are written. */
 bool log_enabled(enum log_level level);
 
