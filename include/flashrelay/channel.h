@@ -37,7 +37,7 @@ struct channel;
 
 struct channel_options {
     const char *name;   /* "json", "brotli"; must outlive the channel */
-    size_t arena_bytes; /* at least twice the largest message; rounded up to 2 MiB */
+    size_t arena_bytes; /* at least twice the largest message; rounded up to whole pages, of 2 MiB from 2 MiB on */
     uint32_t entries;   /* power of two: most frames held at once */
     struct channel_marks *marks;
 };
@@ -60,7 +60,8 @@ struct channel_frame {
 /* --- publisher thread --- */
 
 /*
- * Appends one whole frame with `opcode` (RFC 6455, 5.2) and FIN as `sequence`, which must be above the head; skipped numbers become gaps.
+ * Appends one whole frame with `opcode` (RFC 6455, 5.2) and FIN as `sequence`, which must be above the head by at most the number of
+ * entries; skipped numbers become gaps. Frees first what no reader touches any more; a log that is empty then begins again at its start.
  * Copies the payload once, behind its header. 0; -EMSGSIZE if the payload can never fit; -ENOSPC if there is no room now: the floor has
  * been raised as far as needed, nothing was appended, and the same call succeeds once the readers moved their marks.
  */
@@ -70,7 +71,7 @@ int channel_append(struct channel *channel, uint64_t sequence, uint8_t opcode, c
 /* Appends a gap: `sequence` is taken, without a frame. Same errors. */
 int channel_append_gap(struct channel *channel, uint64_t sequence);
 
-/* Frees what no reader touches any more. channel_append does so by itself when it needs room. */
+/* Frees what no reader touches any more, as channel_append does. */
 void channel_reclaim(struct channel *channel);
 
 /* True while the last append failed with -ENOSPC. Any thread; a reader that moved its mark then wakes the publisher. */
