@@ -23,6 +23,7 @@ struct sink {
 
 static struct sink sinks[MAX_SINKS] = {{.format = LOG_TEXT, .descriptor = STDERR_FILENO}};
 static unsigned sink_count = 1;
+static const char *const level_names[] = {"OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"};
 static enum log_level threshold = LOG_INFO;
 
 struct line {
@@ -106,7 +107,7 @@ static size_t character_length(const unsigned char *text)
 }
 
 /* One line stays one line whatever the message holds: control characters and what is no UTF-8 are escaped. */
-static void line_add_escaped(struct line *line, const char *text, bool json)
+static void line_add_escaped(struct line *line, const char *text, bool quoted)
 {
     char escape[8];
 
@@ -117,8 +118,8 @@ static void line_add_escaped(struct line *line, const char *text, bool json)
         if (length == 0)
             line_add_text(line, "\xef\xbf\xbd"); /* U+FFFD */
         else if (c < 0x20 || c == 0x7f)
-            line_add(line, escape, (size_t)snprintf(escape, sizeof escape, json ? "\\u%04x" : "\\x%02x", c));
-        else if (json && (c == '"' || c == '\\'))
+            line_add(line, escape, (size_t)snprintf(escape, sizeof escape, quoted ? "\\u%04x" : "\\x%02x", c));
+        else if (quoted && (c == '"' || c == '\\'))
             line_add(line, (char[]){'\\', (char)c}, 2);
         else
             line_add(line, text, length);
@@ -142,11 +143,12 @@ static void line_add_time(struct line *line)
 
 static void write_text(struct line *line, enum log_level level, const char *module, const char *message)
 {
-    static const char *const names[] = {"  OFF ", "ERROR ", " WARN ", " INFO ", "DEBUG ", "TRACE "};
+    size_t width = strlen(level_names[level]);
 
     line_add_time(line);
+    line_add(line, "      ", 6 - width);
+    line_add_text(line, level_names[level]);
     line_add_text(line, " ");
-    line_add_text(line, names[level]);
     line_add_text(line, module);
     line_add_text(line, ": ");
     line_add_escaped(line, message, false);
@@ -154,18 +156,35 @@ static void write_text(struct line *line, enum log_level level, const char *modu
 
 static void write_json(struct line *line, enum log_level level, const char *module, const char *message)
 {
-    static const char *const names[] = {"OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"};
-
     line_add_text(line, "{\"timestamp\":\"");
     line_add_time(line);
     line_add_text(line, "\",\"level\":\"");
-    line_add_text(line, names[level]);
+    line_add_text(line, level_names[level]);
     line_add_text(line, "\",\"fields\":{\"message\":\"");
     line_add_escaped(line, message, true);
     line_add_text(line, "\"},\"target\":\"");
     line_add_escaped(line, module, true);
     line_add_text(line, "\"}");
 }
+
+static void write_logfmt(struct line *line, enum log_level level, const char *module, const char *message)
+{
+    line_add_text(line, "time=\"");
+    line_add_time(line);
+    line_add_text(line, "\" level=");
+    line_add_text(line, level_names[level]);
+    line_add_text(line, " target=");
+    line_add_text(line, module);
+    line_add_text(line, " msg=\"");
+    line_add_escaped(line, message, true);
+    line_add_text(line, "\"");
+}
+
+static void (*const writers[])(struct line *line, enum log_level level, const char *module, const char *message) = {
+    [LOG_TEXT] = write_text,
+    [LOG_JSON] = write_json,
+    [LOG_LOGFMT] = write_logfmt,
+};
 
 /* A reader of the log that stalls must not stop the relay: what finds no room in its pipe is dropped and counted. */
 static void sink_write(struct sink *sink, enum log_level level, const char *module, char *message, size_t length)
@@ -176,7 +195,7 @@ static void sink_write(struct sink *sink, enum log_level level, const char *modu
 
     if (lost)
         snprintf(message + length, MESSAGE_BYTES - length, " (%u lines lost: whoever reads the log did not keep up)", lost);
-    (sink->format == LOG_JSON ? write_json : write_text)(&line, level, module, message);
+    writers[sink->format](&line, level, module, message);
     message[length] = 0;
     line.bytes[line.length++] = '\n';
     if (poll(&room, 1, 0) != 1 || write(sink->descriptor, line.bytes, line.length) != (ssize_t)line.length)

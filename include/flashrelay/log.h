@@ -1,4 +1,4 @@
-/* The one logging call. Lines go to standard error as text or JSON, one write(2) a line, any thread. */
+/* The one logging call. Lines go to standard error as text, JSON or logfmt, one write(2) a line, any thread. */
 #ifndef FLASHRELAY_LOG_H
 #define FLASHRELAY_LOG_H
 
@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 enum log_level { LOG_OFF, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
-enum log_format { LOG_TEXT, LOG_JSON };
+enum log_format { LOG_TEXT, LOG_JSON, LOG_LOGFMT };
 
 /* State of one call site: at most LOG_SITE_LINES_PER_S lines a second, the rest counted and reported by the next one. */
 struct log_site {

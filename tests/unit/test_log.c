@@ -74,6 +74,15 @@ static void test_json_line_escapes(void **state)
                                         "\xc3\xa9 \xef\xbf\xbd\xef\xbf\xbd(\"},\"target\":\"module\"}\n");
 }
 
+static void test_logfmt_line(void **state)
+{
+    (void)state;
+    log_configure(LOG_INFO, LOG_LOGFMT, ends[1]);
+    log_line(LOG_INFO, "module", "say \"hi\"");
+    assert_memory_equal(read_log(), "time=\"", 6);
+    assert_string_equal(text + 6 + 27, "\" level=INFO target=module msg=\"say \\\"hi\\\"\"\n");
+}
+
 static void test_text_line_stays_one_line(void **state)
 {
     (void)state;
@@ -184,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_text_line, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(test_json_line_escapes, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(test_logfmt_line, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(test_text_line_stays_one_line, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(test_no_utf8_is_let_through_that_is_none, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(test_levels, open_pipe, close_pipe),
