@@ -3,21 +3,25 @@
 #include <errno.h>
 #include <string.h>
 
-/* Not 0 if they differ; takes as long as `key` is, wherever the difference lies (`key` is ours, `given` the peer's). */
-static size_t difference(const char *key, const char *given, size_t length)
+/* Takes as long for a wrong key as for a right one: what is compared depends on the given key's length alone. */
+static uint32_t key_difference(const char *key, size_t length, const char *stored)
 {
-    size_t key_length = strlen(key), differs = key_length ^ length;
+    size_t stored_bytes = strlen(stored) + 1;
+    uint32_t difference = length + 1 != stored_bytes;
 
-    for (size_t i = 0; i < key_length; i++)
-        differs |= (size_t)(unsigned char)(key[i] ^ (i < length ? given[i] : '\0'));
-    return differs;
+    for (size_t i = 0; i < length; i++)
+        difference |= (uint32_t)((unsigned char)key[i] ^ (unsigned char)stored[i % stored_bytes]);
+    return difference;
 }
 
 int access_table_find(const struct access_table *table, const char *key, size_t length)
 {
-    int found = -ENOENT;
+    uint32_t found = 0; /* index + 1 */
 
-    for (unsigned i = 0; i < table->count; i++)
-        found = difference(table->apps[i].key, key, length) == 0 ? (int)i : found;
-    return found;
+    for (uint32_t i = 0; i < table->count; i++) {
+        uint32_t match = (uint32_t)(key_difference(key, length, table->apps[i].key) == 0);
+
+        found |= (0 - match) & (i + 1);
+    }
+    return found == 0 ? -ENOENT : (int)(found - 1);
 }
