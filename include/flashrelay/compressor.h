@@ -12,8 +12,9 @@
 struct compressor_options {
     struct channel *source;
     struct channel *target;
-    struct channel_marks *marks;
-    unsigned reader;      /* the compressor's mark on the source */
+    struct channel_marks
+        *marks;           /* of the source; shards are not among them: what a subscriber holds is held in the target alone */
+    unsigned reader;      /* the compressor's mark among them */
     struct engine **wake; /* shards' engines, woken after each publish */
     unsigned wake_count;
     struct engine *publisher_engine; /* ingest's: woken when the mark moves while the source waits for room */
@@ -29,13 +30,22 @@ struct compressor;
 int compressor_create(struct compressor **compressor, const struct compressor_options *options);
 void compressor_destroy(struct compressor *compressor);
 
-/* Compresses what is pending; true if it did anything. `now_ns` is a clock for figures. The worker's thread, or the simulator. */
+/*
+ * Compresses and publishes the next message, or publishes the one that found no room; true if it did. It never skips one: while the target
+ * has no room the source's publisher waits. `now` is a clock for figures. The worker's thread, or the simulator.
+ */
 bool compressor_turn(struct compressor *compressor, uint64_t (*now)(void *context), void *context);
 
-/* Sleeps until compressor_wake or `timeout_ms`. */
+/* Sleeps, unless there is something to do, until compressor_wake or `timeout_ms`. */
 void compressor_wait(struct compressor *compressor, int timeout_ms);
 
-/* Any thread: there is something to read, or room to write. */
+/*
+ * The worker as something to wake with engine_wake, without a system call while it is awake: to be among the ingest's `wake`, and the
+ * shards' `publisher_engine`. It can do nothing else.
+ */
+struct engine *compressor_engine(struct compressor *compressor);
+
+/* Any thread: ends the sleep, or the next one, whatever there is to do (for its end). */
 void compressor_wake(struct compressor *compressor);
 
 const struct compressor_counters *compressor_counters_get(const struct compressor *compressor);
