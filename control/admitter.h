@@ -1,0 +1,22 @@
+/* The control thread that answers what shards ask: may this connection take a place? */
+#ifndef CONTROL_ADMITTER_H
+#define CONTROL_ADMITTER_H
+
+#include "flashrelay/admission.h"
+#include "limits.h"
+
+struct admitter;
+
+/*
+ * Initializes `admission->requests` and `admission->control_event`. `admission` and `limits` stay the caller's and outlive the admitter;
+ * from here on only the admitter touches `limits`. 0 or a negative errno.
+ */
+int admitter_create(struct admitter **admitter, struct admission *admission, struct limits *limits);
+
+/* Starts the thread, once the relay has filled in who is to be answered. 0 or a negative errno. */
+int admitter_start(struct admitter *admitter);
+
+/* Ends the thread, if it was started, and closes the event. After the last shard's thread. */
+void admitter_destroy(struct admitter *admitter);
+
+#endif

@@ -1,0 +1,132 @@
+#include "limits.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <xxhash.h>
+
+/* A row of a hash table with open addressing and linear probing; 0 connections: free. */
+struct row {
+    struct ip_address ip;
+    uint32_t connections;
+};
+
+struct limits {
+    struct limits_options options;
+    struct row *rows;
+    uint64_t mask;
+    uint32_t connections, addresses;
+    uint32_t app_connections[];
+};
+
+static size_t rows_bytes(const struct limits *limits)
+{
+    return (size_t)(limits->mask + 1) * sizeof(struct row);
+}
+
+int limits_create(struct limits **limits, const struct limits_options *options)
+{
+    size_t apps = options->access ? options->access->count : 0;
+    struct limits *l = calloc(1, sizeof *l + apps * sizeof l->app_connections[0]);
+    uint64_t rows = 16;
+
+    if (l == NULL)
+        return -ENOMEM;
+    while (rows < 2 * (uint64_t)options->instance_limit) /* at most half full: probes stay short */
+        rows *= 2;
+    l->options = *options;
+    l->mask = rows - 1;
+    l->rows = mmap(NULL, rows_bytes(l), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (l->rows == MAP_FAILED) {
+        free(l);
+        return -ENOMEM;
+    }
+    *limits = l;
+    return 0;
+}
+
+void limits_destroy(struct limits *limits)
+{
+    munmap(limits->rows, rows_bytes(limits));
+    free(limits);
+}
+
+static uint64_t home_of(const struct limits *limits, const struct ip_address *ip)
+{
+    return XXH3_64bits_withSeed(ip->bytes, sizeof ip->bytes, limits->options.seed) & limits->mask;
+}
+
+/* The row of `ip`, or the free one where it belongs. */
+static struct row *find_row(const struct limits *limits, const struct ip_address *ip)
+{
+    uint64_t i = home_of(limits, ip);
+
+    while (limits->rows[i].connections && !ip_address_equal(&limits->rows[i].ip, ip))
+        i = (i + 1) & limits->mask;
+    return &limits->rows[i];
+}
+
+/* Frees a row and moves back the rows behind it that it kept from their home. */
+static void free_row(struct limits *limits, struct row *row)
+{
+    uint64_t hole = (uint64_t)(row - limits->rows);
+
+    for (uint64_t i = (hole + 1) & limits->mask; limits->rows[i].connections; i = (i + 1) & limits->mask) {
+        uint64_t from_home = (i - home_of(limits, &limits->rows[i].ip)) & limits->mask;
+        uint64_t from_hole = (i - hole) & limits->mask;
+
+        if (from_home < from_hole)
+            continue;
+        limits->rows[hole] = limits->rows[i];
+        hole = i;
+    }
+    limits->rows[hole].connections = 0;
+    limits->addresses--;
+}
+
+enum admission_verdict limits_enter(struct limits *limits, const struct ip_address *ip, uint16_t app)
+{
+    const struct limits_options *options = &limits->options;
+    struct row *row;
+
+    assert(app == ADMISSION_NO_APP || app < options->access->count);
+    if (limits->connections >= options->instance_limit)
+        return ADMISSION_REFUSED_INSTANCE;
+    row = find_row(limits, ip);
+    if (options->ip_limit && row->connections >= options->ip_limit)
+        return ADMISSION_REFUSED_IP;
+    if (app != ADMISSION_NO_APP && limits->app_connections[app] >= options->access->apps[app].connection_limit)
+        return ADMISSION_REFUSED_APP;
+    limits->addresses += row->connections == 0;
+    row->ip = *ip;
+    row->connections++;
+    limits->connections++;
+    if (app != ADMISSION_NO_APP)
+        limits->app_connections[app]++;
+    return ADMISSION_ADMITTED;
+}
+
+void limits_leave(struct limits *limits, const struct ip_address *ip, uint16_t app)
+{
+    struct row *row = find_row(limits, ip);
+
+    assert(row->connections && limits->connections);
+    limits->connections--;
+    if (--row->connections == 0)
+        free_row(limits, row);
+    if (app == ADMISSION_NO_APP)
+        return;
+    assert(limits->app_connections[app]);
+    limits->app_connections[app]--;
+}
+
+uint32_t limits_connections(const struct limits *limits)
+{
+    return limits->connections;
+}
+
+uint32_t limits_addresses(const struct limits *limits)
+{
+    return limits->addresses;
+}

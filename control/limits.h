@@ -1,0 +1,39 @@
+/*
+ * How many connections there are, of the instance, of each IP address and of each app, and whether one more may come. Sans-I/O, one
+ * thread. Memory for addresses is set aside for the instance's limit but touched only as they come.
+ */
+#ifndef CONTROL_LIMITS_H
+#define CONTROL_LIMITS_H
+
+#include "flashrelay/access.h"
+#include "flashrelay/admission.h"
+
+struct limits;
+
+struct limits_options {
+    uint32_t instance_limit;           /* 0 refuses everybody */
+    uint32_t ip_limit;                 /* 0: none */
+    const struct access_table *access; /* apps and their limits; outlives the limits; may be NULL */
+    uint64_t seed;                     /* of the hash of addresses */
+};
+
+/* 0 or -ENOMEM. */
+int limits_create(struct limits **limits, const struct limits_options *options);
+void limits_destroy(struct limits *limits);
+
+/*
+ * Takes a place for a connection from `ip` of `app` (an index, or ADMISSION_NO_APP). Asks the instance's limit, then the address's, then
+ * the app's; a refusal takes nothing.
+ */
+enum admission_verdict limits_enter(struct limits *limits, const struct ip_address *ip, uint16_t app);
+
+/* Gives back a place that limits_enter granted to the same address and app. */
+void limits_leave(struct limits *limits, const struct ip_address *ip, uint16_t app);
+
+/* Places taken now. */
+uint32_t limits_connections(const struct limits *limits);
+
+/* Addresses that hold a place now. */
+uint32_t limits_addresses(const struct limits *limits);
+
+#endif

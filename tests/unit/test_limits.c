@@ -1,0 +1,190 @@
+/* Limits: their order, that a refusal takes nothing, and the table of addresses against a plain count. */
+#include "flashrelay/random.h"
+#include "limits.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct ip_address address(uint32_t number)
+{
+    struct ip_address ip = {{0x20, 0x01}};
+
+    memcpy(ip.bytes + 12, &number, sizeof number);
+    return ip;
+}
+
+static struct limits *create(uint32_t instance, uint32_t per_ip, const struct access_table *access)
+{
+    struct limits_options options = {.instance_limit = instance, .ip_limit = per_ip, .access = access, .seed = 1};
+    struct limits *limits;
+
+    assert_int_equal(limits_create(&limits, &options), 0);
+    return limits;
+}
+
+static enum admission_verdict enter(struct limits *limits, uint32_t ip, uint16_t app)
+{
+    struct ip_address from = address(ip);
+    return limits_enter(limits, &from, app);
+}
+
+static void leave(struct limits *limits, uint32_t ip, uint16_t app)
+{
+    struct ip_address from = address(ip);
+    limits_leave(limits, &from, app);
+}
+
+static struct access_app apps[] = {
+    {.name = "none", .key = "0", .connection_limit = 0},
+    {.name = "two", .key = "2", .connection_limit = 2},
+    {.name = "many", .key = "m", .connection_limit = UINT32_MAX},
+};
+static const struct access_table access_of_apps = {.apps = apps, .count = 3};
+
+static void test_instance_limit(void **state)
+{
+    struct limits *limits = create(2, 0, NULL);
+
+    (void)state;
+    assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_ADMITTED);
+    assert_int_equal(enter(limits, 2, ADMISSION_NO_APP), ADMISSION_ADMITTED);
+    assert_int_equal(enter(limits, 3, ADMISSION_NO_APP), ADMISSION_REFUSED_INSTANCE);
+    leave(limits, 1, ADMISSION_NO_APP);
+    assert_int_equal(enter(limits, 3, ADMISSION_NO_APP), ADMISSION_ADMITTED);
+    assert_int_equal(limits_connections(limits), 2);
+    limits_destroy(limits);
+}
+
+static void test_instance_limit_of_zero_refuses_everybody(void **state)
+{
+    struct limits *limits = create(0, 0, NULL);
+
+    (void)state;
+    assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_REFUSED_INSTANCE);
+    limits_destroy(limits);
+}
+
+static void test_ip_limit(void **state)
+{
+    struct limits *limits = create(100, 2, NULL);
+
+    (void)state;
+    assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_ADMITTED);
+    assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_ADMITTED);
+    assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_REFUSED_IP);
+    assert_int_equal(enter(limits, 2, ADMISSION_NO_APP), ADMISSION_ADMITTED);
+    leave(limits, 1, ADMISSION_NO_APP);
+    assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_ADMITTED);
+    assert_int_equal(limits_addresses(limits), 2);
+    limits_destroy(limits);
+}
+
+static void test_ip_limit_of_zero_is_none(void **state)
+{
+    struct limits *limits = create(1000, 0, NULL);
+
+    (void)state;
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_ADMITTED);
+    assert_int_equal(limits_addresses(limits), 1);
+    limits_destroy(limits);
+}
+
+static void test_app_limits(void **state)
+{
+    struct limits *limits = create(100, 0, &access_of_apps);
+
+    (void)state;
+    assert_int_equal(enter(limits, 1, 0), ADMISSION_REFUSED_APP);
+    assert_int_equal(enter(limits, 1, 1), ADMISSION_ADMITTED);
+    assert_int_equal(enter(limits, 2, 1), ADMISSION_ADMITTED);
+    assert_int_equal(enter(limits, 3, 1), ADMISSION_REFUSED_APP);
+    leave(limits, 2, 1);
+    assert_int_equal(enter(limits, 3, 1), ADMISSION_ADMITTED);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(enter(limits, 4, 2), ADMISSION_ADMITTED);
+    limits_destroy(limits);
+}
+
+static void test_order_is_instance_then_ip_then_app(void **state)
+{
+    struct limits *limits = create(1, 1, &access_of_apps);
+
+    (void)state;
+    assert_int_equal(enter(limits, 1, 2), ADMISSION_ADMITTED);
+    assert_int_equal(enter(limits, 1, 0), ADMISSION_REFUSED_INSTANCE);
+    limits_destroy(limits);
+    limits = create(2, 1, &access_of_apps);
+    assert_int_equal(enter(limits, 1, 2), ADMISSION_ADMITTED);
+    assert_int_equal(enter(limits, 1, 0), ADMISSION_REFUSED_IP);
+    limits_destroy(limits);
+}
+
+static void test_a_refusal_takes_nothing(void **state)
+{
+    struct limits *limits = create(3, 1, &access_of_apps);
+
+    (void)state;
+    assert_int_equal(enter(limits, 1, 1), ADMISSION_ADMITTED);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(enter(limits, 1, 1), ADMISSION_REFUSED_IP);
+        assert_int_equal(enter(limits, 2, 0), ADMISSION_REFUSED_APP);
+    }
+    assert_int_equal(limits_connections(limits), 1);
+    assert_int_equal(limits_addresses(limits), 1);
+    assert_int_equal(enter(limits, 2, 1), ADMISSION_ADMITTED);
+    limits_destroy(limits);
+}
+
+/* Random comings and goings of few and many addresses, against a plain array. */
+static void test_against_a_plain_count(void **state)
+{
+    enum { ADDRESSES = 200, LIMIT = 150, PER_IP = 3 };
+    struct limits *limits = create(LIMIT, PER_IP, NULL);
+    uint32_t counts[ADDRESSES] = {0}, total = 0, addresses = 0;
+    struct random random;
+
+    (void)state;
+    random_seed(&random, 42);
+    for (int step = 0; step < 200000; step++) {
+        uint32_t ip = (uint32_t)random_below(&random, ADDRESSES);
+
+        if (random_below(&random, 2) && counts[ip]) {
+            leave(limits, ip, ADMISSION_NO_APP);
+            total--;
+            addresses -= --counts[ip] == 0;
+        } else {
+            enum admission_verdict expected = total == LIMIT         ? ADMISSION_REFUSED_INSTANCE
+                                              : counts[ip] == PER_IP ? ADMISSION_REFUSED_IP
+                                                                     : ADMISSION_ADMITTED;
+            assert_int_equal(enter(limits, ip, ADMISSION_NO_APP), expected);
+            if (expected == ADMISSION_ADMITTED) {
+                total++;
+                addresses += counts[ip]++ == 0;
+            }
+        }
+        assert_int_equal(limits_connections(limits), total);
+        assert_int_equal(limits_addresses(limits), addresses);
+    }
+    limits_destroy(limits);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_instance_limit),
+        cmocka_unit_test(test_instance_limit_of_zero_refuses_everybody),
+        cmocka_unit_test(test_ip_limit),
+        cmocka_unit_test(test_ip_limit_of_zero_is_none),
+        cmocka_unit_test(test_app_limits),
+        cmocka_unit_test(test_order_is_instance_then_ip_then_app),
+        cmocka_unit_test(test_a_refusal_takes_nothing),
+        cmocka_unit_test(test_against_a_plain_count),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
