@@ -12,8 +12,8 @@
 struct compressor_options {
     struct channel *source;
     struct channel *target;
-    struct channel_marks
-        *marks;           /* of the source; shards are not among them: what a subscriber holds is held in the target alone */
+    /* Of the source. Shards are not among them: what a subscriber holds is held in the target alone. */
+    struct channel_marks *marks;
     unsigned reader;      /* the compressor's mark among them */
     struct engine **wake; /* shards' engines, woken after each publish */
     unsigned wake_count;
