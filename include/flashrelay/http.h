@@ -76,15 +76,18 @@ long http_write_answer(char *out, size_t capacity, const struct http_answer *ans
 
 /* --- client --- */
 
-/* A ws:// or wss:// URI, split and owned (RFC 6455, 3; RFC 3986). */
+/*
+ * A ws:// or wss:// URI, split and owned (RFC 6455, 3; RFC 3986). Secrets are the user information, the query and the key in a path like
+ * /ws/{api_key}: no error names them, `display` and `identity` leave the first two out and show the key as "***".
+ */
 struct ws_uri {
     bool tls;
     char host[256];      /* name, or address without brackets */
     uint16_t port;       /* default 80 or 443 */
     char *target;        /* path and query, at least "/"; owned */
     char *authorization; /* "Basic ..." from user information, or NULL; owned; never logged */
-    char *display;       /* scheme, host, port, path: fit for logs and metrics, no credentials, no query; owned */
-    char *identity; /* the whole URI as given, without user information's password and query values; label for metrics; owned */
+    char *display;       /* scheme, host, port and path, for logs; no secrets; owned */
+    char *identity;      /* the URI as given, for metrics; no secrets; owned */
 };
 
 /* 0, -EINVAL with a static explanation in *error, or -ENOMEM. */

@@ -1,0 +1,42 @@
+#include "http/base64.h"
+
+#include <stdint.h>
+
+static const char ALPHABET[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void base64_encode(char *out, const void *bytes, size_t length)
+{
+    const uint8_t *in = bytes;
+
+    for (; length != 0; out += 4) {
+        size_t taken = length < 3 ? length : 3;
+        uint32_t group = (uint32_t)in[0] << 16;
+
+        if (taken > 1)
+            group |= (uint32_t)in[1] << 8;
+        if (taken > 2)
+            group |= in[2];
+        out[0] = ALPHABET[group >> 18];
+        out[1] = ALPHABET[group >> 12 & 63];
+        out[2] = taken > 1 ? ALPHABET[group >> 6 & 63] : '=';
+        out[3] = taken > 2 ? ALPHABET[group & 63] : '=';
+        in += taken;
+        length -= taken;
+    }
+    *out = '\0';
+}
+
+static bool is_digit(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+}
+
+bool base64_is_16_bytes(const char *text, size_t length)
+{
+    if (length != BASE64_LENGTH(16) || text[22] != '=' || text[23] != '=')
+        return false;
+    for (int i = 0; i < 22; i++)
+        if (!is_digit(text[i]))
+            return false;
+    return true;
+}

@@ -1,0 +1,17 @@
+/* Base64 with padding (RFC 4648, 4). */
+#ifndef DATAPLANE_HTTP_BASE64_H
+#define DATAPLANE_HTTP_BASE64_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Characters that `length` bytes become, without terminator. */
+#define BASE64_LENGTH(length) (((length) + 2) / 3 * 4)
+
+/* Writes BASE64_LENGTH(length) characters and a terminator. */
+void base64_encode(char *out, const void *bytes, size_t length);
+
+/* True if the text is base64 of exactly 16 bytes. */
+bool base64_is_16_bytes(const char *text, size_t length);
+
+#endif
