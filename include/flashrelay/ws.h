@@ -39,7 +39,10 @@ size_t ws_write_header(uint8_t header[WS_MAX_HEADER_BYTES], uint8_t opcode, uint
 size_t ws_write_control(uint8_t frame[WS_MAX_CONTROL_FRAME], uint8_t opcode, const void *payload, size_t length,
                         const uint8_t *mask);
 
-/* Writes a close frame with `code` and `reason` (cut to 123 bytes at a character). Returns its length. */
+/*
+ * Writes a close frame with `code` and `reason` (cut to 123 bytes at a character); WS_CLOSE_NO_STATUS makes an empty one.
+ * Returns its length.
+ */
 size_t ws_write_close(uint8_t frame[WS_MAX_CONTROL_FRAME], uint16_t code, const char *reason, const uint8_t *mask);
 
 /* XORs `bytes` with the mask, whose byte for bytes[0] is mask[phase & 3] (RFC 6455, 5.3). Fast for any alignment. */
@@ -65,7 +68,7 @@ enum ws_event_kind {
     WS_EVENT_PING,  /* bytes, length: to be sent back in a pong */
     WS_EVENT_PONG,  /* bytes, length */
     WS_EVENT_CLOSE, /* code (WS_CLOSE_NO_STATUS if none), bytes and length of the reason */
-    WS_EVENT_ERROR, /* code to close with, reason; the reader takes nothing more */
+    WS_EVENT_ERROR, /* code to close with, reason */
 };
 
 struct ws_event {
@@ -88,19 +91,20 @@ struct ws_reader {
     uint8_t mask_phase;
     uint8_t role; /* enum ws_role */
     uint8_t state;
-    uint8_t header_length;                /* bytes of the header so far */
+    uint8_t extended_length_bytes;        /* 2 or 8, of the length that is being read */
     uint8_t frame_opcode, message_opcode; /* message_opcode 0: between messages */
     bool frame_fin;
-    bool check_utf8;
-    uint8_t control_length;
-    uint8_t header[WS_MAX_HEADER_BYTES];
-    uint8_t control[WS_MAX_CONTROL_BYTES];
+    uint8_t held_length;
+    uint8_t held[WS_MAX_CONTROL_BYTES]; /* what came so far of a header field, or of a control frame's payload */
 };
 
 /* Prepares for the first frame after the handshake. Messages above `max_message_bytes` end in WS_EVENT_ERROR 1009, at their header. */
 void ws_reader_init(struct ws_reader *reader, enum ws_role role, uint64_t max_message_bytes);
 
-/* Takes bytes up to and including the next event; returns how many (bytes may be unmasked in place). Call until all are taken. */
+/*
+ * Takes bytes up to and including the next event; returns how many (bytes may be unmasked in place). Call until all are taken.
+ * After a close or an error whatever comes is taken without an event.
+ */
 size_t ws_read(struct ws_reader *reader, uint8_t *bytes, size_t length, struct ws_event *event);
 
 #endif
