@@ -87,6 +87,8 @@ $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
+include perf/rules.mk
+
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
 clean: ## remove everything that was built

@@ -1,0 +1,61 @@
+/* The cursor pump: what the policy and the engine do in user space for one subscriber and message. */
+#include "cbench/cbench.h"
+#include "cbench/sample.h"
+
+#include "engine/base.h"
+#include "engine/extents.h"
+#include "flashrelay/holds.h"
+#include "flashrelay/ws.h"
+
+#include <stdlib.h>
+
+#define ARENA_BYTES (64u << 20)
+#define ENTRIES     4096u
+
+static void append_frame(struct channel *channel, uint64_t sequence, size_t length)
+{
+    uint8_t *payload = sample_flashblock(length);
+
+    channel_append(channel, sequence, WS_BINARY, payload, length, sequence);
+    free(payload);
+}
+
+/* One message to each of so many subscribers: append the extent, find the run, take it, with the holds kept in step. */
+CBENCH(extents_pump, 1000, 10000)
+{
+    size_t count = (size_t)cbench_argument(bench);
+    struct channel_marks *marks = aligned_alloc(64, sizeof(*marks));
+    struct connection *connections = calloc(count, sizeof(*connections));
+    struct engine engine = {0};
+    struct channel *channel;
+    struct holds holds;
+    uint64_t sequence = 1;
+
+    channel_marks_init(marks, 1);
+    if (holds_init(&holds, ENTRIES) != 0 ||
+        channel_create(&channel, &(struct channel_options){"bench", ARENA_BYTES, ENTRIES, marks}) != 0) {
+        cbench_fail(bench, "no memory for the log");
+        return;
+    }
+    engine_init(&engine, NULL, &(struct engine_options){.holds = &holds});
+    for (size_t i = 0; i < count; i++)
+        extents_init(&connections[i]);
+    append_frame(channel, sequence, 25000);
+    while (cbench_next(bench)) {
+        for (size_t i = 0; i < count; i++) {
+            struct engine_progress progress = {0};
+            const uint8_t *bytes;
+
+            extents_append_frames(&engine, &connections[i], channel, sequence, sequence + 1);
+            size_t run = extents_next_run(&engine, &connections[i], SIZE_MAX, &bytes);
+            extents_take(&engine, &connections[i], run, &progress);
+            cbench_keep(progress.frames);
+        }
+    }
+    cbench_items_processed(bench, cbench_iterations(bench) * count);
+    engine_dispose(&engine);
+    channel_destroy(channel);
+    holds_dispose(&holds);
+    free(connections);
+    free(marks);
+}

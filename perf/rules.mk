@@ -1,0 +1,30 @@
+# perf/: the micro-benchmarks' program (the other programs here are found by the Makefile), and what runs the measurements.
+
+CXX ?= c++
+CXXFLAGS += -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Werror
+CBENCH := $(BIN)/cbench
+
+.PHONY: bench
+
+$(OBJ)/%.o: %.cc
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
+
+$(CBENCH): $(call objects,$(wildcard perf/cbench/*.c)) $(OBJ)/perf/cbench/shim.o $(COMMON) $(CONTROL) $(DATAPLANE)
+	@mkdir -p $(@D)
+	$(CXX) $(LDFLAGS) -o $@ $^ -lbenchmark $(CONTROL_LIBS) $(LIBS)
+
+# Another revision is built in a work tree of its own, under build/.
+BENCH_BASE := build/bench-base
+BENCH_ROUNDS ?= 7
+
+bench: $(CBENCH) ## run the micro-benchmarks; BASE=<revision>: against that revision, in one interleaved run
+ifeq ($(BASE),)
+	$(CBENCH) --benchmark_out=build/bench.json --benchmark_out_format=json
+else
+	git worktree remove --force $(BENCH_BASE) 2>/dev/null || rm -rf $(BENCH_BASE)
+	git worktree prune
+	git worktree add --detach $(BENCH_BASE) $(BASE)
+	$(MAKE) -C $(BENCH_BASE) BASE= build/cbench
+	perf/cbench/compare.py --rounds $(BENCH_ROUNDS) --json build/bench.json $(BENCH_BASE)/build/cbench $(CBENCH)
+endif
