@@ -173,7 +173,7 @@ static bool read_close(struct ws_reader *reader, const uint8_t *payload, size_t 
 
     if (length == 1)
         return fail(reader, event, WS_CLOSE_PROTOCOL_ERROR, "close frame with one byte");
-    code = length == 0 ? WS_CLOSE_NO_STATUS : (uint16_t)(payload[0] << 8 | payload[1]);
+    code = (uint16_t)(length == 0 ? WS_CLOSE_NO_STATUS : payload[0] << 8 | payload[1]);
     if (length != 0 && !ws_close_code_is_valid(code))
         return fail(reader, event, WS_CLOSE_PROTOCOL_ERROR, "invalid close code");
     if (length > 2 && (!ws_utf8_feed(&utf8, payload + 2, length - 2) || utf8.state != 0))

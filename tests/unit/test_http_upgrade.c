@@ -1,0 +1,285 @@
+/* The WebSocket handshake of both roles (RFC 6455, 4), answers, and percent decoding. */
+#include "flashrelay/http.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* The example of RFC 6455, 1.3: the key "dGhlIHNhbXBsZSBub25jZQ==". */
+static const uint8_t KEY[16] = "the sample nonce";
+#define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+#define HOST       "Host: h\r\n"
+#define CONNECTION "Connection: Upgrade\r\n"
+#define UPGRADE    "Upgrade: websocket\r\n"
+#define VERSION    "Sec-WebSocket-Version: 13\r\n"
+#define KEY_HEADER "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+static enum ws_upgrade_check check(const char *text)
+{
+    struct http_request request;
+    const char *error;
+    size_t consumed;
+
+    assert_int_equal(http_request_parse(&request, text, strlen(text), &consumed, &error), HTTP_PARSE_DONE);
+    return ws_upgrade_check(&request);
+}
+
+static enum ws_upgrade_check check_get(const char *headers)
+{
+    char text[512];
+
+    snprintf(text, sizeof text, "GET /ws HTTP/1.1\r\n" HOST "%s\r\n", headers);
+    return check(text);
+}
+
+static void test_a_proper_upgrade(void **state)
+{
+    (void)state;
+    assert_int_equal(check_get(CONNECTION UPGRADE VERSION KEY_HEADER), WS_UPGRADE_OK);
+    assert_int_equal(check_get("Connection: keep-alive, upgrade\r\nUpgrade: h2c, WebSocket\r\n" VERSION KEY_HEADER),
+                     WS_UPGRADE_OK);
+}
+
+static void test_what_is_wrong_is_told_in_order(void **state)
+{
+    (void)state;
+    assert_int_equal(check("POST /ws HTTP/1.1\r\n" HOST "\r\n"), WS_UPGRADE_BAD_METHOD);
+    assert_int_equal(check("get /ws HTTP/1.1\r\n" HOST CONNECTION UPGRADE VERSION KEY_HEADER "\r\n"), WS_UPGRADE_BAD_METHOD);
+    assert_int_equal(check_get(""), WS_UPGRADE_BAD_CONNECTION);
+    assert_int_equal(check_get("Connection: close\r\n" UPGRADE VERSION KEY_HEADER), WS_UPGRADE_BAD_CONNECTION);
+    assert_int_equal(check_get(CONNECTION), WS_UPGRADE_BAD_UPGRADE);
+    assert_int_equal(check_get(CONNECTION "Upgrade: h2c\r\n" VERSION KEY_HEADER), WS_UPGRADE_BAD_UPGRADE);
+    assert_int_equal(check_get(CONNECTION UPGRADE), WS_UPGRADE_BAD_VERSION);
+    assert_int_equal(check_get(CONNECTION UPGRADE "Sec-WebSocket-Version: 8\r\n" KEY_HEADER), WS_UPGRADE_BAD_VERSION);
+    assert_int_equal(check_get(CONNECTION UPGRADE VERSION VERSION KEY_HEADER), WS_UPGRADE_BAD_VERSION);
+    assert_int_equal(check_get(CONNECTION UPGRADE VERSION), WS_UPGRADE_BAD_KEY);
+}
+
+static void test_an_upgrade_in_http_1_0_is_ignored(void **state)
+{
+    (void)state;
+    assert_int_equal(check("GET /ws HTTP/1.0\r\n" CONNECTION UPGRADE VERSION KEY_HEADER "\r\n"), WS_UPGRADE_BAD_UPGRADE);
+}
+
+static void test_keys_are_16_bytes_of_base64(void **state)
+{
+    static const char *const WRONG[] = {"",
+                                        "dGhlIHNhbXBsZSBub25jZQ",
+                                        "dGhlIHNhbXBsZSBub25jZQ=",
+                                        "dGhlIHNhbXBsZSBub25jZTE=",
+                                        "dGhlIHNhbXBsZSBub25jZQ==x",
+                                        "dGhlIHNhbXBsZS!ub25jZQ==",
+                                        "=GhlIHNhbXBsZSBub25jZQ=="};
+    char headers[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++) {
+        snprintf(headers, sizeof headers, CONNECTION UPGRADE VERSION "Sec-WebSocket-Key: %s\r\n", WRONG[i]);
+        assert_int_equal(check_get(headers), WS_UPGRADE_BAD_KEY);
+    }
+    assert_int_equal(check_get(CONNECTION UPGRADE VERSION KEY_HEADER KEY_HEADER), WS_UPGRADE_BAD_KEY);
+}
+
+static void test_the_accept_key_of_the_rfc(void **state)
+{
+    char accept[WS_ACCEPT_TEXT_BYTES];
+    char answer[256];
+    size_t length;
+
+    (void)state;
+    ws_accept_key((struct http_text){"dGhlIHNhbXBsZSBub25jZQ==", 24}, accept);
+    assert_string_equal(accept, ACCEPT);
+    length = ws_write_upgrade_answer(answer, sizeof answer, accept);
+    assert_int_equal(length, strlen(answer));
+    assert_string_equal(answer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                "Sec-WebSocket-Accept: " ACCEPT "\r\n\r\n");
+}
+
+static void expect_answer(const struct http_answer *answer, const char *expected)
+{
+    size_t length = strlen(expected);
+    char out[512];
+
+    assert_int_equal(http_write_answer(out, sizeof out, answer), length);
+    assert_string_equal(out, expected);
+    assert_int_equal(http_write_answer(out, length + 1, answer), length);
+    for (size_t capacity = 1; capacity <= length; capacity++)
+        assert_int_equal(http_write_answer(out, capacity, answer), -ENOSPC);
+}
+
+static void test_answers(void **state)
+{
+    (void)state;
+    expect_answer(&(struct http_answer){.status = 404},
+                  "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    expect_answer(&(struct http_answer){.status = 200, .content_type = "application/json", .body = "{}"},
+                  "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
+    expect_answer(&(struct http_answer){.status = 405, .extra_headers = "Allow: GET,HEAD\r\n", .body = "no", .head_only = true},
+                  "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET,HEAD\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
+}
+
+static void test_the_clients_request(void **state)
+{
+    struct ws_uri uri;
+    const char *error;
+    char out[512];
+    long length;
+
+    (void)state;
+    assert_int_equal(ws_uri_parse(&uri, "ws://user:pass@[::1]:8546/ws?a=b", &error), 0);
+    length = ws_write_upgrade_request(out, sizeof out, &uri, KEY);
+    assert_int_equal(length, strlen(out));
+    assert_string_equal(out, "GET /ws?a=b HTTP/1.1\r\nHost: [::1]:8546\r\n" UPGRADE CONNECTION KEY_HEADER VERSION
+                             "User-Agent: flashrelay\r\nAuthorization: Basic dXNlcjpwYXNz\r\n\r\n");
+    assert_int_equal(check(out), WS_UPGRADE_OK);
+    assert_int_equal(ws_write_upgrade_request(out, (size_t)length, &uri, KEY), -ENOSPC);
+    ws_uri_dispose(&uri);
+
+    assert_int_equal(ws_uri_parse(&uri, "wss://example.org:443", &error), 0);
+    assert_true(ws_write_upgrade_request(out, sizeof out, &uri, KEY) > 0);
+    assert_non_null(strstr(out, "GET / HTTP/1.1\r\nHost: example.org\r\n"));
+    assert_null(strstr(out, "Authorization"));
+    ws_uri_dispose(&uri);
+}
+
+static struct ws_upgrade_answer answer;
+static size_t consumed;
+
+/* Parses byte by byte; each beginning must be incomplete or have the result of the whole. */
+static enum http_parse_result parse_answer(const char *text)
+{
+    struct ws_upgrade_answer whole;
+    enum http_parse_result expected = ws_upgrade_answer_parse(&whole, text, strlen(text), KEY, &consumed);
+
+    for (size_t length = 0; length <= strlen(text); length++) {
+        enum http_parse_result result = ws_upgrade_answer_parse(&answer, text, length, KEY, &consumed);
+
+        if (result == HTTP_PARSE_INCOMPLETE)
+            continue;
+        assert_int_equal(result, expected);
+        assert_string_equal(answer.error, whole.error);
+        return result;
+    }
+    assert_int_equal(expected, HTTP_PARSE_INCOMPLETE);
+    return expected;
+}
+
+#define SWITCHING "HTTP/1.1 101 Switching Protocols\r\n"
+
+static void test_the_servers_answer(void **state)
+{
+    static const char TEXT[] =
+        SWITCHING "upgrade: WebSocket\r\nconnection: keep-alive, upgrade\r\nsec-websocket-accept: " ACCEPT "\r\n\r\n\x82";
+
+    (void)state;
+    assert_int_equal(parse_answer(TEXT), HTTP_PARSE_DONE);
+    assert_int_equal(answer.status, 101);
+    assert_string_equal(answer.error, "");
+    assert_int_equal(consumed, sizeof TEXT - 2);
+}
+
+static void test_interim_answers_are_passed_over(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_answer("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" SWITCHING UPGRADE CONNECTION
+                                  "Sec-WebSocket-Accept: " ACCEPT "\r\n\r\n"),
+                     HTTP_PARSE_DONE);
+    assert_int_equal(answer.status, 101);
+    assert_string_equal(answer.error, "");
+}
+
+static void expect_refusal(const char *text, const char *expected)
+{
+    assert_int_equal(parse_answer(text), HTTP_PARSE_DONE);
+    assert_string_equal(answer.error, expected);
+}
+
+static void test_answers_that_are_no_switch(void **state)
+{
+#define ACCEPTED "Sec-WebSocket-Accept: " ACCEPT "\r\n"
+    (void)state;
+    expect_refusal("HTTP/1.1 401 No\r\n\r\n", "answered with status 401, expected 101");
+    expect_refusal("HTTP/1.0 302\r\nLocation: ws://x\r\n\r\n", "answered with status 302, expected 101");
+    expect_refusal(SWITCHING CONNECTION ACCEPTED "\r\n", "switched without \"Upgrade: websocket\"");
+    expect_refusal(SWITCHING UPGRADE ACCEPTED "\r\n", "switched without \"Connection: Upgrade\"");
+    expect_refusal(SWITCHING UPGRADE CONNECTION "\r\n", "Sec-WebSocket-Accept does not belong to our key");
+    expect_refusal(SWITCHING UPGRADE CONNECTION "Sec-WebSocket-Accept: S3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+                   "Sec-WebSocket-Accept does not belong to our key");
+    expect_refusal(SWITCHING UPGRADE CONNECTION ACCEPTED "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+                   "switched with an extension that was not asked for");
+    expect_refusal(SWITCHING UPGRADE CONNECTION ACCEPTED "Sec-WebSocket-Protocol: x\r\n\r\n",
+                   "switched to a subprotocol that was not asked for");
+}
+
+static void expect_bad_answer(const char *text, enum http_parse_result result, const char *expected)
+{
+    assert_int_equal(parse_answer(text), result);
+    assert_string_equal(answer.error, expected);
+}
+
+static void test_answers_that_are_no_http(void **state)
+{
+    char headers[HTTP_MAX_REQUEST_BYTES + 64] = SWITCHING;
+
+    (void)state;
+    expect_bad_answer("SSH-2.0-OpenSSH_9.2\r\n", HTTP_PARSE_BAD, "not an HTTP/1.x answer");
+    expect_bad_answer("\r\n", HTTP_PARSE_BAD, "not an HTTP/1.x answer");
+    expect_bad_answer("HTTP/2 101 x\r\n", HTTP_PARSE_BAD, "not an HTTP/1.x answer");
+    expect_bad_answer("HTTP/1.1 1010\r\n", HTTP_PARSE_BAD, "not an HTTP/1.x answer");
+    expect_bad_answer("HTTP/1.1 1x1\r\n", HTTP_PARSE_BAD, "not an HTTP/1.x answer");
+    expect_bad_answer(SWITCHING "A\r\n", HTTP_PARSE_BAD, "header line without a colon");
+    expect_bad_answer(SWITCHING, HTTP_PARSE_INCOMPLETE, "");
+    memset(headers + strlen(headers), 'x', HTTP_MAX_REQUEST_BYTES);
+    expect_bad_answer(headers, HTTP_PARSE_TOO_LARGE, "answer with too many or too large headers");
+}
+
+static void expect_decoded(const char *text, const char *expected, size_t length)
+{
+    char out[32];
+
+    assert_int_equal(http_percent_decode((struct http_text){text, strlen(text)}, out, length), length);
+    assert_memory_equal(out, expected, length);
+    if (length != 0)
+        assert_int_equal(http_percent_decode((struct http_text){text, strlen(text)}, out, length - 1), -ENOSPC);
+}
+
+static void test_percent_decoding(void **state)
+{
+    static const char *const WRONG[] = {"%", "%4", "a%4", "%4g", "%g4", "%%41", "% 41"};
+    char out[32];
+
+    (void)state;
+    expect_decoded("", "", 0);
+    expect_decoded("abc+/", "abc+/", 5);
+    expect_decoded("%41%6a%6A%25", "Ajj%", 4);
+    expect_decoded("a%00b%ff", "a\0b\xff", 4);
+    for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++)
+        assert_int_equal(http_percent_decode((struct http_text){WRONG[i], strlen(WRONG[i])}, out, sizeof out), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_proper_upgrade),
+        cmocka_unit_test(test_what_is_wrong_is_told_in_order),
+        cmocka_unit_test(test_an_upgrade_in_http_1_0_is_ignored),
+        cmocka_unit_test(test_keys_are_16_bytes_of_base64),
+        cmocka_unit_test(test_the_accept_key_of_the_rfc),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_the_clients_request),
+        cmocka_unit_test(test_the_servers_answer),
+        cmocka_unit_test(test_interim_answers_are_passed_over),
+        cmocka_unit_test(test_answers_that_are_no_switch),
+        cmocka_unit_test(test_answers_that_are_no_http),
+        cmocka_unit_test(test_percent_decoding),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
