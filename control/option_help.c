@@ -1,0 +1,73 @@
+#include "option_types.h"
+#include "options.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#define WIDTH  100
+#define INDENT 40 /* where meanings begin */
+
+/* Prints `text` from column `column` on, broken at blanks, further lines at INDENT; returns the column where it ended. */
+static size_t print_wrapped(FILE *out, const char *text, size_t column)
+{
+    while (*text) {
+        size_t word = strcspn(text, " ");
+        bool begins_line = column <= INDENT;
+
+        if (!begins_line && column + 1 + word > WIDTH) {
+            fprintf(out, "\n%*s", INDENT, "");
+            column = INDENT;
+            begins_line = true;
+        }
+        column += (size_t)fprintf(out, "%s%.*s", begins_line ? "" : " ", (int)word, text);
+        text += word;
+        text += strspn(text, " ");
+    }
+    return column;
+}
+
+static void print_option(FILE *out, const struct option *option)
+{
+    const char *value_name = option->type->value_name, *initial = option->initial ? option->initial : option->default_note;
+    char variable[OPTION_VARIABLE_BYTES], note[128];
+    size_t column;
+
+    if (option->letter)
+        column = (size_t)fprintf(out, "  -%c, --%s", option->letter, option->name);
+    else
+        column = (size_t)fprintf(out, "  --%s", option->name);
+    if (option->alias)
+        column += (size_t)fprintf(out, ", --%s", option->alias);
+    if (value_name)
+        column += (size_t)fprintf(out, " %s", value_name);
+    fprintf(out, column < INDENT - 1 ? "%*s" : "\n%*s", (int)(column < INDENT - 1 ? INDENT - column : INDENT), "");
+    column = print_wrapped(out, option->meaning, INDENT);
+    snprintf(note, sizeof note, "[%s%s]", strcmp(initial, "required") == 0 ? "" : "default: ", *initial ? initial : "none");
+    column = print_wrapped(out, note, column);
+    if (option->variable) {
+        snprintf(note, sizeof note, "[variable: %s]", option_variable(option, variable));
+        print_wrapped(out, note, column);
+    }
+    fputc('\n', out);
+}
+
+void options_print_help(FILE *out)
+{
+    fputs("Relays flashblocks from builders to WebSocket subscribers.\n"
+          "\n"
+          "Usage: flashrelay --upstream-ws URI[,URI...] [FLAG...]\n"
+          "\n"
+          "Every flag can also be set by an environment variable, or by a line of the file .env in the working\n"
+          "directory: its name in capitals, with _ for - and ., unless another is given. A flag goes over the\n"
+          "variable, and that over the file. --flag VALUE and --flag=VALUE are the same; flags without a value\n"
+          "are switches and take =true or =false.\n",
+          out);
+    for (unsigned i = 0; i < option_table_count; i++) {
+        if (option_table[i].group)
+            fprintf(out, "\n%s:\n", option_table[i].group);
+        print_option(out, &option_table[i]);
+    }
+    fputs("\n  -h, --help                            print this and end\n"
+          "  -V, --version                         print the version and end\n",
+          out);
+}

@@ -1,0 +1,22 @@
+/* How texts become values: one type for each kind of option. */
+#ifndef CONTROL_OPTION_TYPES_H
+#define CONTROL_OPTION_TYPES_H
+
+#include "option_table.h"
+
+#define OPTION_EXPECTED_BYTES 256
+
+struct option_type {
+    const char *value_name; /* in the help: --flag VALUE_NAME; NULL: none */
+    bool is_switch;         /* the flag alone means true */
+    bool is_count;          /* the flag takes no value and counts */
+    bool is_list;           /* the flag may be given again, adding to what it has */
+    /* Reads `text` into the field. 0, or -EINVAL and what was expected (or what is wrong), or -ENOMEM. */
+    int (*read)(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES]);
+};
+
+extern const struct option_type option_switch, option_number, option_bytes, option_address, option_text, option_header_name,
+    option_uris, option_keys, option_level, option_verbosity, option_log_format, option_rotation, option_zerocopy, option_cores,
+    option_refused;
+
+#endif

@@ -1,0 +1,305 @@
+#include "options.h"
+
+#include "auth.h"
+#include "option_types.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_OPTIONS 64
+
+/* Where a value stands, the strongest last. */
+enum source { FROM_NOWHERE, FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
+
+struct reader {
+    struct options *options;
+    const struct options_sources *sources;
+    char *error;
+    enum source sources_of[MAX_OPTIONS]; /* by index in the table */
+    unsigned verbosity;                  /* times -v was seen */
+};
+
+static enum options_outcome fail(const struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* One line, whatever was in it. */
+static enum options_outcome fail(const struct reader *reader, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(reader->error, OPTIONS_ERROR_BYTES, format, arguments);
+    va_end(arguments);
+    for (char *c = reader->error; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    return OPTIONS_BAD;
+}
+
+/* "--flag value", "variable FLAG=value" or ".env: FLAG=value"; the value of a secret is left out. */
+static void describe(char *text, size_t capacity, const struct option *option, enum source source, const char *value)
+{
+    char variable[OPTION_VARIABLE_BYTES];
+    const char *name = option_variable(option, variable);
+    const char *prefix = source == FROM_FILE ? ".env: " : "variable ";
+
+    if (option->type->is_count && source == FROM_FLAG)
+        snprintf(text, capacity, "--%s", option->name);
+    else if (option->secret)
+        snprintf(text, capacity, "%s%s", source == FROM_FLAG ? "--" : prefix, source == FROM_FLAG ? option->name : name);
+    else if (source == FROM_FLAG || source == FROM_DEFAULT)
+        snprintf(text, capacity, "--%s %.100s", option->name, *value ? value : "\"\"");
+    else
+        snprintf(text, capacity, "%s%s=%.100s", prefix, name, value);
+}
+
+static enum options_outcome read_value(struct reader *reader, const struct option *option, enum source source, const char *value)
+{
+    void *field = option->field == OPTION_NO_FIELD ? NULL : (char *)reader->options + option->field;
+    char expected[OPTION_EXPECTED_BYTES] = "", given[192];
+    int result = option->type->read(option, field, value, expected);
+
+    reader->sources_of[option - option_table] = source;
+    if (result == 0)
+        return OPTIONS_RUN;
+    describe(given, sizeof given, option, source, value);
+    return fail(reader, "%s: %s", given, result == -ENOMEM ? "out of memory" : expected);
+}
+
+/* True if a stronger source has set the option, or another one that means the same. */
+static bool is_overridden(const struct reader *reader, const struct option *option, enum source source)
+{
+    for (unsigned i = 0; i < option_table_count; i++)
+        if (&option_table[i] == option || (option->field != OPTION_NO_FIELD && option_table[i].field == option->field))
+            if (reader->sources_of[i] > source)
+                return true;
+    return false;
+}
+
+static const char *find_value(const struct reader *reader, const struct option *option, enum source source)
+{
+    char buffer[OPTION_VARIABLE_BYTES];
+    const char *name = option_variable(option, buffer);
+
+    if (source == FROM_ENVIRONMENT)
+        return environment_find(reader->sources->environment, name, strlen(name));
+    if (source == FROM_FILE)
+        return reader->sources->file ? dotenv_find(reader->sources->file, name) : NULL;
+    return option->initial;
+}
+
+static enum options_outcome read_source(struct reader *reader, enum source source)
+{
+    enum options_outcome outcome = OPTIONS_RUN;
+
+    for (unsigned i = 0; i < option_table_count && outcome == OPTIONS_RUN; i++) {
+        const struct option *option = &option_table[i];
+        const char *value = is_overridden(reader, option, source) ? NULL : find_value(reader, option, source);
+
+        if (value)
+            outcome = read_value(reader, option, source, value);
+    }
+    return outcome;
+}
+
+/* Letters to insert, remove or replace to make `b` of `a` (Levenshtein), for names of at most 63 letters. */
+static size_t distance(const char *a, size_t a_length, const char *b)
+{
+    size_t row[64], b_length = strlen(b);
+
+    if (b_length > 63)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= b_length; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a_length; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_length; j++) {
+            size_t replaced = diagonal + (a[i - 1] != b[j - 1]), least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = replaced < least ? replaced : least;
+        }
+    }
+    return row[b_length];
+}
+
+static enum options_outcome fail_unknown(const struct reader *reader, const char *argument, size_t length)
+{
+    size_t best = length / 3 + 1;
+    const char *nearest = NULL;
+
+    for (unsigned i = 0; i < option_table_count && length > 2; i++) {
+        size_t d = distance(argument + 2, length - 2, option_table[i].name);
+        if (d < best) {
+            best = d;
+            nearest = option_table[i].name;
+        }
+    }
+    if (nearest)
+        return fail(reader, "%.*s: no such flag; did you mean --%s?", (int)(length < 100 ? length : 100), argument, nearest);
+    return fail(reader, "%.*s: no such flag; --help lists them", (int)(length < 100 ? length : 100), argument);
+}
+
+static bool is_name(const char *name, const char *text, size_t length)
+{
+    return name && strlen(name) == length && memcmp(name, text, length) == 0;
+}
+
+static const struct option *find_option(const char *name, size_t length)
+{
+    for (unsigned i = 0; i < option_table_count; i++)
+        if (is_name(option_table[i].name, name, length) || is_name(option_table[i].alias, name, length))
+            return &option_table[i];
+    return NULL;
+}
+
+static const struct option *find_letter(char letter)
+{
+    for (unsigned i = 0; i < option_table_count; i++)
+        if (option_table[i].letter == letter)
+            return &option_table[i];
+    return NULL;
+}
+
+/* A flag and its value, NULL for a flag alone. */
+static enum options_outcome read_flag(struct reader *reader, const struct option *option, const char *value)
+{
+    char count[2] = "5";
+
+    if (option->type->is_count) {
+        if (value)
+            return fail(reader, "--%s=%.100s: expected no value; repeat the flag instead", option->name, value);
+        if (++reader->verbosity < 5)
+            count[0] = (char)('0' + reader->verbosity);
+        value = count;
+    } else if (reader->sources_of[option - option_table] == FROM_FLAG && !option->type->is_list) {
+        return fail(reader, "--%s: given twice; expected once", option->name);
+    }
+    return read_value(reader, option, FROM_FLAG, value ? value : "true");
+}
+
+static enum options_outcome read_letters(struct reader *reader, const char *argument)
+{
+    enum options_outcome outcome = OPTIONS_RUN;
+
+    for (const char *letter = argument + 1; *letter && outcome == OPTIONS_RUN; letter++) {
+        const struct option *option = find_letter(*letter);
+
+        if (*letter == 'h')
+            outcome = OPTIONS_HELP;
+        else if (*letter == 'V')
+            outcome = OPTIONS_VERSION;
+        else if (option)
+            outcome = read_flag(reader, option, NULL);
+        else
+            outcome = fail(reader, "%.100s: no such flag; --help lists them", argument);
+    }
+    return outcome;
+}
+
+/* One argument, and the next one if it is its value; *at moves behind what was read. */
+static enum options_outcome read_argument(struct reader *reader, char *const **at)
+{
+    const char *argument = *(*at)++, *equals = strchr(argument, '='), *value = equals ? equals + 1 : NULL;
+    size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
+    const struct option *option;
+
+    if (argument[0] != '-' || argument[1] == '\0')
+        return fail(reader, "\"%.100s\": expected a flag%s", argument,
+                    *at - 1 > reader->sources->arguments ? "; a switch takes its value as --flag=false" : "");
+    if (argument[1] != '-')
+        return read_letters(reader, argument);
+    if (is_name("--help", argument, length))
+        return OPTIONS_HELP;
+    if (is_name("--version", argument, length))
+        return OPTIONS_VERSION;
+    option = find_option(argument + 2, length - 2);
+    if (option == NULL)
+        return fail_unknown(reader, argument, length);
+    if (value == NULL && !option->type->is_switch && !option->type->is_count) {
+        value = **at;
+        if (value == NULL || strncmp(value, "--", 2) == 0)
+            return fail(reader, "--%s: expected a value: --%s %s", option->name, option->name, option->type->value_name);
+        (*at)++;
+    }
+    return read_flag(reader, option, value);
+}
+
+static enum options_outcome read_arguments(struct reader *reader)
+{
+    char *const *at = reader->sources->arguments;
+    enum options_outcome outcome = OPTIONS_RUN;
+
+    while (*at && outcome == OPTIONS_RUN)
+        outcome = read_argument(reader, &at);
+    return outcome;
+}
+
+/* The cores that this process may run on, less the one of the ingest. */
+static uint64_t default_shards(void)
+{
+    cpu_set_t allowed;
+    uint64_t cores;
+
+    if (sched_getaffinity(0, sizeof allowed, &allowed) < 0)
+        return 1;
+    cores = (uint64_t)CPU_COUNT(&allowed);
+    return cores > 1 ? cores - 1 : 1;
+}
+
+/* An empty text is as good as none. */
+static void drop_empty(char **text)
+{
+    if (*text && **text == '\0') {
+        free(*text);
+        *text = NULL;
+    }
+}
+
+static enum options_outcome complete(const struct reader *reader)
+{
+    struct options *options = reader->options;
+
+    drop_empty(&options->upstream_ca);
+    drop_empty(&options->log_directory);
+    if (options->shards == 0)
+        options->shards = default_shards();
+    if (options->upstreams.count == 0)
+        return fail(reader, "--upstream-ws: expected at least one URI, as in ws://builder:1111");
+    if (options->log_memory_bytes < 2 * options->max_message_bytes)
+        return fail(reader,
+                    "--log-memory %" PRIu64 ": expected at least twice --max-message-bytes %" PRIu64 ", which is %" PRIu64,
+                    options->log_memory_bytes, options->max_message_bytes, 2 * options->max_message_bytes);
+    return OPTIONS_RUN;
+}
+
+enum options_outcome options_read(struct options *options, const struct options_sources *sources, char error[OPTIONS_ERROR_BYTES])
+{
+    struct reader reader = {.options = options, .sources = sources, .error = error};
+    enum options_outcome outcome;
+
+    assert(option_table_count <= MAX_OPTIONS);
+    *options = (struct options){0};
+    outcome = read_arguments(&reader);
+    for (enum source source = FROM_ENVIRONMENT; source > FROM_NOWHERE && outcome == OPTIONS_RUN; source--)
+        outcome = read_source(&reader, source);
+    return outcome == OPTIONS_RUN ? complete(&reader) : outcome;
+}
+
+void options_dispose(struct options *options)
+{
+    for (unsigned i = 0; i < options->upstreams.count; i++)
+        ws_uri_dispose(&options->upstreams.uris[i]);
+    free(options->upstreams.uris);
+    free(options->upstream_ca);
+    access_table_dispose(&options->access);
+    free(options->ip_addr_http_header);
+    free(options->metrics_global_labels);
+    free(options->log_directory);
+    free(options->cpu_list.cores);
+    *options = (struct options){0};
+}

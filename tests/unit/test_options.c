@@ -1,0 +1,374 @@
+/* The command line, its variables and its file: defaults, values of every type, precedence, and error texts. */
+#include "option_types.h"
+#include "options.h"
+
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define UPSTREAM "--upstream-ws", "ws://b:1"
+
+static struct options options;
+static struct dotenv file;
+static char error[OPTIONS_ERROR_BYTES];
+
+static int dispose(void **state)
+{
+    (void)state;
+    options_dispose(&options);
+    dotenv_dispose(&file);
+    return 0;
+}
+
+/* Reads lists of texts, each NULL-terminated; `file_text` may be NULL. */
+static enum options_outcome read_all(const char *const *arguments, const char *const *environment, const char *file_text)
+{
+    struct options_sources sources = {(char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)environment, NULL};
+    struct dotenv_error wrong;
+
+    dispose(NULL);
+    if (file_text) {
+        assert_int_equal(dotenv_parse(&file, file_text, strlen(file_text), NULL, &wrong), 0);
+        sources.file = &file;
+    }
+    error[0] = 0;
+    return options_read(&options, &sources, error);
+}
+
+#define LIST(...)                       \
+    (const char *const[])               \
+    {                                   \
+        __VA_ARGS__ __VA_OPT__(, ) NULL \
+    }
+#define READ(...) read_all(LIST(__VA_ARGS__), LIST(), NULL)
+
+static void test_defaults(void **state)
+{
+    char text[ADDRESS_TEXT_BYTES];
+
+    (void)state;
+    assert_int_equal(READ(UPSTREAM), OPTIONS_RUN);
+    assert_string_equal(address_format(&options.listen_addr, text), "0.0.0.0:8545");
+    assert_string_equal(address_format(&options.metrics_addr, text), "0.0.0.0:9000");
+    assert_int_equal(options.message_buffer_size, 20);
+    assert_int_equal(options.instance_connection_limit, 100);
+    assert_int_equal(options.per_ip_connection_limit, 10);
+    assert_false(options.enable_compression);
+    assert_string_equal(options.ip_addr_http_header, "X-Forwarded-For");
+    assert_int_equal(options.log_level, LOG_INFO);
+    assert_int_equal(options.log_format, LOG_TEXT);
+    assert_int_equal(options.log_file_format, LOG_JSON);
+    assert_int_equal(options.log_rotation, LOG_ROTATION_NEVER);
+    assert_null(options.log_directory);
+    assert_true(options.metrics);
+    assert_string_equal(options.metrics_global_labels, "");
+    assert_false(options.metrics_host_label);
+    assert_int_equal(options.access.count, 0);
+    assert_false(options.access.public_access);
+    assert_int_equal(options.subscriber_max_interval_ms, 20000);
+    assert_int_equal(options.subscriber_ping_interval_ms, 2000);
+    assert_int_equal(options.subscriber_pong_timeout_ms, 4000);
+    assert_false(options.client_ping_enabled);
+    assert_int_equal(options.client_ping_interval_ms, 15000);
+    assert_int_equal(options.client_pong_timeout_ms, 30000);
+    assert_int_equal(options.client_send_timeout_ms, 1000);
+    assert_int_equal(options.health_grace_ms, 0);
+    assert_int_equal(options.log_memory_bytes, 128 << 20);
+    assert_int_equal(options.max_message_bytes, 32 << 20);
+    assert_int_equal(options.notsent_lowat_bytes, 64 << 10);
+    assert_false(options.busy_poll);
+    assert_int_equal(options.zerocopy, ENGINE_ZEROCOPY_AUTO);
+    assert_int_equal(options.cpu_list.count, 0);
+    assert_in_range(options.shards, 1, 127);
+}
+
+/* Every entry of the table: its default is a value of its type, its variable a name of its own. */
+static void test_table_is_sound(void **state)
+{
+    char variable[OPTION_VARIABLE_BYTES], other[OPTION_VARIABLE_BYTES];
+
+    (void)state;
+    assert_non_null(option_table[0].group);
+    for (unsigned i = 0; i < option_table_count; i++) {
+        const struct option *option = &option_table[i];
+        assert_true(option->initial || option->default_note);
+        assert_non_null(option->meaning);
+        for (unsigned j = 0; j < i; j++) {
+            assert_string_not_equal(option->name, option_table[j].name);
+            assert_string_not_equal(option_variable(option, variable), option_variable(&option_table[j], other));
+        }
+    }
+}
+
+static void test_flag_over_variable_over_file(void **state)
+{
+    (void)state;
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST(), "SHARDS=2\nMETRICS=false"), OPTIONS_RUN);
+    assert_int_equal(options.shards, 2);
+    assert_false(options.metrics);
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("SHARDS=3"), "SHARDS=2"), OPTIONS_RUN);
+    assert_int_equal(options.shards, 3);
+    assert_int_equal(read_all(LIST(UPSTREAM, "--shards", "4"), LIST("SHARDS=3"), "SHARDS=2"), OPTIONS_RUN);
+    assert_int_equal(options.shards, 4);
+    assert_int_equal(read_all(LIST(UPSTREAM, "--shards", "4"), LIST("SHARDS=x"), "SHARDS=y"), OPTIONS_RUN);
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("SHARDS=3"), "SHARDS=y"), OPTIONS_RUN);
+}
+
+static void test_lists_are_replaced_by_the_stronger_source(void **state)
+{
+    (void)state;
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("UPSTREAM_WS=ws://c:2,ws://d:3"), "UPSTREAM_WS=ws://e"), OPTIONS_RUN);
+    assert_int_equal(options.upstreams.count, 1);
+    assert_int_equal(options.upstreams.uris[0].port, 1);
+    assert_int_equal(read_all(LIST(), LIST("UPSTREAM_WS=ws://c:2,ws://d:3"), "UPSTREAM_WS=ws://e"), OPTIONS_RUN);
+    assert_int_equal(options.upstreams.count, 2);
+    assert_int_equal(options.upstreams.uris[1].port, 3);
+    assert_int_equal(READ("--upstream-ws=ws://a:1", "--upstream-ws", "wss://b:2,ws://[::1]:3/p?q=1"), OPTIONS_RUN);
+    assert_int_equal(options.upstreams.count, 3);
+    assert_true(options.upstreams.uris[1].tls);
+    assert_int_equal(READ(UPSTREAM, "--api-keys", "a:k:1,b:l", "--api-keys=c:m"), OPTIONS_RUN);
+    assert_int_equal(options.access.count, 3);
+}
+
+static void test_switches(void **state)
+{
+    (void)state;
+    assert_int_equal(READ(UPSTREAM, "--enable-compression", "--client-ping-enabled=true", "--metrics=false"), OPTIONS_RUN);
+    assert_true(options.enable_compression);
+    assert_true(options.client_ping_enabled);
+    assert_false(options.metrics);
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("METRICS=0", "BUSY_POLL=TRUE", "PUBLIC_ACCESS_ENABLED=1"), NULL), OPTIONS_RUN);
+    assert_false(options.metrics);
+    assert_true(options.busy_poll);
+    assert_true(options.access.public_access);
+    assert_int_equal(READ(UPSTREAM, "--metrics", "false"), OPTIONS_BAD);
+    assert_string_equal(error, "\"false\": expected a flag; a switch takes its value as --flag=false");
+}
+
+static void test_logging_of_both_references(void **state)
+{
+    (void)state;
+    assert_int_equal(READ(UPSTREAM, "--log-level", "DEBUG", "--log-format", "JSON"), OPTIONS_RUN);
+    assert_int_equal(options.log_level, LOG_DEBUG);
+    assert_int_equal(options.log_format, LOG_JSON);
+    assert_int_equal(READ(UPSTREAM, "-vv", "-q", "--logs.stdout.format=logfmt"), OPTIONS_RUN);
+    assert_int_equal(options.log_level, LOG_WARN);
+    assert_int_equal(options.log_format, LOG_LOGFMT);
+    assert_true(options.log_quiet);
+    assert_int_equal(READ(UPSTREAM, "-v", "--verbose", "-vv"), OPTIONS_RUN);
+    assert_int_equal(options.log_level, LOG_DEBUG);
+    assert_int_equal(READ(UPSTREAM, "-vvvvvvvv", "--quiet"), OPTIONS_RUN);
+    assert_int_equal(options.log_level, LOG_TRACE);
+    assert_true(options.log_quiet);
+    assert_int_equal(read_all(LIST(UPSTREAM),
+                              LIST("WEBSOCKET_PROXY_LOG_VERBOSITY=1", "WEBSOCKET_PROXY_LOG_FORMAT=compact",
+                                   "WEBSOCKET_PROXY_LOG_DIR=/x", "LOGS_FILE_FORMAT=full", "LOGS_FILE_ROTATION=hourly"),
+                              NULL),
+                     OPTIONS_RUN);
+    assert_int_equal(options.log_level, LOG_ERROR);
+    assert_int_equal(options.log_format, LOG_TEXT);
+    assert_string_equal(options.log_directory, "/x");
+    assert_int_equal(options.log_file_format, LOG_TEXT);
+    assert_int_equal(options.log_rotation, LOG_ROTATION_HOURLY);
+    /* Two names of one thing: the stronger source wins, whichever name it uses. */
+    assert_int_equal(read_all(LIST(UPSTREAM, "--log-level=debug"), LIST("WEBSOCKET_PROXY_LOG_VERBOSITY=1"), NULL), OPTIONS_RUN);
+    assert_int_equal(options.log_level, LOG_DEBUG);
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("LOG_LEVEL=debug"), "WEBSOCKET_PROXY_LOG_VERBOSITY=1"), OPTIONS_RUN);
+    assert_int_equal(options.log_level, LOG_DEBUG);
+}
+
+static void test_sizes(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } cases[] = {{"1073741824", 1 << 30}, {"1048576K", 1 << 30}, {"1024MiB", 1 << 30}, {"1G", 1 << 30}, {"1gib", 1 << 30}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(READ(UPSTREAM, "--log-memory", cases[i].text), OPTIONS_RUN);
+        assert_int_equal(options.log_memory_bytes, cases[i].bytes);
+    }
+    assert_int_equal(READ(UPSTREAM, "--log-memory", "17179869184G"), OPTIONS_BAD);
+    assert_int_equal(READ(UPSTREAM, "--log-memory", "1T"), OPTIONS_BAD);
+    assert_int_equal(READ(UPSTREAM, "--log-memory", "G"), OPTIONS_BAD);
+    assert_int_equal(READ(UPSTREAM, "--log-memory", "-1"), OPTIONS_BAD);
+    assert_int_equal(READ(UPSTREAM, "--log-memory", "99999999999999999999"), OPTIONS_BAD);
+}
+
+static void test_log_memory_holds_two_messages(void **state)
+{
+    (void)state;
+    assert_int_equal(READ(UPSTREAM, "--log-memory", "64M"), OPTIONS_RUN);
+    assert_int_equal(READ(UPSTREAM, "--log-memory", "67108863"), OPTIONS_BAD);
+    assert_string_equal(error, "--log-memory 67108863: expected at least twice --max-message-bytes 33554432, which is 67108864");
+    assert_int_equal(READ(UPSTREAM, "--max-message-bytes=65M"), OPTIONS_BAD);
+}
+
+static void test_cores(void **state)
+{
+    cpu_set_t allowed;
+    unsigned first = 0;
+    char text[64];
+
+    (void)state;
+    sched_getaffinity(0, sizeof allowed, &allowed);
+    while (!CPU_ISSET(first, &allowed))
+        first++;
+    snprintf(text, sizeof text, "%u,%u-%u,%u", first, first, first, first);
+    assert_int_equal(READ(UPSTREAM, "--cpu-list", text), OPTIONS_RUN);
+    assert_int_equal(options.cpu_list.count, 3);
+    assert_int_equal(options.cpu_list.cores[2], first);
+    assert_int_equal(READ(UPSTREAM, "--cpu-list", "1023"), OPTIONS_BAD);
+    assert_string_equal(error, "--cpu-list 1023: expected cores that this process may run on, which 1023 is not");
+}
+
+static void test_errors_name_flag_value_and_expectation(void **state)
+{
+    static const struct {
+        const char *flag, *value, *error;
+    } cases[] = {
+        {"--shards", "0", "--shards 0: expected a whole number from 1 to 127"},
+        {"--shards", "128", "--shards 128: expected a whole number from 1 to 127"},
+        {"--shards", "", "--shards \"\": expected a whole number from 1 to 127"},
+        {"--shards", "2x", "--shards 2x: expected a whole number from 1 to 127"},
+        {"--shards", "-2", "--shards -2: expected a whole number from 1 to 127"},
+        {"--message-buffer-size", "0",
+         "--message-buffer-size 0: expected a whole number from 1 to 4294967295; with 0 nobody could fall"},
+        {"--listen-addr", "localhost:1", "--listen-addr localhost:1: expected an IP address and a port, as in"},
+        {"--log-level", "loud", "--log-level loud: expected error, warn, info, debug or trace"},
+        {"--log-format", "x\ny", "--log-format x?y: expected text, json or logfmt"},
+        {"--zerocopy", "yes", "--zerocopy yes: expected auto, on or off"},
+        {"--cpu-list", "0-", "--cpu-list 0-: expected cores and ranges of cores"},
+        {"--cpu-list", "1-0", "--cpu-list 1-0: expected cores and ranges of cores"},
+        {"--cpu-list", "0;1", "--cpu-list 0;1: expected cores and ranges of cores"},
+        {"--cpu-list", "0,", "--cpu-list 0,: expected cores and ranges of cores"},
+        {"--logs.file.rotation", "weekly", "--logs.file.rotation weekly: expected minutely, hourly, daily or never"},
+        {"--ip-addr-http-header", "a b", "--ip-addr-http-header a b: expected the name of an HTTP header"},
+        {"--metrics=maybe", NULL, "--metrics maybe: expected true or false"},
+        {"--verbose=3", NULL, "--verbose=3: expected no value; repeat the flag instead"},
+        {"--shards", NULL, "--shards: expected a value: --shards N"},
+        {"--shards", "--metrics", "--shards: expected a value: --shards N"},
+        {"--listen-adr", "x", "--listen-adr: no such flag; did you mean --listen-addr?"},
+        {"--message-buffer=5", NULL, "--message-buffer: no such flag; did you mean --message-buffer-size?"},
+        {"--frobnicate", NULL, "--frobnicate: no such flag; --help lists them"},
+        {"-x", NULL, "-x: no such flag; --help lists them"},
+        {"--", NULL, "--: no such flag; --help lists them"},
+        {"word", NULL, "\"word\": expected a flag"},
+        {"--upstream-ca=1", "--upstream-ca=2", "--upstream-ca: given twice; expected once"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(READ(UPSTREAM, cases[i].flag, cases[i].value), OPTIONS_BAD);
+        assert_memory_equal(error, cases[i].error, strlen(cases[i].error));
+        assert_null(strchr(error, '\n'));
+    }
+}
+
+static void test_errors_name_variable_and_file(void **state)
+{
+    (void)state;
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("SHARDS=many"), NULL), OPTIONS_BAD);
+    assert_string_equal(error, "variable SHARDS=many: expected a whole number from 1 to 127");
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST(), "SHARDS=many"), OPTIONS_BAD);
+    assert_string_equal(error, ".env: SHARDS=many: expected a whole number from 1 to 127");
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("WEBSOCKET_PROXY_LOG_VERBOSITY=info!"), NULL), OPTIONS_BAD);
+    assert_memory_equal(error, "variable WEBSOCKET_PROXY_LOG_VERBOSITY=info!: expected", 54);
+}
+
+static void test_upstreams_are_required(void **state)
+{
+    (void)state;
+    assert_int_equal(READ(), OPTIONS_BAD);
+    assert_string_equal(error, "--upstream-ws: expected at least one URI, as in ws://builder:1111");
+}
+
+static void test_secrets_are_never_shown(void **state)
+{
+    static const char *const cases[] = {
+        "--upstream-ws=http://user:hush@host/?token=hush",
+        "--upstream-ws=ws://ok,ws://user:hush@:99999999",
+        "--api-keys=app:hush:hush",
+        "--api-keys=app:hush:1:hush",
+        "--redis-url=redis://:hush@host",
+        "--redis-key-prefix=hush",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(READ(cases[i]), OPTIONS_BAD);
+        assert_null(strstr(error, "hush"));
+        assert_memory_equal(error, cases[i], strcspn(cases[i], "="));
+    }
+}
+
+static void test_redis_is_refused_wherever_it_is_given(void **state)
+{
+    (void)state;
+    assert_int_equal(READ(UPSTREAM, "--redis-url", "redis://h"), OPTIONS_BAD);
+    assert_non_null(strstr(error, "--redis-url: limits shared through Redis are not supported yet"));
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("REDIS_URL=redis://h"), NULL), OPTIONS_BAD);
+    assert_non_null(strstr(error, "variable REDIS_URL: limits shared"));
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST(), "REDIS_KEY_PREFIX=x"), OPTIONS_BAD);
+    assert_non_null(strstr(error, ".env: REDIS_KEY_PREFIX: limits shared"));
+}
+
+static void test_help_and_version(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("--help"), OPTIONS_HELP);
+    assert_int_equal(READ("-h"), OPTIONS_HELP);
+    assert_int_equal(READ("--version"), OPTIONS_VERSION);
+    assert_int_equal(READ("-V"), OPTIONS_VERSION);
+    assert_int_equal(READ("--helpme"), OPTIONS_BAD);
+}
+
+static void test_help_shows_every_flag_within_100_columns(void **state)
+{
+    char *help = NULL, flag[64];
+    size_t length;
+    FILE *out = open_memstream(&help, &length);
+
+    (void)state;
+    options_print_help(out);
+    fclose(out);
+    for (unsigned i = 0; i < option_table_count; i++) {
+        snprintf(flag, sizeof flag, "--%s", option_table[i].name);
+        assert_non_null(strstr(help, flag));
+    }
+    for (const char *line = help; *line; line += strcspn(line, "\n") + 1) {
+        assert_true(strcspn(line, "\n") <= 100);
+        assert_true(line[0] == '\n' || line[strcspn(line, "\n") - 1] != ' ');
+    }
+    free(help);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_defaults, dispose),
+        cmocka_unit_test_teardown(test_table_is_sound, dispose),
+        cmocka_unit_test_teardown(test_flag_over_variable_over_file, dispose),
+        cmocka_unit_test_teardown(test_lists_are_replaced_by_the_stronger_source, dispose),
+        cmocka_unit_test_teardown(test_switches, dispose),
+        cmocka_unit_test_teardown(test_logging_of_both_references, dispose),
+        cmocka_unit_test_teardown(test_sizes, dispose),
+        cmocka_unit_test_teardown(test_log_memory_holds_two_messages, dispose),
+        cmocka_unit_test_teardown(test_cores, dispose),
+        cmocka_unit_test_teardown(test_errors_name_flag_value_and_expectation, dispose),
+        cmocka_unit_test_teardown(test_errors_name_variable_and_file, dispose),
+        cmocka_unit_test_teardown(test_upstreams_are_required, dispose),
+        cmocka_unit_test_teardown(test_secrets_are_never_shown, dispose),
+        cmocka_unit_test_teardown(test_redis_is_refused_wherever_it_is_given, dispose),
+        cmocka_unit_test_teardown(test_help_and_version, dispose),
+        cmocka_unit_test_teardown(test_help_shows_every_flag_within_100_columns, dispose),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
