@@ -15,7 +15,6 @@
 
 #define SENDS_PER_ENTER   256
 #define COMPLETIONS       65536
-#define MAX_SUBSCRIBERS   32768
 #define FRAMES            64 /* power of two; who is further behind is cut off */
 #define UPSTREAM_BYTES    (256u << 10)
 #define MAX_MESSAGE_BYTES (32u << 20)
@@ -46,6 +45,7 @@ struct fan_out {
     const struct bare_options *options;
     struct io_uring ring;
     int upstream, listener;
+    uint32_t max_subscribers; /* as many as there may be descriptors */
     bool ended;
     uint8_t *received;
     struct ws_reader reader;
@@ -91,7 +91,7 @@ static void accept_more(struct fan_out *f)
 static void add_subscriber(struct fan_out *f, int fd)
 {
     if (f->free_count == 0)
-        errx(1, "more than %u subscribers", MAX_SUBSCRIBERS);
+        errx(1, "more than %u subscribers", f->max_subscribers);
     uint32_t slot = f->free_slots[--f->free_count];
 
     f->subscribers[slot] = (struct subscriber){.fd = fd, .handshake = calloc(1, sizeof(struct handshake))};
@@ -218,7 +218,7 @@ static void read_upstream(struct fan_out *f)
 
 static void reserve(struct frame *frame, size_t bytes)
 {
-    if (frame->capacity - frame->length >= bytes)
+    if (frame->length + bytes <= frame->capacity)
         return;
     frame->capacity = (frame->length + bytes) * 2;
     frame->bytes = realloc(frame->bytes, frame->capacity);
@@ -311,20 +311,21 @@ static void prepare(struct fan_out *f)
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE,
         .cq_entries = COMPLETIONS,
     };
+    f->max_subscribers = (uint32_t)sysconf(_SC_OPEN_MAX);
     int error = io_uring_queue_init_params(SENDS_PER_ENTER, &f->ring, &parameters);
 
     if (error == 0)
-        error = io_uring_register_files_sparse(&f->ring, MAX_SUBSCRIBERS);
+        error = io_uring_register_files_sparse(&f->ring, f->max_subscribers);
     if (error < 0)
         errx(1, "io_uring: %s", strerror(-error));
-    f->subscribers = calloc(MAX_SUBSCRIBERS, sizeof(*f->subscribers));
-    f->free_slots = calloc(MAX_SUBSCRIBERS, sizeof(*f->free_slots));
-    f->ready = calloc(MAX_SUBSCRIBERS, sizeof(*f->ready));
+    f->subscribers = calloc(f->max_subscribers, sizeof(*f->subscribers));
+    f->free_slots = calloc(f->max_subscribers, sizeof(*f->free_slots));
+    f->ready = calloc(f->max_subscribers, sizeof(*f->ready));
     f->received = malloc(UPSTREAM_BYTES);
     if (f->subscribers == NULL || f->free_slots == NULL || f->ready == NULL || f->received == NULL)
         err(1, "no memory");
-    while (f->free_count < MAX_SUBSCRIBERS) {
-        f->free_slots[f->free_count] = MAX_SUBSCRIBERS - 1 - f->free_count;
+    while (f->free_count < f->max_subscribers) {
+        f->free_slots[f->free_count] = f->max_subscribers - 1 - f->free_count;
         f->free_count++;
     }
     ws_reader_init(&f->reader, WS_CLIENT, MAX_MESSAGE_BYTES);
