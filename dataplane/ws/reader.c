@@ -249,3 +249,8 @@ size_t ws_read(struct ws_reader *reader, uint8_t *bytes, size_t length, struct w
             break;
     return length - input.length;
 }
+
+bool ws_reader_is_idle(const struct ws_reader *reader)
+{
+    return reader->state == READ_FLAGS && reader->held_length == 0 && reader->message_opcode == 0;
+}

@@ -107,4 +107,7 @@ void ws_reader_init(struct ws_reader *reader, enum ws_role role, uint64_t max_me
  */
 size_t ws_read(struct ws_reader *reader, uint8_t *bytes, size_t length, struct ws_event *event);
 
+/* True between messages, with nothing of the next frame read: a newly prepared reader would go on the same. */
+bool ws_reader_is_idle(const struct ws_reader *reader);
+
 #endif
