@@ -1,0 +1,23 @@
+/* A buffer as large as the largest message: address space reserved once, memory touched as messages need it. One thread. */
+#ifndef FLASHRELAY_DATAPLANE_MESSAGE_BUFFER_H
+#define FLASHRELAY_DATAPLANE_MESSAGE_BUFFER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct message_buffer {
+    uint8_t *bytes;
+    size_t length, capacity;
+};
+
+/* 0 or -ENOMEM. message_buffer_dispose takes it back, also of a zeroed struct. */
+int message_buffer_init(struct message_buffer *buffer, size_t capacity);
+void message_buffer_dispose(struct message_buffer *buffer);
+
+/* Adds a copy of `bytes`, which must fit. */
+void message_buffer_append(struct message_buffer *buffer, const void *bytes, size_t length);
+
+/* Empties it; what an unusually large message touched is given back to the system. */
+void message_buffer_clear(struct message_buffer *buffer);
+
+#endif

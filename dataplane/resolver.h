@@ -1,0 +1,37 @@
+/*
+ * Looks up one host name at a time, off the caller's thread. A look-up that hangs holds nobody up: it can be given up, and the resolver
+ * destroyed, at any time; what the look-up still uses is freed when it ends.
+ */
+#ifndef FLASHRELAY_DATAPLANE_RESOLVER_H
+#define FLASHRELAY_DATAPLANE_RESOLVER_H
+
+#include "flashrelay/address.h"
+#include "flashrelay/clock.h"
+
+#include <stdbool.h>
+
+#define RESOLVER_MAX_ADDRESSES 16
+#define RESOLVER_POLL_NS       (10 * NS_PER_MS)
+
+struct resolver;
+
+struct resolver_answer {
+    unsigned count;                                   /* 0: `error` says why */
+    struct address addresses[RESOLVER_MAX_ADDRESSES]; /* in the order of RFC 6724 */
+    const char *error;                                /* static text */
+};
+
+/* 0 or -ENOMEM. */
+int resolver_create(struct resolver **resolver);
+void resolver_destroy(struct resolver *resolver);
+
+/* Starts looking up `host` (at most 255 bytes). 0; -EBUSY while an earlier look-up has not ended; -EAGAIN where no thread can be had. */
+int resolver_start(struct resolver *resolver, const char *host, uint16_t port);
+
+/* Takes the answer to the last start; false while there is none: to be asked again after RESOLVER_POLL_NS. */
+bool resolver_take(struct resolver *resolver, struct resolver_answer *answer);
+
+/* Gives the last start up: its answer will not be seen. */
+void resolver_cancel(struct resolver *resolver);
+
+#endif
