@@ -16,10 +16,14 @@ struct sim_network_options {
     uint32_t segment_max_bytes;          /* what is received at once is split below this, at random */
     uint32_t window_bytes;               /* what a direction takes before it blocks */
     uint32_t short_send_permille;        /* chance that a send takes only a part although there is room */
+    uint32_t late_send_permille;         /* chance that a send is answered in a later turn, its bytes read only then */
+    uint32_t zerocopy_permille;          /* chance that a send of frames pins them until the peer has the bytes */
     uint32_t reset_permille_per_s;       /* chance a connection and second to be reset by the network */
 };
 
+/* 0 or -ENOMEM. What it allocates later has no answer to lack of memory but abort(). */
 int sim_network_create(struct sim_network **network, const struct sim_network_options *options);
+/* After its engines. */
 void sim_network_destroy(struct sim_network *network);
 
 /* Virtual time; advances only by sim_network_advance. */
@@ -35,11 +39,18 @@ void sim_network_advance(struct sim_network *network, uint64_t now_ns);
 int engine_sim_create(struct engine **engine, const struct engine_options *options, struct sim_network *network,
                       const struct ip_address *ip);
 
-/* True if the engine's turn would do something now. */
+/*
+ * True if the engine's turn would do something now. A turn never waits here: where one would sleep (engine_prepare_sleep was called, a
+ * deadline other than 0 given, nothing to do) it returns with engine->sleeping still set, and the thread is asleep until this is true,
+ * engine_wake included, or its deadline comes. A thread whose engine is not `sleeping` runs on: give it its next turn.
+ */
 bool engine_sim_is_due(const struct engine *engine);
 
 /* Faults on one connection, from either side's handle. */
 void sim_connection_stall(struct connection *connection, bool stalled); /* its receiving side takes nothing */
 void sim_connection_reset(struct connection *connection);               /* both sides see -ECONNRESET */
+
+/* Bytes that were sent to this side and not consumed by it yet, for tests. */
+size_t sim_connection_unread_bytes(const struct connection *connection);
 
 #endif

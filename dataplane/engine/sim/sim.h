@@ -1,0 +1,243 @@
+/* Inside the simulator: links between two ends, the events that happen to them, and the engines at their ends. */
+#ifndef SIM_H
+#define SIM_H
+
+#include "engine/base.h"
+#include "engine/extents.h"
+#include "flashrelay/clock.h"
+#include "flashrelay/engine_sim.h"
+#include "flashrelay/list.h"
+
+/* The side of a link that called engine_connect, and the one that accepted. */
+enum sim_side { SIM_CONNECTOR, SIM_ACCEPTOR };
+
+enum sim_event_kind {
+    SIM_EVENT_SYN,           /* reaches the listener */
+    SIM_EVENT_CONNECTED,     /* the connector learns how connecting ended */
+    SIM_EVENT_SEGMENT,       /* the next segment in flight reaches `side` */
+    SIM_EVENT_FIN,           /* reaches `side` */
+    SIM_EVENT_RESET,         /* reaches `side` */
+    SIM_EVENT_NETWORK_RESET, /* both sides fail */
+    SIM_EVENT_ROOM,          /* `side` learns that there is room again */
+    SIM_EVENT_SENT,          /* a late send of `side` is answered */
+};
+
+struct sim_event {
+    uint64_t at_ns;
+    uint64_t order; /* among events of the same time: first scheduled, first happens */
+    struct sim_link *link;
+    uint8_t kind; /* enum sim_event_kind */
+    uint8_t side;
+};
+
+/* Some bytes on their way, or arrived and not consumed. */
+struct sim_segment {
+    struct list_node node;
+    uint32_t length, consumed;
+    const uint8_t *reference; /* the log's memory where it was sent by reference and has not arrived; else NULL */
+    uint64_t sequence;        /* the lowest frame referred to; HOLDS_NONE: none */
+    uint8_t bytes[];
+};
+
+/* One direction of a link. */
+struct sim_stream {
+    struct list_node in_flight, arrived; /* of sim_segment */
+    size_t unread_bytes;                 /* in flight or arrived */
+    uint64_t last_due_ns;                /* what is sent later arrives no earlier */
+    bool broken;                         /* something on its way was lost for good */
+    bool fin_arrived;
+};
+
+struct sim_link {
+    struct sim_network *network;
+    struct address addresses[2];
+    struct sim_connection *ends[2]; /* NULL: not yet accepted, or gone */
+    struct sim_stream streams[2];   /* towards this side */
+    int errors[2];                  /* what this side fails with; 0: nothing happened to it */
+    bool stalled[2];
+    bool room_scheduled[2];
+    unsigned references; /* ends, events, backlog */
+    struct list_node backlog_node;
+};
+
+struct sim_network {
+    struct sim_network_options options;
+    struct random random;
+    uint64_t now_ns;
+    struct sim_event *events; /* a binary heap, the earliest first */
+    size_t event_count, event_capacity;
+    uint64_t event_order;
+    struct list_node engines;
+    uint16_t next_port;
+};
+
+struct sim_connection {
+    struct connection common;
+    struct sim_engine *engine;
+    struct sim_link *link;
+    uint8_t side;
+    bool connecting, connected; /* engine_connect's answer is outstanding; is there */
+    bool late_send;             /* a send waits for its answer ... */
+    bool sent;                  /* ... which has come */
+    bool writable;              /* room was announced */
+    bool paused, resumed;       /* `received` left bytes; engine_receive_resume was called meanwhile */
+    bool fin_sent, fin_told;
+    uint64_t aborted_in_turn;
+    struct list_node node;       /* in the engine's connections */
+    struct list_node ready_node; /* ... and in its ready ones */
+    struct list_node serve_node; /* ... and in its order of service */
+};
+
+struct sim_listener {
+    struct address address;
+    struct list_node backlog; /* of sim_link */
+    unsigned backlog_count, backlog_limit;
+    bool open, paused, stopping;
+};
+
+struct sim_engine {
+    struct engine common;
+    struct sim_network *network;
+    struct list_node node; /* in the network's engines */
+    struct ip_address ip;
+    struct sim_listener listener;
+    struct list_node connections, ready, to_serve;
+    uint32_t connection_count;
+    uint64_t turn;
+    bool woken;
+    struct sim_connection **order; /* scratch of a turn: the ready ones, shuffled */
+    size_t order_capacity;
+};
+
+static inline struct sim_engine *sim_engine_of(struct engine *engine)
+{
+    return (struct sim_engine *)(void *)engine;
+}
+
+static inline struct sim_connection *sim_connection_of(struct connection *connection)
+{
+    return (struct sim_connection *)(void *)connection;
+}
+
+static inline uint8_t sim_peer_of(const struct sim_connection *connection)
+{
+    return connection->side ^ 1;
+}
+
+static inline const struct engine_handler *sim_handler_of(const struct sim_connection *connection)
+{
+    return connection->engine->common.options.handler;
+}
+
+static inline void *sim_context_of(const struct sim_connection *connection)
+{
+    return connection->engine->common.options.context;
+}
+
+static inline uint64_t sim_now_of(const struct sim_connection *connection)
+{
+    return connection->engine->network->now_ns;
+}
+
+static inline struct engine *sim_connection_engine(const struct sim_connection *connection)
+{
+    return &connection->engine->common;
+}
+
+/* malloc, zeroed, that aborts. */
+void *sim_allocate(size_t bytes);
+
+/* --- network (sim_network.c) --- */
+
+/* True with a chance of `permille` in 1,000. */
+bool sim_chance(struct sim_network *network, uint32_t permille);
+uint64_t sim_delay(struct sim_network *network);
+void sim_schedule(struct sim_link *link, enum sim_event_kind kind, uint8_t side, uint64_t at_ns);
+
+/* --- links (sim_link.c) --- */
+
+struct sim_link *sim_link_create(struct sim_network *network);
+void sim_link_reference(struct sim_link *link);
+void sim_link_release(struct sim_link *link);
+
+/* How much the stream towards `side` takes now. */
+size_t sim_link_room(const struct sim_link *link, uint8_t side);
+
+/* Puts bytes on their way to `side`; where `sequence` is not HOLDS_NONE they are read only on arrival. */
+void sim_link_send(struct sim_link *link, uint8_t side, const uint8_t *bytes, size_t length, uint64_t sequence);
+void sim_link_send_fin(struct sim_link *link, uint8_t side);
+
+/* The lowest frame that bytes on their way to `side` refer to, or HOLDS_NONE. */
+uint64_t sim_link_pinned(const struct sim_link *link, uint8_t side);
+
+/* `side` has consumed some of its first segment; its peer learns of the room. */
+void sim_link_consume(struct sim_link *link, uint8_t side, struct sim_segment *segment, uint32_t bytes);
+
+/* `side` is told by an event that there is room, be it now already. */
+void sim_link_announce_room(struct sim_link *link, uint8_t side);
+
+/* Refers to nothing any more that `side` has sent. */
+void sim_link_let_go(struct sim_link *link, uint8_t side);
+
+/* `side` goes away: its peer gets a reset, and perhaps what was on its way before it. Lets go. */
+void sim_link_abort(struct sim_link *link, uint8_t side);
+
+/* Both sides fail at once; what is on its way is lost. */
+void sim_link_fail(struct sim_link *link);
+
+/* `side` was reset: what it has not consumed is lost, perhaps. */
+void sim_link_forget_arrived(struct sim_link *link, uint8_t side);
+
+/* One event that is due. */
+void sim_link_happen(struct sim_link *link, const struct sim_event *event);
+
+/* --- connections (sim_connection.c) --- */
+
+struct sim_connection *sim_connection_create(struct sim_engine *engine, struct sim_link *link, uint8_t side);
+
+/* Takes the connection out of everything and frees it; lets go of its extents. */
+void sim_connection_destroy(struct sim_connection *connection);
+
+/* There is something to do for it in its engine's next turn. */
+void sim_connection_ready(struct sim_connection *connection);
+
+/* Puts it at the end of its engine's order of service. */
+void sim_connection_queue(struct sim_connection *connection);
+
+/* Does what is due for one that is ready; it may be gone afterwards. */
+void sim_connection_handle(struct sim_connection *connection);
+
+/* --- sending (sim_send.c) --- */
+
+/* Serves it once: offers what is contiguous in its stream. */
+void sim_connection_serve(struct sim_connection *connection);
+
+/* Completes a late send, if its answer has come. */
+void sim_connection_late_send(struct sim_connection *connection);
+
+/* Ends being blocked, if room was announced. */
+void sim_connection_room(struct sim_connection *connection);
+
+/* Brings what is pinned up to what is still referred to on the way. */
+void sim_connection_update_pin(struct sim_connection *connection);
+
+/* --- listening (sim_listen.c), as engine.h says --- */
+
+uint16_t sim_take_port(struct sim_network *network);
+int sim_listen(struct engine *engine, const struct address *address, const struct engine_listen_options *options);
+void sim_accept_pause(struct engine *engine, bool paused);
+void sim_listen_stop(struct engine *engine);
+
+/* True if a queued connection can be accepted now. */
+bool sim_may_accept(const struct sim_engine *engine);
+
+/* Accepts what it may, and closes a listener that is to stop. True if it did anything. */
+bool sim_accept_queued(struct sim_engine *engine);
+
+/* What can't be accepted for want of a slot is reset, as the kernel does when a listener with a backlog is closed. */
+void sim_close_listener(struct sim_engine *engine);
+
+/* The listener that a SYN to `address` reaches, or NULL; of several that share a port one is drawn, as SO_REUSEPORT does by a hash. */
+struct sim_engine *sim_find_listener(struct sim_network *network, const struct address *address);
+
+#endif

@@ -1,0 +1,235 @@
+/* The simulated engine: the table behind the boundary, and the turn. */
+#include "engine/sim/sim.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- connecting and ending --- */
+
+static struct connection *sim_connect(struct engine *common, const struct address *remote, void *owner)
+{
+    struct sim_engine *engine = sim_engine_of(common);
+    struct sim_network *network = engine->network;
+
+    if (engine->connection_count == common->options.max_connections)
+        return NULL;
+    struct sim_link *link = sim_link_create(network);
+    link->addresses[SIM_CONNECTOR] = (struct address){.ip = engine->ip, .port = sim_take_port(network)};
+    link->addresses[SIM_ACCEPTOR] = *remote;
+    struct sim_connection *connection = sim_connection_create(engine, link, SIM_CONNECTOR);
+    connection->connecting = true;
+    connection->common.owner = owner;
+    counter_add(&common->counters.connects, 1);
+    sim_schedule(link, SIM_EVENT_SYN, SIM_ACCEPTOR, network->now_ns + sim_delay(network));
+    return &connection->common;
+}
+
+static void sim_serve(struct engine *engine, struct connection *connection)
+{
+    (void)engine;
+    if (!sim_connection_of(connection)->late_send && !sim_connection_of(connection)->connecting)
+        sim_connection_queue(sim_connection_of(connection));
+}
+
+static void sim_receive_resume(struct engine *engine, struct connection *common)
+{
+    struct sim_connection *connection = sim_connection_of(common);
+
+    (void)engine;
+    connection->paused = false;
+    connection->resumed = true;
+    sim_connection_ready(connection);
+}
+
+static void sim_finish(struct engine *engine, struct connection *common)
+{
+    struct sim_connection *connection = sim_connection_of(common);
+
+    if (common->extent_count > 0 && !common->blocked)
+        sim_serve(engine, common);
+    sim_connection_ready(connection);
+}
+
+static void sim_abort(struct engine *engine, struct connection *common)
+{
+    struct sim_connection *connection = sim_connection_of(common);
+
+    sim_link_abort(connection->link, connection->side);
+    extents_pin(engine, common, HOLDS_NONE);
+    connection->aborted_in_turn = sim_engine_of(engine)->turn;
+    sim_connection_ready(connection);
+}
+
+/* --- the turn --- */
+
+/* At most as many as were handed over before, and as the budget allows; in the order of service. */
+static bool serve_queued(struct sim_engine *engine)
+{
+    uint32_t budget = engine->common.options.sends_per_turn;
+    struct list_node batch;
+    bool worked = false;
+
+    list_init(&batch);
+    while (budget > 0 && !list_is_empty(&engine->to_serve)) {
+        struct list_node *node = list_first(&engine->to_serve);
+        list_remove(node);
+        list_append(&batch, node);
+        budget--;
+    }
+    while (!list_is_empty(&batch)) {
+        struct sim_connection *connection = LIST_ENTRY(list_first(&batch), struct sim_connection, serve_node);
+        list_remove(&connection->serve_node);
+        connection->common.queued = false;
+        sim_connection_serve(connection);
+        worked = true;
+    }
+    return worked;
+}
+
+/* Takes the ready list into the scratch array, in a random order: completions of different connections come as they like. */
+static size_t shuffle_ready(struct sim_engine *engine)
+{
+    size_t count = 0;
+
+    while (!list_is_empty(&engine->ready)) {
+        struct list_node *node = list_first(&engine->ready);
+        if (count == engine->order_capacity) {
+            engine->order_capacity = engine->order_capacity > 0 ? 2 * engine->order_capacity : 64;
+            engine->order = realloc(engine->order, engine->order_capacity * sizeof *engine->order);
+            if (engine->order == NULL)
+                abort();
+        }
+        list_remove(node);
+        size_t place = random_below(&engine->network->random, count + 1);
+        engine->order[count] = engine->order[place];
+        engine->order[place] = LIST_ENTRY(node, struct sim_connection, ready_node);
+        count++;
+    }
+    return count;
+}
+
+/* A connection is gone only by its own handling, so the others of the order stay valid. */
+static bool handle_ready(struct sim_engine *engine)
+{
+    size_t count = shuffle_ready(engine);
+
+    for (size_t i = 0; i < count; i++)
+        sim_connection_handle(engine->order[i]);
+    return count > 0;
+}
+
+static bool tell_woken(struct sim_engine *engine)
+{
+    const struct engine_options *options = &engine->common.options;
+
+    if (!engine->woken)
+        return false;
+    engine->woken = false;
+    counter_add(&engine->common.counters.wakeups, 1);
+    if (options->handler->woken != NULL)
+        options->handler->woken(options->context, engine->network->now_ns);
+    return true;
+}
+
+static void sim_turn(struct engine *common, uint64_t deadline_ns)
+{
+    struct sim_engine *engine = sim_engine_of(common);
+    bool sends_first = sim_chance(engine->network, 500);
+    bool may_sleep = atomic_exchange(&common->sleeping, false) && deadline_ns != 0;
+    bool worked = false;
+
+    engine->turn++;
+    worked |= tell_woken(engine);
+    if (sends_first)
+        worked |= serve_queued(engine);
+    worked |= sim_accept_queued(engine);
+    worked |= handle_ready(engine);
+    if (!sends_first)
+        worked |= serve_queued(engine);
+    if (may_sleep && !worked && !engine_sim_is_due(common))
+        atomic_store(&common->sleeping, true);
+}
+
+bool engine_sim_is_due(const struct engine *common)
+{
+    const struct sim_engine *engine = (const struct sim_engine *)(const void *)common;
+
+    return engine->woken || engine->listener.stopping || !list_is_empty(&engine->ready) || !list_is_empty(&engine->to_serve) ||
+           sim_may_accept(engine);
+}
+
+static void sim_wake(struct engine *engine, struct engine *from)
+{
+    (void)from;
+    sim_engine_of(engine)->woken = true;
+}
+
+/* --- life --- */
+
+static uint64_t sim_now(struct engine *engine)
+{
+    return sim_engine_of(engine)->network->now_ns;
+}
+
+/* Frames are sent from wherever they lie. */
+static void sim_register_memory(struct engine *engine, const uint8_t *base, size_t length)
+{
+    (void)engine;
+    (void)base;
+    (void)length;
+}
+
+static void sim_destroy(struct engine *common)
+{
+    struct sim_engine *engine = sim_engine_of(common);
+
+    while (!list_is_empty(&engine->connections)) {
+        struct sim_connection *connection = LIST_ENTRY(list_first(&engine->connections), struct sim_connection, node);
+        if (!connection->common.dead)
+            sim_link_abort(connection->link, connection->side);
+        sim_connection_destroy(connection);
+    }
+    sim_close_listener(engine);
+    list_remove(&engine->node);
+    engine_dispose(common);
+    free(engine->order);
+    free(engine);
+}
+
+static const struct engine_ops operations = {
+    .destroy = sim_destroy,
+    .now = sim_now,
+    .listen = sim_listen,
+    .accept_pause = sim_accept_pause,
+    .listen_stop = sim_listen_stop,
+    .connect = sim_connect,
+    .serve = sim_serve,
+    .receive_resume = sim_receive_resume,
+    .finish = sim_finish,
+    .abort = sim_abort,
+    .register_memory = sim_register_memory,
+    .turn = sim_turn,
+    .wake = sim_wake,
+};
+
+int engine_sim_create(struct engine **out, const struct engine_options *options, struct sim_network *network,
+                      const struct ip_address *ip)
+{
+    void *memory;
+
+    if (posix_memalign(&memory, _Alignof(struct sim_engine), sizeof(struct sim_engine)) != 0)
+        return -ENOMEM;
+    struct sim_engine *engine = memset(memory, 0, sizeof *engine);
+    engine_init(&engine->common, &operations, options);
+    engine->network = network;
+    engine->ip = *ip;
+    list_init(&engine->listener.backlog);
+    list_init(&engine->connections);
+    list_init(&engine->ready);
+    list_init(&engine->to_serve);
+    list_append(&network->engines, &engine->node);
+    *out = &engine->common;
+    return 0;
+}
