@@ -1,0 +1,93 @@
+/*
+ * How connections end. A descriptor is closed by the ring, behind everything that was prepared for it, so its number can't be used
+ * anew while a submission still names it.
+ */
+#include "engine/extents.h"
+#include "engine/uring/uring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/*
+ * A socket is freed only once no request holds it, so close, even with SO_LINGER, would come late: dissolving the connection
+ * (connect(2), AF_UNSPEC) resets it at once and empties its queues.
+ */
+void uring_reset(struct uring_engine *engine, struct uring_connection *connection)
+{
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+    if (connection->descriptor < 0)
+        return;
+    uring_count_system_call(engine);
+    if (connect(connection->descriptor, &nobody, sizeof(nobody)) != 0)
+        shutdown(connection->descriptor, SHUT_RDWR);
+}
+
+static void cancel_armed(struct uring_engine *engine, struct uring_connection *connection)
+{
+    if (connection->receive_armed && !connection->receive_cancelled)
+        uring_cancel(engine, connection, URING_RECEIVE);
+    if (connection->writable_armed)
+        uring_cancel(engine, connection, URING_WRITABLE);
+    if (connection->connecting)
+        uring_cancel(engine, connection, URING_CONNECT);
+}
+
+void uring_close(struct uring_engine *engine, struct uring_connection *connection)
+{
+    struct io_uring_sqe *submission;
+
+    uring_receive_drop_kept(engine, connection);
+    if (connection->descriptor < 0) {
+        if (connection->connecting)
+            free(connection->remote);
+        connection->connecting = false;
+        return;
+    }
+    cancel_armed(engine, connection);
+    submission = uring_submission(engine);
+    io_uring_prep_close(submission, connection->descriptor);
+    uring_tag(engine, connection, submission, URING_CLOSE);
+    connection->descriptor = -1;
+    counter_subtract(&engine->base.counters.open_connections, 1);
+}
+
+void uring_report_closed(struct uring_engine *engine, struct uring_connection *connection, int error)
+{
+    connection->base.dead = true;
+    connection->reported = true;
+    extents_release(&engine->base, &connection->base);
+    uring_close(engine, connection);
+    uring_handler(engine)->closed(engine->base.options.context, &connection->base, error, engine->now_ns);
+}
+
+void uring_fail(struct uring_engine *engine, struct uring_connection *connection, int error)
+{
+    uring_reset(engine, connection);
+    uring_report_closed(engine, connection, error);
+}
+
+void uring_abort(struct engine *base, struct connection *connection)
+{
+    uring_reset(uring_of(base), uring_connection_of(connection));
+    uring_todo(uring_of(base), uring_connection_of(connection));
+}
+
+void uring_finish(struct engine *base, struct connection *connection)
+{
+    uring_todo(uring_of(base), uring_connection_of(connection));
+}
+
+void uring_finish_proceed(struct uring_engine *engine, struct uring_connection *connection)
+{
+    if (connection->base.dead || !connection->base.finishing || connection->base.extent_count > 0 || connection->connecting)
+        return;
+    if (!connection->write_finished) {
+        connection->write_finished = true;
+        uring_count_system_call(engine);
+        shutdown(connection->descriptor, SHUT_WR);
+    }
+    if (connection->finish_delivered)
+        uring_report_closed(engine, connection, 0);
+}

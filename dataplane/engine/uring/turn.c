@@ -1,0 +1,169 @@
+/* One turn: prepare everything that is due, one system call, then handle what completed. */
+#include "engine/uring/uring.h"
+#include "flashrelay/clock.h"
+#include "flashrelay/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+void uring_todo(struct uring_engine *engine, struct uring_connection *connection)
+{
+    struct uring_list *todo = &engine->todo;
+
+    if (connection->in_todo)
+        return;
+    connection->in_todo = true;
+    connection->next_todo = NULL;
+    if (todo->first == NULL)
+        todo->first = connection;
+    else
+        todo->last->next_todo = connection;
+    todo->last = connection;
+}
+
+static void do_one(struct uring_engine *engine, struct uring_connection *connection)
+{
+    connection->in_todo = false;
+    if (connection->base.dead && !connection->reported)
+        uring_report_closed(engine, connection, 0);
+    if (!connection->base.dead && connection->connecting && connection->descriptor < 0)
+        uring_connect_start(engine, connection);
+    if (!connection->base.dead && connection->resume_wanted)
+        uring_receive_offer_kept(engine, connection);
+    uring_finish_proceed(engine, connection);
+    uring_slot_release(engine, connection);
+}
+
+/* What handlers add meanwhile is for the next turn. */
+static void do_todo(struct uring_engine *engine)
+{
+    struct uring_connection *connection = engine->todo.first;
+
+    engine->todo.first = NULL;
+    while (connection != NULL) {
+        struct uring_connection *next = connection->next_todo;
+
+        do_one(engine, connection);
+        connection = next;
+    }
+}
+
+static void complete_operation(struct uring_engine *engine, const struct io_uring_cqe *completion)
+{
+    struct uring_connection *connection = uring_tagged(engine, completion->user_data);
+    unsigned operation = (unsigned)(completion->user_data >> URING_OPERATION_SHIFT);
+
+    if (connection == NULL)
+        return;
+    if (!(completion->flags & IORING_CQE_F_MORE))
+        connection->operations--;
+    switch (operation) {
+    case URING_RECEIVE:
+        uring_received(engine, connection, completion->res, completion->flags);
+        break;
+    case URING_SEND:
+        uring_sent(engine, connection, completion->res);
+        break;
+    case URING_WRITABLE:
+        uring_writable(engine, connection);
+        break;
+    case URING_CONNECT:
+        uring_connect_done(engine, connection, completion->res);
+        break;
+    case URING_CLOSE:
+        uring_listener_retry(engine);
+        break;
+    default:
+        uring_zerocopy_done(engine, connection, operation - URING_SEND_ZEROCOPY, completion->res, completion->flags);
+    }
+    uring_slot_release(engine, connection);
+}
+
+static void woken(struct uring_engine *engine)
+{
+    counter_add(&engine->base.counters.wakeups, 1);
+    uring_handler(engine)->woken(engine->base.options.context, engine->now_ns);
+}
+
+static void complete(struct uring_engine *engine, const struct io_uring_cqe *completion)
+{
+    switch ((enum uring_operation)(completion->user_data >> URING_OPERATION_SHIFT)) {
+    case URING_IGNORED:
+        break;
+    case URING_LISTENER:
+        uring_listener_ready(engine);
+        break;
+    case URING_WAKE_EVENT:
+        uring_wake_arm(engine);
+        woken(engine);
+        break;
+    case URING_WOKEN:
+        woken(engine);
+        break;
+    case URING_WAKE_FAILED:
+        uring_wake_fallback(completion->user_data & ((UINT64_C(1) << URING_OPERATION_SHIFT) - 1));
+        break;
+    default:
+        complete_operation(engine, completion);
+    }
+}
+
+/* Handles what has completed so far; what handlers cause to complete is for the next turn. */
+static void reap(struct uring_engine *engine)
+{
+    for (unsigned left = io_uring_cq_ready(&engine->ring); left > 0; left--) {
+        struct io_uring_cqe *entry;
+        struct io_uring_cqe completion;
+
+        if (io_uring_peek_cqe(&engine->ring, &entry) != 0)
+            return;
+        memcpy(&completion, entry, sizeof(completion));
+        io_uring_cqe_seen(&engine->ring, entry);
+        complete(engine, &completion);
+    }
+}
+
+static void enter(struct uring_engine *engine, bool sleep, uint64_t deadline_ns)
+{
+    uint64_t left_ns = deadline_ns > engine->now_ns ? deadline_ns - engine->now_ns : 0;
+    struct __kernel_timespec timeout = {
+        .tv_sec = (int64_t)(left_ns / NS_PER_S),
+        .tv_nsec = (int64_t)(left_ns % NS_PER_S),
+    };
+    struct io_uring_cqe *first;
+    int result;
+
+    uring_count_system_call(engine);
+    if (sleep && left_ns > 0)
+        result = io_uring_submit_and_wait_timeout(&engine->ring, &first, 1, deadline_ns == CLOCK_NEVER ? NULL : &timeout, NULL);
+    else
+        result = io_uring_submit_and_get_events(&engine->ring);
+    if (result < 0 && result != -ETIME && result != -EINTR && result != -EAGAIN)
+        log_line(LOG_ERROR, "uring", "io_uring_enter: %s", strerror(-result));
+}
+
+static void start(struct uring_engine *engine)
+{
+    uring_ring_enable(engine);
+    uring_zerocopy_start(engine);
+    uring_wake_arm(engine);
+}
+
+void uring_turn(struct engine *base, uint64_t deadline_ns)
+{
+    struct uring_engine *engine = uring_of(base);
+    bool busy;
+
+    if (!engine->enabled)
+        start(engine);
+    engine->now_ns = clock_monotonic_ns();
+    do_todo(engine);
+    busy = uring_listener_turn(engine, &deadline_ns);
+    busy |= uring_send_prepare(engine) > 0;
+    busy |= engine->todo.first != NULL || engine->send_queue.first != NULL || base->options.busy_poll;
+    enter(engine, !busy, deadline_ns);
+    atomic_store_explicit(&base->sleeping, false, memory_order_relaxed);
+    engine->now_ns = clock_monotonic_ns();
+    reap(engine);
+    uring_receive_feed_starved(engine);
+}

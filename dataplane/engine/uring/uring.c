@@ -1,0 +1,134 @@
+#include "engine/uring/uring.h"
+
+#include "engine/base.h"
+#include "engine/extents.h"
+#include "flashrelay/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static uint64_t uring_now(struct engine *base)
+{
+    (void)base;
+    return clock_monotonic_ns();
+}
+
+/* Closing the descriptors before the ring resets the connections, which lets go of zero-copy sends. */
+static void abort_all(struct uring_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->slots.touched; i++) {
+        struct uring_connection *connection = &engine->slots.connections[i];
+
+        if (connection->reported)
+            continue;
+        extents_release(&engine->base, &connection->base);
+        extents_pin(&engine->base, &connection->base, HOLDS_NONE);
+        if (connection->connecting)
+            free(connection->remote);
+        uring_reset(engine, connection);
+        if (connection->descriptor >= 0)
+            close(connection->descriptor);
+    }
+}
+
+/* Closes that were prepared and will not be submitted: another thread may not submit for the ring's owner. */
+static void close_prepared(struct uring_engine *engine)
+{
+    const struct io_uring_sq *queue = &engine->ring.sq;
+
+    for (unsigned i = queue->sqe_head; i != queue->sqe_tail; i++) {
+        const struct io_uring_sqe *submission = &queue->sqes[i & queue->ring_mask];
+
+        if (submission->opcode == IORING_OP_CLOSE)
+            close(submission->fd);
+    }
+}
+
+static void uring_destroy(struct engine *base)
+{
+    struct uring_engine *engine = uring_of(base);
+
+    abort_all(engine);
+    close_prepared(engine);
+    uring_listener_close(engine);
+    uring_ring_close(engine);
+    uring_buffers_close(engine);
+    uring_slots_unmap(&engine->slots, base->options.max_connections);
+    engine_dispose(base);
+    free(engine);
+}
+
+const struct engine_ops uring_ops = {
+    .destroy = uring_destroy,
+    .now = uring_now,
+    .listen = uring_listen,
+    .accept_pause = uring_accept_pause,
+    .listen_stop = uring_listen_stop,
+    .connect = uring_connect,
+    .serve = uring_serve,
+    .receive_resume = uring_receive_resume,
+    .finish = uring_finish,
+    .abort = uring_abort,
+    .register_memory = uring_register_memory,
+    .turn = uring_turn,
+    .wake = uring_wake,
+};
+
+/* Ring, then buffers, then slots: each is taken back if what follows fails. */
+static int open_parts(struct uring_engine *engine, unsigned setup_flags)
+{
+    int error = uring_ring_open(engine, setup_flags);
+
+    if (error != 0)
+        return error;
+    error = uring_buffers_open(engine);
+    if (error == 0) {
+        error = uring_slots_map(&engine->slots, engine->base.options.max_connections);
+        if (error == 0)
+            return 0;
+    }
+    uring_ring_close(engine);
+    uring_buffers_close(engine);
+    return error;
+}
+
+static bool is_power_of_two(uint32_t n)
+{
+    return n != 0 && (n & (n - 1)) == 0;
+}
+
+int engine_uring_create(struct engine **engine, const struct engine_options *options)
+{
+    struct uring_features features;
+    unsigned setup_flags;
+    struct uring_engine *created;
+    int error = uring_probe(&features, &setup_flags);
+
+    assert(is_power_of_two(options->receive_buffers) && options->receive_buffers <= URING_MAX_BUFFERS);
+    assert(options->receive_buffer_bytes > 0 && options->sends_per_turn > 0 && options->max_connections > 0);
+    if (error != 0)
+        return error;
+    created = aligned_alloc(_Alignof(struct uring_engine), sizeof(*created));
+    if (created == NULL)
+        return -ENOMEM;
+    memset(created, 0, sizeof(*created));
+    engine_init(&created->base, &uring_ops, options);
+    created->features = features;
+    created->listener.descriptor = -1;
+    error = open_parts(created, setup_flags);
+    if (error != 0) {
+        free(created);
+        return error;
+    }
+    *engine = &created->base;
+    return 0;
+}
+
+const struct uring_features *engine_uring_features(const struct engine *engine)
+{
+    assert(engine->ops == &uring_ops);
+    return &((const struct uring_engine *)(const void *)engine)->features;
+}

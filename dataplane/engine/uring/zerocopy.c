@@ -1,0 +1,142 @@
+/*
+ * Zero-copy sends of large runs from registered memory. They pay where a network card fetches the bytes; on loopback the kernel copies
+ * after all, and says so in the notification, which is what the automatic choice goes by.
+ */
+#include "engine/extents.h"
+#include "engine/uring/uring.h"
+#include "flashrelay/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* Below it, copying is cheaper than pinning and being notified. */
+#define WORTH_BYTES ((size_t)32 << 10)
+/* The automatic choice gives up after so many in a row that were copied. */
+#define COPIED_LIMIT 8
+/* The kernel's limit of one registered buffer. */
+#define REGION_BYTES ((size_t)1 << 30)
+
+void uring_register_memory(struct engine *base, const uint8_t *bytes, size_t length)
+{
+    struct uring_zerocopy *zerocopy = &uring_of(base)->zerocopy;
+
+    while (length > 0 && zerocopy->region_count < URING_REGIONS) {
+        size_t piece = length < REGION_BYTES ? length : REGION_BYTES;
+
+        zerocopy->regions[zerocopy->region_count++] = (struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = piece};
+        bytes += piece;
+        length -= piece;
+    }
+}
+
+void uring_zerocopy_start(struct uring_engine *engine)
+{
+    struct uring_zerocopy *zerocopy = &engine->zerocopy;
+    enum engine_zerocopy wanted = engine->base.options.zerocopy;
+    int error;
+
+    if (wanted == ENGINE_ZEROCOPY_OFF || zerocopy->region_count == 0 || !engine->features.zerocopy_send ||
+        (wanted == ENGINE_ZEROCOPY_AUTO && !engine->features.zerocopy_report))
+        return;
+    error = io_uring_register_buffers(&engine->ring, zerocopy->regions, zerocopy->region_count);
+    if (error != 0) {
+        log_line(LOG_WARN, "uring",
+                 "no zero-copy sends: the log's memory can't be registered (%s); raise the limit of locked memory "
+                 "(ulimit -l) or use --zerocopy=off",
+                 strerror(-error));
+        return;
+    }
+    zerocopy->enabled = true;
+    zerocopy->report = engine->features.zerocopy_report;
+}
+
+static int find_region(const struct uring_zerocopy *zerocopy, const uint8_t *bytes, size_t length)
+{
+    for (unsigned i = 0; i < zerocopy->region_count; i++) {
+        const uint8_t *base = zerocopy->regions[i].iov_base;
+
+        if (bytes >= base && bytes + length <= base + zerocopy->regions[i].iov_len)
+            return (int)i;
+    }
+    return -1;
+}
+
+static int find_free_pin(const struct uring_connection *connection)
+{
+    for (int i = 0; i < URING_PINS; i++) {
+        if (connection->pins[i] == HOLDS_NONE)
+            return i;
+    }
+    return -1;
+}
+
+bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection *connection, const uint8_t *bytes, size_t length)
+{
+    const struct extent *extent = &connection->base.extents[0];
+    struct io_uring_sqe *submission;
+    int region, pin;
+
+    if (!engine->zerocopy.enabled || length < WORTH_BYTES || extent->channel == NULL)
+        return false;
+    region = find_region(&engine->zerocopy, bytes, length);
+    pin = find_free_pin(connection);
+    if (region < 0 || pin < 0)
+        return false;
+    submission = uring_submission(engine);
+    io_uring_prep_send_zc_fixed(submission, connection->descriptor, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
+                                engine->zerocopy.report ? IORING_SEND_ZC_REPORT_USAGE : 0, (unsigned)region);
+    uring_tag(engine, connection, submission, URING_SEND_ZEROCOPY + (unsigned)pin);
+    connection->pins[pin] = extent->from;
+    counter_add(&engine->base.counters.zerocopy_sends, 1);
+    return true;
+}
+
+static void update_pin(struct uring_engine *engine, struct uring_connection *connection)
+{
+    uint64_t lowest = HOLDS_NONE;
+
+    for (unsigned i = 0; i < URING_PINS; i++)
+        lowest = connection->pins[i] < lowest ? connection->pins[i] : lowest;
+    extents_pin(&engine->base, &connection->base, lowest);
+}
+
+static void judge(struct uring_engine *engine, bool copied)
+{
+    struct uring_zerocopy *zerocopy = &engine->zerocopy;
+
+    if (copied)
+        counter_add(&engine->base.counters.zerocopy_copied, 1);
+    zerocopy->copied_in_row = copied ? zerocopy->copied_in_row + 1 : 0;
+    if (zerocopy->enabled && zerocopy->copied_in_row >= COPIED_LIMIT && engine->base.options.zerocopy == ENGINE_ZEROCOPY_AUTO) {
+        log_line(LOG_INFO, "uring", "zero-copy sends are off: the kernel copied %d in a row (loopback, or a card that can't)",
+                 COPIED_LIMIT);
+        zerocopy->enabled = false;
+    }
+}
+
+/* Not the connection's fault: the memory that the kernel needs to keep account of the pages. Goes on with copies. */
+static int give_up_for_memory(struct uring_engine *engine, int error)
+{
+    log_line(LOG_WARN, "uring", "zero-copy sends are off: %s", strerror(-error));
+    engine->zerocopy.enabled = false;
+    return -EINTR;
+}
+
+void uring_zerocopy_done(struct uring_engine *engine, struct uring_connection *connection, unsigned pin, int result,
+                         unsigned flags)
+{
+    if (flags & IORING_CQE_F_NOTIF) {
+        connection->pins[pin] = HOLDS_NONE;
+        update_pin(engine, connection);
+        if (engine->zerocopy.report)
+            judge(engine, (unsigned)result & IORING_NOTIF_USAGE_ZC_COPIED);
+        return;
+    }
+    if (!(flags & IORING_CQE_F_MORE))
+        connection->pins[pin] = HOLDS_NONE;
+    update_pin(engine, connection);
+    if (result == -ENOMEM || result == -ENOBUFS)
+        result = give_up_for_memory(engine, result);
+    uring_sent(engine, connection, result);
+}

@@ -1,0 +1,525 @@
+/* The io_uring engine's connections: how they begin, what they receive, how they end, and how the engine is woken. */
+#include "engine_world.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+
+static const struct engine_options defaults;
+
+static void a_peer_is_accepted_with_its_address(void **state)
+{
+    struct world *world = world_open(&defaults);
+    int peer = peer_open(world, 0);
+    struct sockaddr_in local;
+    socklen_t length = sizeof(local);
+    struct address expected;
+
+    (void)state;
+    assert_int_equal(getsockname(peer, (struct sockaddr *)&local, &length), 0);
+    assert_int_equal(address_from_sockaddr(&expected, (struct sockaddr *)&local), 0);
+    assert_true(ip_address_equal(&world->ends[0].peer.ip, &expected.ip));
+    assert_int_equal(world->ends[0].peer.port, expected.port);
+    assert_int_equal(counter_read(&world->engine->counters.accepts), 1);
+    assert_int_equal(counter_read(&world->engine->counters.open_connections), 1);
+    close(peer);
+    world_close(world);
+}
+
+static void two_engines_talk(void **state)
+{
+    struct world *server = world_open(&defaults), *client = world_open(&defaults);
+    struct end *near = &client->ends[0];
+    struct address remote;
+
+    (void)state;
+    assert_int_equal(address_parse(&remote, "127.0.0.1:0"), 0);
+    remote.port = engine_listen_port(server->engine);
+    assert_non_null(engine_connect(client->engine, &remote, near));
+    WORLD_UNTIL(client, near->connects == 1);
+    assert_int_equal(near->error, 0);
+    WORLD_UNTIL(server, server->end_count == 1);
+    assert_int_equal(engine_append_bytes(client->engine, near->connection, "hello", 5), 0);
+    engine_serve(client->engine, near->connection);
+    world_settle(client);
+    WORLD_UNTIL(server, server->ends[0].received_bytes == 5);
+    assert_memory_equal(server->ends[0].received, "hello", 5);
+    world_close(client);
+    WORLD_UNTIL(server, server->ends[0].closes == 1);
+    assert_int_equal(server->ends[0].error, -ECONNRESET);
+    world_close(server);
+}
+
+static void what_is_appended_while_connecting_goes_out(void **state)
+{
+    struct world *server = world_open(&defaults), *client = world_open(&defaults);
+    struct connection *connection;
+    struct address remote;
+
+    (void)state;
+    assert_int_equal(address_parse(&remote, "127.0.0.1:0"), 0);
+    remote.port = engine_listen_port(server->engine);
+    connection = engine_connect(client->engine, &remote, &client->ends[0]);
+    engine_append_bytes(client->engine, connection, "early", 5);
+    engine_serve(client->engine, connection);
+    engine_finish(client->engine, connection);
+    WORLD_UNTIL(client, client->ends[0].sent_bytes == 5);
+    WORLD_UNTIL(server, server->end_count == 1 && server->ends[0].finishes == 1);
+    assert_memory_equal(server->ends[0].received, "early", 5);
+    world_close(client);
+    world_close(server);
+}
+
+static void a_refused_connect_is_reported_and_gone(void **state)
+{
+    struct engine_options options = {.max_connections = 1};
+    struct world *world = world_open(&options);
+    struct address nobody;
+
+    (void)state;
+    /* Port 1 of loopback: nothing listens there in a test environment. */
+    assert_int_equal(address_parse(&nobody, "127.0.0.1:1"), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_non_null(engine_connect(world->engine, &nobody, &world->ends[i]));
+        assert_null(engine_connect(world->engine, &nobody, &world->ends[i]));
+        WORLD_UNTIL(world, world->ends[i].connects == 1);
+        assert_int_equal(world->ends[i].error, -ECONNREFUSED);
+        world_settle(world);
+        assert_int_equal(world->ends[i].closes, 0);
+    }
+    world_close(world);
+}
+
+/* A port of loopback where connecting takes for ever: its backlog is full. The descriptors keep it so. */
+static struct address busy_port(int descriptors[3])
+{
+    struct sockaddr_in sockaddr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(sockaddr);
+    struct address address;
+
+    descriptors[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(descriptors[0], (struct sockaddr *)&sockaddr, length), 0);
+    assert_int_equal(listen(descriptors[0], 0), 0);
+    assert_int_equal(getsockname(descriptors[0], (struct sockaddr *)&sockaddr, &length), 0);
+    for (unsigned i = 1; i < 3; i++) {
+        descriptors[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        connect(descriptors[i], (struct sockaddr *)&sockaddr, length);
+    }
+    assert_int_equal(address_from_sockaddr(&address, (struct sockaddr *)&sockaddr), 0);
+    return address;
+}
+
+static void close_all(const int *descriptors, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        close(descriptors[i]);
+}
+
+static void an_aborted_connect_is_closed(void **state)
+{
+    struct world *world = world_open(&defaults);
+    int descriptors[3];
+    struct address busy = busy_port(descriptors);
+    struct connection *started = engine_connect(world->engine, &busy, &world->ends[0]);
+    struct connection *unstarted;
+
+    (void)state;
+    world_settle(world);
+    assert_int_equal(counter_read(&world->engine->counters.open_connections), 1);
+    unstarted = engine_connect(world->engine, &busy, &world->ends[1]);
+    engine_abort(world->engine, started);
+    engine_abort(world->engine, unstarted);
+    WORLD_UNTIL(world, world->ends[0].closes == 1 && world->ends[1].closes == 1);
+    world_settle(world);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(world->ends[i].error, 0);
+        assert_int_equal(world->ends[i].connects, 0);
+    }
+    assert_int_equal(counter_read(&world->engine->counters.open_connections), 0);
+    close_all(descriptors, 3);
+    world_close(world);
+}
+
+static void what_is_not_consumed_is_kept_and_offered_again(void **state)
+{
+    struct world *world = world_open(&defaults);
+    int peer = peer_open(world, 0);
+    struct end *end = &world->ends[0];
+    uint8_t sent[3000];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sent); i++)
+        sent[i] = (uint8_t)(i * 7);
+    end->consume_limit = 100;
+    peer_write(peer, sent, sizeof(sent));
+    WORLD_UNTIL(world, end->received_bytes == 100);
+    world_settle(world);
+    assert_int_equal(end->received_bytes, 100);
+    shutdown(peer, SHUT_WR);
+    world_settle(world);
+    assert_int_equal(end->finishes, 0);
+    while (end->received_bytes < 1000) {
+        size_t before = end->received_bytes;
+
+        engine_receive_resume(world->engine, end->connection);
+        WORLD_UNTIL(world, end->received_bytes > before);
+    }
+    end->consume_limit = 0;
+    engine_receive_resume(world->engine, end->connection);
+    WORLD_UNTIL(world, end->finishes == 1);
+    assert_int_equal(end->received_bytes, sizeof(sent));
+    assert_memory_equal(end->received, sent, sizeof(sent));
+    close(peer);
+    world_close(world);
+}
+
+static void who_finds_no_buffer_reads_when_one_comes_back(void **state)
+{
+    struct engine_options options = {.receive_buffers = 2};
+    struct world *world = world_open(&options);
+    int hog = peer_open(world, 0), other = peer_open(world, 0);
+    uint8_t bytes[2048] = {1};
+
+    (void)state;
+    world->ends[0].consume_limit = 1;
+    peer_write(hog, bytes, sizeof(bytes));
+    WORLD_UNTIL(world, world->ends[0].received_bytes == 1);
+    world_settle(world);
+    peer_write(other, "me too", 6);
+    WORLD_UNTIL(world, counter_read(&world->engine->counters.receive_starved) > 0);
+    assert_int_equal(world->ends[1].received_bytes, 0);
+    world->ends[0].consume_limit = 0;
+    engine_receive_resume(world->engine, world->ends[0].connection);
+    WORLD_UNTIL(world, world->ends[1].received_bytes == 6 && world->ends[0].received_bytes == sizeof(bytes));
+    close(hog);
+    close(other);
+    world_close(world);
+}
+
+static void finish_ends_once_both_sides_did(void **state)
+{
+    struct world *world = world_open(&defaults);
+    int ours_first = peer_open(world, 0), theirs_first = peer_open(world, 0);
+    struct end *first = &world->ends[0], *second = &world->ends[1];
+    uint8_t bytes[3];
+
+    (void)state;
+    engine_append_bytes(world->engine, first->connection, "bye", 3);
+    engine_serve(world->engine, first->connection);
+    engine_finish(world->engine, first->connection);
+    peer_read(world, ours_first, bytes, 3);
+    world_settle(world);
+    assert_int_equal(peer_end(ours_first), 0);
+    assert_int_equal(first->closes, 0);
+    peer_write(ours_first, "late", 4);
+    close(ours_first);
+    WORLD_UNTIL(world, first->closes == 1);
+    assert_int_equal(first->error, 0);
+    assert_memory_equal(first->received, "late", 4);
+
+    shutdown(theirs_first, SHUT_WR);
+    WORLD_UNTIL(world, second->finishes == 1);
+    engine_append_bytes(world->engine, second->connection, "bye", 3);
+    engine_serve(world->engine, second->connection);
+    peer_read(world, theirs_first, bytes, 3);
+    engine_finish(world->engine, second->connection);
+    WORLD_UNTIL(world, second->closes == 1);
+    assert_int_equal(second->error, 0);
+    assert_int_equal(peer_end(theirs_first), 0);
+    assert_int_equal(counter_read(&world->engine->counters.open_connections), 0);
+    close(theirs_first);
+    world_close(world);
+}
+
+static void abort_resets(void **state)
+{
+    struct world *world = world_open(&defaults);
+    int peer = peer_open(world, 0);
+    struct connection *connection = world->ends[0].connection;
+
+    (void)state;
+    engine_abort(world->engine, connection);
+    engine_abort(world->engine, connection);
+    assert_int_equal(world->ends[0].closes, 0);
+    assert_int_equal(peer_end(peer), -ECONNRESET);
+    world_turn(world);
+    assert_int_equal(world->ends[0].closes, 1);
+    assert_int_equal(world->ends[0].error, 0);
+    close(peer);
+
+    world->refuse = 1;
+    peer = peer_open(world, 0);
+    WORLD_UNTIL(world, world->ends[1].closes == 1);
+    assert_int_equal(peer_end(peer), -ECONNRESET);
+    close(peer);
+    world_close(world);
+}
+
+static void a_reset_by_the_peer_is_an_error(void **state)
+{
+    struct world *world = world_open(&defaults);
+    int peer = peer_open(world, 0);
+    struct linger reset = {.l_onoff = 1};
+
+    (void)state;
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    close(peer);
+    WORLD_UNTIL(world, world->ends[0].closes == 1);
+    assert_int_equal(world->ends[0].error, -ECONNRESET);
+    world_close(world);
+}
+
+static void slots_are_used_again(void **state)
+{
+    struct engine_options options = {.max_connections = 2};
+    struct world *world = world_open(&options);
+    int first = peer_open(world, 0), second = peer_open(world, 0), third = peer_connect(world, 0);
+    struct connection *slot = world->ends[0].connection;
+
+    (void)state;
+    world_settle(world);
+    assert_int_equal(world->end_count, 2);
+    engine_abort(world->engine, slot);
+    WORLD_UNTIL(world, world->end_count == 3);
+    assert_ptr_equal(world->ends[2].connection, slot);
+    peer_write(third, "new", 3);
+    WORLD_UNTIL(world, world->ends[2].received_bytes == 3);
+    assert_int_equal(world->ends[0].received_bytes, 0);
+    close(first);
+    close(second);
+    close(third);
+    world_close(world);
+}
+
+static void a_pause_is_exact(void **state)
+{
+    struct world *world = world_open(&defaults);
+    int peers[10];
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++)
+        peers[i] = peer_connect(world, 0);
+    world->pause_after = 3;
+    world_settle(world);
+    assert_int_equal(world->end_count, 3);
+    assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
+    engine_accept_pause(world->engine, false);
+    WORLD_UNTIL(world, world->end_count == 10);
+    close_all(peers, 10);
+    world_close(world);
+}
+
+static void out_of_descriptors_accepting_waits(void **state)
+{
+    struct world *world = world_open(&defaults);
+    int first = peer_open(world, 0), second = peer_connect(world, 0);
+    struct rlimit before, low;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = before;
+    low.rlim_cur = (rlim_t)second + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    world_settle(world);
+    assert_int_equal(world->end_count, 1);
+    assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
+    engine_abort(world->engine, world->ends[0].connection);
+    WORLD_UNTIL(world, world->end_count == 2);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    close(first);
+    close(second);
+    world_close(world);
+}
+
+static void a_stopped_listener_leaves_nobody_behind(void **state)
+{
+    struct world *world = world_open(&defaults);
+    struct sockaddr_in address = world_sockaddr(world);
+    int peers[20], late;
+
+    (void)state;
+    for (unsigned i = 0; i < 20; i++)
+        peers[i] = peer_connect(world, 0);
+    engine_accept_pause(world->engine, true);
+    engine_listen_stop(world->engine);
+    world_settle(world);
+    assert_int_equal(world->end_count, 20);
+    late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(late, (struct sockaddr *)&address, sizeof(address)), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    close(late);
+    for (unsigned i = 0; i < 20; i++)
+        peer_write(peers[i], "x", 1);
+    for (unsigned i = 0; i < 20; i++)
+        WORLD_UNTIL(world, world->ends[i].received_bytes == 1);
+    close_all(peers, 20);
+    world_close(world);
+}
+
+static void a_taken_port_is_noticed(void **state)
+{
+    struct world *world = world_open(&defaults);
+    struct address same, any, any6;
+    int peer = peer_open(world, 0);
+
+    (void)state;
+    assert_int_equal(address_parse(&same, "127.0.0.1:1"), 0);
+    assert_int_equal(address_parse(&any, "0.0.0.0:1"), 0);
+    assert_int_equal(address_parse(&any6, "[::]:1"), 0);
+    same.port = any.port = any6.port = engine_listen_port(world->engine);
+    assert_int_equal(engine_uring_probe_port(&same), -EADDRINUSE);
+    assert_int_equal(engine_uring_probe_port(&any), -EADDRINUSE);
+    assert_int_equal(engine_uring_probe_port(&any6), -EADDRINUSE);
+    /* Our side ends first: its end stays behind in TIME_WAIT, which must not keep the next one from starting. */
+    engine_finish(world->engine, world->ends[0].connection);
+    world_settle(world);
+    close(peer);
+    WORLD_UNTIL(world, world->ends[0].closes == 1);
+    world_close(world);
+    assert_int_equal(engine_uring_probe_port(&same), 0);
+}
+
+struct waker {
+    struct world *world;
+    struct engine *from;
+    _Atomic bool done;
+};
+
+/* Wakes as often as the world falls asleep, until told to stop. */
+static void *wake_often(void *argument)
+{
+    struct waker *waker = argument;
+
+    while (!atomic_load(&waker->done))
+        engine_wake(waker->world->engine, waker->from);
+    return NULL;
+}
+
+static void wakes_end_every_sleep(struct world *world, struct engine *from)
+{
+    struct waker waker = {.world = world, .from = from};
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, wake_often, &waker), 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        engine_prepare_sleep(world->engine);
+        engine_turn(world->engine, CLOCK_NEVER);
+    }
+    atomic_store(&waker.done, true);
+    pthread_join(thread, NULL);
+    assert_true(world->woken > 0);
+    assert_int_equal(counter_read(&world->engine->counters.wakeups), world->woken);
+}
+
+static void another_thread_wakes_the_engine(void **state)
+{
+    struct world *world = world_open(&defaults);
+
+    (void)state;
+    wakes_end_every_sleep(world, NULL);
+    world_close(world);
+}
+
+struct ring_waker {
+    struct world *world, *own;
+    _Atomic bool done;
+};
+
+/* The same from a thread with a ring of its own. */
+static void *wake_from_ring(void *argument)
+{
+    struct ring_waker *waker = argument;
+
+    engine_turn(waker->own->engine, 0);
+    while (!atomic_load(&waker->done)) {
+        engine_wake(waker->world->engine, waker->own->engine);
+        engine_turn(waker->own->engine, 0);
+    }
+    return NULL;
+}
+
+static void another_engine_wakes_the_engine(void **state)
+{
+    struct ring_waker waker = {.world = world_open(&defaults), .own = world_open(&defaults)};
+    struct world *world = waker.world;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, wake_from_ring, &waker), 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        engine_prepare_sleep(world->engine);
+        engine_turn(world->engine, CLOCK_NEVER);
+    }
+    atomic_store(&waker.done, true);
+    pthread_join(thread, NULL);
+    assert_true(world->woken > 0);
+    world_close(waker.own);
+    world_close(world);
+}
+
+static void who_is_awake_is_not_woken(void **state)
+{
+    struct world *world = world_open(&defaults);
+
+    (void)state;
+    engine_turn(world->engine, 0);
+    engine_wake(world->engine, NULL);
+    world_settle(world);
+    assert_int_equal(world->woken, 0);
+    engine_prepare_sleep(world->engine);
+    engine_wake(world->engine, NULL);
+    engine_wake(world->engine, NULL);
+    engine_turn(world->engine, CLOCK_NEVER);
+    world_settle(world);
+    assert_int_equal(world->woken, 1);
+    world_close(world);
+}
+
+static void everything_open_is_freed_with_the_engine(void **state)
+{
+    struct world *world = world_open(&defaults);
+    int peer = peer_open(world, 0), aborted = peer_open(world, 0), descriptors[3];
+    struct address busy = busy_port(descriptors);
+
+    (void)state;
+    engine_connect(world->engine, &busy, &world->ends[8]);
+    world_turn(world);
+    engine_connect(world->engine, &busy, &world->ends[9]);
+    world_append(world, 1, 1000);
+    engine_append_frames(world->engine, world->ends[0].connection, world->channel, 1, 2);
+    engine_append_bytes(world->engine, world->ends[0].connection, "pong", 4);
+    engine_serve(world->engine, world->ends[0].connection);
+    engine_abort(world->engine, world->ends[1].connection);
+    world_close(world);
+    assert_int_equal(peer_end(peer), -ECONNRESET);
+    close_all(descriptors, 3);
+    close(peer);
+    close(aborted);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_peer_is_accepted_with_its_address),
+        cmocka_unit_test(two_engines_talk),
+        cmocka_unit_test(what_is_appended_while_connecting_goes_out),
+        cmocka_unit_test(a_refused_connect_is_reported_and_gone),
+        cmocka_unit_test(an_aborted_connect_is_closed),
+        cmocka_unit_test(what_is_not_consumed_is_kept_and_offered_again),
+        cmocka_unit_test(who_finds_no_buffer_reads_when_one_comes_back),
+        cmocka_unit_test(finish_ends_once_both_sides_did),
+        cmocka_unit_test(abort_resets),
+        cmocka_unit_test(a_reset_by_the_peer_is_an_error),
+        cmocka_unit_test(slots_are_used_again),
+        cmocka_unit_test(a_pause_is_exact),
+        cmocka_unit_test(out_of_descriptors_accepting_waits),
+        cmocka_unit_test(a_stopped_listener_leaves_nobody_behind),
+        cmocka_unit_test(a_taken_port_is_noticed),
+        cmocka_unit_test(another_thread_wakes_the_engine),
+        cmocka_unit_test(another_engine_wakes_the_engine),
+        cmocka_unit_test(who_is_awake_is_not_woken),
+        cmocka_unit_test(everything_open_is_freed_with_the_engine),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
