@@ -4,7 +4,7 @@
 # A folder is a program: tools/<name>/, tests/<name>/ and perf/<name>/ each become build/<name>; what several share is in a common/.
 
 VARIANT ?= release
-VARIANTS := release debug asan tsan
+VARIANTS := release debug asan tsan fuzz
 ifeq ($(filter $(VARIANT),$(VARIANTS)),)
 $(error VARIANT=$(VARIANT): expected one of $(VARIANTS))
 endif
@@ -14,7 +14,9 @@ OBJ := build/obj/$(VARIANT)
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-CC ?= cc
+ifeq ($(VARIANT),fuzz)
+CC := clang
+endif
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror
@@ -23,6 +25,7 @@ CFLAGS_release := -O2 -g
 CFLAGS_debug   := -O0 -g3 -D_FORTIFY_SOURCE=0
 CFLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 CFLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+CFLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 CFLAGS += -std=gnu17 $(CFLAGS_$(VARIANT)) $(WARNINGS) -fno-strict-aliasing -pthread
 LDFLAGS += $(filter -fsanitize=%,$(CFLAGS)) -pthread
 # jemalloc and the sanitizers each want to be the allocator.
@@ -44,10 +47,11 @@ COMMON := $(OBJ)/libcommon.a
 TOOLS := $(sort $(notdir $(call programs,tools)))
 TEST_PROGRAMS := $(sort $(notdir $(call programs,tests)))
 PERF_PROGRAMS := $(sort $(notdir $(call programs,perf)))
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 
 .DEFAULT_GOAL := all
-.PHONY: all tests clean help
+.PHONY: all tests fuzzers deps demo test sim stress fuzz lint install clean help
 
 all: $(BIN)/flashrelay $(addprefix $(BIN)/,$(TOOLS)) ## build the relay and its tools
 tests: $(addprefix $(BIN)/,$(TEST_PROGRAMS) $(UNIT_TESTS)) ## build the test programs
@@ -67,6 +71,13 @@ $(addprefix $(BIN)/,$(UNIT_TESTS)): $(BIN)/test_%: $(OBJ)/tests/unit/test_%.o $(
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LIBS) -lcmocka
 
+fuzzers: $(addprefix build/fuzz/,$(FUZZERS))
+ifeq ($(VARIANT),fuzz)
+$(addprefix build/fuzz/,$(FUZZERS)): build/fuzz/%: $(OBJ)/tests/fuzz/%.o $(CONTROL) $(DATAPLANE)
+	@mkdir -p $(@D)
+	$(CC) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(CONTROL_LIBS) $(LIBS)
+endif
+
 $(DATAPLANE): $(call objects,$(DATAPLANE_SOURCES))
 $(CONTROL): $(call objects,$(CONTROL_SOURCES))
 $(COMMON): $(call objects,$(COMMON_SOURCES))
@@ -76,12 +87,12 @@ $(OBJ)/%.a:
 	$(AR) rcs $@ $^
 
 # Who may include whom: everybody sees include/ and their own floor; dataplane/ sees nothing above it.
-$(OBJ)/dataplane/%.o: CPPFLAGS += -Idataplane
-$(OBJ)/control/%.o: CPPFLAGS += -Icontrol
+$(OBJ)/dataplane/%.o: CPPFLAGS += -iquote dataplane
+$(OBJ)/control/%.o: CPPFLAGS += -iquote control
 $(OBJ)/control/version.o: CPPFLAGS += -DFLASHRELAY_VERSION='"$(VERSION)"'
-$(OBJ)/tools/%.o: CPPFLAGS += -Itools
-$(OBJ)/tests/%.o: CPPFLAGS += -Itests -Itools -Icontrol -Idataplane
-$(OBJ)/perf/%.o: CPPFLAGS += -Iperf -Itools -Icontrol -Idataplane
+$(OBJ)/tools/%.o: CPPFLAGS += -iquote tools
+$(OBJ)/tests/%.o: CPPFLAGS += -iquote tests -iquote tools -iquote control -iquote dataplane
+$(OBJ)/perf/%.o: CPPFLAGS += -iquote perf -iquote tools -iquote control -iquote dataplane
 
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
@@ -90,6 +101,49 @@ $(OBJ)/%.o: %.c
 include perf/rules.mk
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+
+# --- what a user says ---
+
+JOBS := $(shell nproc)
+
+deps: ## install the packages that building needs, where they are missing
+	@tools/deps.sh build
+
+demo: ## install what is missing, build, and show a builder, the relay and 1,000 subscribers at work
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(BIN)/demo
+
+test: ## install what is missing, build every variant, run every test
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests VARIANT=asan
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests VARIANT=tsan
+	@$(MAKE) --no-print-directory -j$(JOBS) fuzzers VARIANT=fuzz
+	@tests/run.py
+
+SEEDS ?= 20000
+sim: ## run the simulator; SEEDS=20000 of them
+	@$(MAKE) --no-print-directory -j$(JOBS) tests
+	$(BIN)/sim --seeds $(SEEDS)
+
+SECONDS ?= 60
+stress: ## race publisher and readers of the log under the thread sanitizer for SECONDS=60
+	@$(MAKE) --no-print-directory -j$(JOBS) tests VARIANT=tsan
+	build/tsan/channel_stress $(SECONDS)
+
+fuzz: ## run every fuzzer for SECONDS=60
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory -j$(JOBS) fuzzers VARIANT=fuzz
+	@tests/run.py --only fuzz --fuzz-seconds $(SECONDS)
+
+lint: ## check format, clang-tidy, cppcheck, and who includes whom
+	@tools/deps.sh build test lint
+	@tools/lint.sh
+
+install: all ## install the relay and its tools below PREFIX=/usr/local
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(addprefix $(BIN)/,flashrelay flashbuilder flashcat) $(DESTDIR)$(PREFIX)/bin
 
 clean: ## remove everything that was built
 	rm -rf build

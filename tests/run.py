@@ -1,0 +1,131 @@
+#!/usr/bin/python3
+"""Runs every test that `make test` built and ends with a line `N passed, N failed`.
+
+The output of each program goes to build/test-logs/; what failed is shown. The exit status is 1 if anything failed or nothing ran.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+LOGS = BUILD / "test-logs"
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+class Job:
+    """One program: how it is called, and how its output is counted."""
+
+    def __init__(self, suite, name, command, count, timeout_s, env=None, alone=False):
+        self.suite, self.name, self.command, self.count = suite, name, [str(part) for part in command], count
+        self.timeout_s, self.env, self.alone = timeout_s, env or {}, alone
+
+    def run(self):
+        """Returns (passed, failed); a program that ends badly without saying what failed counts as one failure."""
+        log = LOGS / (self.name.replace("/", "-") + ".log")
+        started = time.monotonic()
+        with log.open("w") as out:
+            try:
+                status = subprocess.run(self.command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT,
+                                        env={**os.environ, **SANITIZERS, **self.env}, timeout=self.timeout_s, check=False).returncode
+            except subprocess.TimeoutExpired:
+                out.write(f"\nstopped after {self.timeout_s} s\n")
+                status = -1
+            except OSError as error:
+                out.write(f"{error}\n")
+                status = -1
+        text = log.read_text(errors="replace")
+        passed, failed = self.count(text, status)
+        if status != 0 and failed == 0:
+            failed = 1
+        print(f"{'ok    ' if failed == 0 else 'FAILED'} {self.name:40} {passed:5} passed {failed:3} failed"
+              f" {time.monotonic() - started:7.1f} s", flush=True)
+        if failed:
+            print(f"--- the end of {log.relative_to(ROOT)}:\n" + "\n".join(text.splitlines()[-60:]), flush=True)
+        return passed, failed
+
+
+def total(pattern, text):
+    return sum(int(n) for n in re.findall(pattern, text))
+
+
+def count_cmocka(text, _status):
+    return total(r"\[  PASSED  \] (\d+) test", text), total(r"(\d+) FAILED TEST", text)
+
+
+def count_pytest(text, _status):
+    last = text.splitlines()[-1] if text.splitlines() else ""
+    return total(r"(\d+) passed", last), total(r"(\d+) (?:failed|error)", last)
+
+
+def count_program(_text, status):
+    return (1, 0) if status == 0 else (0, 1)
+
+
+def programs(folder, pattern):
+    return sorted(path for path in folder.glob(pattern) if os.access(path, os.X_OK) and path.is_file() and not path.suffix)
+
+
+def unit_jobs():
+    for variant, folder in (("release", BUILD), ("asan", BUILD / "asan"), ("tsan", BUILD / "tsan")):
+        for path in programs(folder, "test_*"):
+            yield Job("unit", f"{variant}/{path.name}", [path], count_cmocka, 180)
+
+
+def sim_jobs(options):
+    yield Job("sim", "release/sim", [BUILD / "sim", "--seeds", options.seeds], count_program, 300)
+    yield Job("sim", "asan/sim", [BUILD / "asan/sim", "--seeds", max(1, options.seeds // 10)], count_program, 300)
+
+
+def stress_jobs():
+    yield Job("stress", "tsan/channel_stress", [BUILD / "tsan/channel_stress", "15"], count_program, 120, alone=True)
+
+
+def fuzz_jobs(options):
+    for path in programs(BUILD / "fuzz", "fuzz_*"):
+        corpus = ROOT / "tests/fuzz/corpus" / path.name
+        grown = BUILD / "fuzz-corpus" / path.name
+        grown.mkdir(parents=True, exist_ok=True)
+        yield Job("fuzz", f"fuzz/{path.name}",
+                  [path, f"-max_total_time={options.fuzz_seconds}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1",
+                   f"-artifact_prefix={LOGS}/{path.name}-", grown, *([corpus] if corpus.is_dir() else [])],
+                  count_program, options.fuzz_seconds + 120)
+
+
+def e2e_jobs():
+    for variant, folder, scale in (("release", BUILD, "1"), ("asan", BUILD / "asan", "0.1")):
+        env = {"FLASHRELAY_BIN": str(folder), "FLASHRELAY_TEST_SCALE": scale}
+        yield Job("e2e", f"{variant}/e2e", ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/e2e"],
+                  count_pytest, 900, env, alone=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["unit", "sim", "stress", "fuzz", "e2e"], help="run one suite")
+    parser.add_argument("--fuzz-seconds", type=int, default=5, help="for each fuzzer (default %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3000, help="for the simulator (default %(default)s)")
+    options = parser.parse_args()
+    LOGS.mkdir(parents=True, exist_ok=True)
+    jobs = [*unit_jobs(), *sim_jobs(options), *fuzz_jobs(options), *stress_jobs(), *e2e_jobs()]
+    jobs = [job for job in jobs if options.only in (None, job.suite)]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(Job.run, [job for job in jobs if not job.alone]))
+    results += [job.run() for job in jobs if job.alone]
+    passed = sum(result[0] for result in results)
+    failed = sum(result[1] for result in results)
+    print(f"{passed} passed, {failed} failed")
+    return 0 if passed and not failed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Checks the whole tree: format, clang-tidy, cppcheck, and that no floor includes what is above it.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+mapfile -t sources < <(git ls-files '*.c')
+mapfile -t headers < <(git ls-files '*.h')
+includes=(-Iinclude -iquote dataplane -iquote control -iquote tools -iquote tests -iquote perf)
+failed=0
+
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        echo "ok      $name"
+    else
+        echo "FAILED  $name"
+        failed=1
+    fi
+}
+
+format() {
+    clang-format --dry-run -Werror "${sources[@]}" "${headers[@]}"
+}
+
+tidy() {
+    local flags="-std=gnu17 -D_GNU_SOURCE -DFLASHRELAY_VERSION=\"lint\" ${includes[*]}"
+    # shellcheck disable=SC2016  # the inner shell expands it
+    printf '%s\0' "${sources[@]}" |
+        FLAGS=$flags xargs -0 -n 1 -P "$(nproc)" sh -c 'clang-tidy --quiet "$@" -- $FLAGS 2>/dev/null' clang-tidy
+}
+
+cpp_check() {
+    cppcheck --quiet -j "$(nproc)" --std=c11 --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
+        --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -D_GNU_SOURCE -D__x86_64__ \
+        -DFLASHRELAY_VERSION='"lint"' -Iinclude -Idataplane -Itools -Itests -Iperf "${sources[@]}"
+}
+
+# The data plane builds without control/, tools/ and tests/, and so do the protocols and the base without what is above them.
+floors() {
+    local wrong
+    wrong=$(grep -nE '#include "(control|tools|tests|perf)/|#include "\.\./' -r include dataplane control tools perf tests --include='*.[ch]' &&
+        true)
+    for floor in base http ws tls codec; do
+        wrong+=$(grep -nE '#include "(engine/|shard|subscriber|ingest|upstream|relay|flashrelay/(engine|shard|ingest|relay|admission|channel)[a-z_]*\.h)' \
+            -r "dataplane/$floor" --include='*.[ch]')
+    done
+    wrong+=$(cd control && for header in *.h; do grep -nE "#include \"$header\"" -r ../dataplane ../include; done)
+    [ -z "$wrong" ] || { echo "$wrong"; return 1; }
+}
+
+# Headers must not include each other in a circle.
+circles() {
+    local pairs
+    pairs=$(for header in "${headers[@]}"; do
+        sed -nE 's|^#include "([^"]+)".*|\1|p' "$header" | while read -r included; do
+            for folder in include dataplane control tools tests perf "$(dirname "$header")"; do
+                [ -f "$folder/$included" ] && { echo "$header" "$folder/$included"; break; }
+            done
+        done
+    done)
+    [ -z "$pairs" ] || tsort <<<"$pairs" >/dev/null
+}
+
+check "who includes whom" floors
+check "no circles" circles
+check "clang-format" format
+check "cppcheck" cpp_check
+check "clang-tidy" tidy
+exit $failed
