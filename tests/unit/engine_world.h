@@ -43,7 +43,7 @@ struct world {
     unsigned end_count, woken, refuse, pause_after;
 };
 
-static void world_accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
+static inline void world_accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
 {
     struct world *world = context;
     struct end *end = &world->ends[world->end_count++];
@@ -59,7 +59,7 @@ static void world_accepted(void *context, struct connection *connection, const s
         engine_accept_pause(world->engine, true);
 }
 
-static void world_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
+static inline void world_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     struct end *end = connection->owner;
 
@@ -70,7 +70,7 @@ static void world_connected(void *context, struct connection *connection, int er
     end->connection = error == 0 ? connection : NULL;
 }
 
-static size_t world_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
+static inline size_t world_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     struct end *end = connection->owner;
     size_t consumed = end->consume_limit != 0 && end->consume_limit < length ? end->consume_limit : length;
@@ -86,8 +86,8 @@ static size_t world_received(void *context, struct connection *connection, uint8
     return consumed;
 }
 
-static void world_progressed(void *context, struct connection *connection, const struct engine_progress *progress,
-                             uint64_t now_ns)
+static inline void world_progressed(void *context, struct connection *connection, const struct engine_progress *progress,
+                                    uint64_t now_ns)
 {
     struct end *end = connection->owner;
 
@@ -99,7 +99,7 @@ static void world_progressed(void *context, struct connection *connection, const
     end->blocks += connection->blocked;
 }
 
-static void world_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
+static inline void world_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     struct end *end = connection->owner;
 
@@ -110,7 +110,7 @@ static void world_closed(void *context, struct connection *connection, int error
     end->connection = NULL;
 }
 
-static void world_woken(void *context, uint64_t now_ns)
+static inline void world_woken(void *context, uint64_t now_ns)
 {
     (void)now_ns;
     ((struct world *)context)->woken++;
@@ -126,7 +126,7 @@ static const struct engine_handler world_handler = {
 };
 
 /* Opens a world whose engine listens on a port of 127.0.0.1; zero members of `wanted` take what suits most tests. */
-static struct world *world_open(const struct engine_options *wanted)
+static inline struct world *world_open(const struct engine_options *wanted)
 {
     struct world *world = aligned_alloc(64, sizeof(*world));
     struct engine_options options = *wanted;
@@ -158,7 +158,7 @@ static struct world *world_open(const struct engine_options *wanted)
     return world;
 }
 
-static void world_close(struct world *world)
+static inline void world_close(struct world *world)
 {
     engine_destroy(world->engine);
     assert_int_equal(holds_lowest(&world->holds), HOLDS_NONE);
@@ -167,7 +167,7 @@ static void world_close(struct world *world)
     free(world);
 }
 
-static void world_turn(struct world *world)
+static inline void world_turn(struct world *world)
 {
     uint64_t lowest;
 
@@ -187,13 +187,13 @@ static void world_turn(struct world *world)
     } while (0)
 
 /* Turns enough that whatever was going to happen by itself has happened. */
-static void world_settle(struct world *world)
+static inline void world_settle(struct world *world)
 {
     for (unsigned i = 0; i < 20; i++)
         world_turn(world);
 }
 
-static struct sockaddr_in world_sockaddr(const struct world *world)
+static inline struct sockaddr_in world_sockaddr(const struct world *world)
 {
     return (struct sockaddr_in){
         .sin_family = AF_INET,
@@ -203,7 +203,7 @@ static struct sockaddr_in world_sockaddr(const struct world *world)
 }
 
 /* A peer's socket, connected; the engine may not have accepted it yet. `receive_bytes`: its SO_RCVBUF, 0 for the system's. */
-static int peer_connect(const struct world *world, int receive_bytes)
+static inline int peer_connect(const struct world *world, int receive_bytes)
 {
     struct sockaddr_in address = world_sockaddr(world);
     int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -216,7 +216,7 @@ static int peer_connect(const struct world *world, int receive_bytes)
 }
 
 /* A peer that the engine has accepted, as the newest end. */
-static int peer_open(struct world *world, int receive_bytes)
+static inline int peer_open(struct world *world, int receive_bytes)
 {
     unsigned before = world->end_count;
     int descriptor = peer_connect(world, receive_bytes);
@@ -226,7 +226,7 @@ static int peer_open(struct world *world, int receive_bytes)
 }
 
 /* Reads exactly `length` bytes, taking the engine's turns meanwhile. */
-static void peer_read(struct world *world, int descriptor, uint8_t *bytes, size_t length)
+static inline void peer_read(struct world *world, int descriptor, uint8_t *bytes, size_t length)
 {
     uint64_t limit_ns = clock_monotonic_ns() + 20 * NS_PER_S;
 
@@ -243,13 +243,13 @@ static void peer_read(struct world *world, int descriptor, uint8_t *bytes, size_
     }
 }
 
-static void peer_write(int descriptor, const void *bytes, size_t length)
+static inline void peer_write(int descriptor, const void *bytes, size_t length)
 {
     assert_int_equal(send(descriptor, bytes, length, MSG_NOSIGNAL), length);
 }
 
 /* What a blocking read finds at the end of the stream: 0 for FIN, or -errno. */
-static int peer_end(int descriptor)
+static inline int peer_end(int descriptor)
 {
     uint8_t byte;
     ssize_t got = recv(descriptor, &byte, 1, 0);
@@ -258,7 +258,7 @@ static int peer_end(int descriptor)
 }
 
 /* Appends a frame of `length` payload bytes filled with `sequence`. */
-static void world_append(struct world *world, uint64_t sequence, size_t length)
+static inline void world_append(struct world *world, uint64_t sequence, size_t length)
 {
     uint8_t *payload = malloc(length);
 
