@@ -1,0 +1,317 @@
+/* The compressor between two channels: what it compresses and passes on, no room on either side, nothing lost, sleep and wake-up. */
+#include "flashrelay/compressor.h"
+
+#include "flashrelay/brotli_codec.h"
+#include "flashrelay/clock.h"
+#include "flashrelay/ws.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { ARENA = 8192, ENTRIES = 64, LARGEST = 4000 };
+
+struct fixture {
+    struct channel_marks source_marks, target_marks; /* reader 0 each: the compressor, a subscriber */
+    struct channel *source, *target;
+    struct engine ingest, shard; /* only woken */
+    struct engine *wake[1];
+    struct compressor *compressor;
+    unsigned ingest_wakes, shard_wakes;
+    uint64_t clock_ns;
+};
+
+static struct fixture *woken_fixture;
+
+static void count_wake(struct engine *engine, struct engine *from)
+{
+    assert_null(from);
+    if (engine == &woken_fixture->ingest)
+        woken_fixture->ingest_wakes++;
+    else
+        woken_fixture->shard_wakes++;
+    atomic_store(&engine->sleeping, true);
+}
+
+static const struct engine_ops counting_ops = {.wake = count_wake};
+
+static uint64_t clock_of(void *context)
+{
+    struct fixture *f = context;
+
+    return f->clock_ns += 1000;
+}
+
+static struct channel *make_channel(struct channel_marks *marks, const char *name)
+{
+    struct channel_options options = {.name = name, .arena_bytes = ARENA, .entries = ENTRIES, .marks = marks};
+    struct channel *channel;
+
+    channel_marks_init(marks, 1);
+    assert_int_equal(channel_create(&channel, &options), 0);
+    return channel;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = aligned_alloc(_Alignof(struct fixture), sizeof *f);
+    struct compressor_options options;
+
+    assert_non_null(f);
+    memset(f, 0, sizeof *f);
+    f->source = make_channel(&f->source_marks, "json");
+    f->target = make_channel(&f->target_marks, "brotli");
+    f->ingest.ops = f->shard.ops = &counting_ops;
+    f->ingest.sleeping = f->shard.sleeping = true;
+    f->wake[0] = &f->shard;
+    options = (struct compressor_options){.source = f->source,
+                                          .target = f->target,
+                                          .marks = &f->source_marks,
+                                          .wake = f->wake,
+                                          .wake_count = 1,
+                                          .publisher_engine = &f->ingest,
+                                          .max_message_bytes = LARGEST};
+    assert_int_equal(compressor_create(&f->compressor, &options), 0);
+    woken_fixture = f;
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    compressor_destroy(f->compressor);
+    channel_destroy(f->source);
+    channel_destroy(f->target);
+    free(f);
+    return 0;
+}
+
+/* JSON of `length` bytes that does not compress to nothing. */
+static void make_json(char *text, size_t length, unsigned seed)
+{
+    srand(seed);
+    for (size_t i = 0; i < length; i++)
+        text[i] = "0123456789abcdef"[rand() & 15];
+    text[0] = '{';
+}
+
+static int append(struct fixture *f, uint64_t sequence, const void *payload, size_t length)
+{
+    return channel_append(f->source, sequence, WS_BINARY, payload, length, sequence * 100);
+}
+
+static bool turn(struct fixture *f)
+{
+    return compressor_turn(f->compressor, clock_of, f);
+}
+
+static void assert_payload(struct fixture *f, uint64_t sequence, const void *payload, size_t length)
+{
+    struct channel_frame frame;
+
+    channel_frame_get(f->target, sequence, &frame);
+    assert_int_equal(frame.length - frame.header_length, length);
+    assert_memory_equal(frame.bytes + frame.header_length, payload, length);
+    assert_int_equal(frame.ingest_ns, sequence * 100);
+    assert_int_equal(frame.bytes[0], 0x80 | WS_BINARY);
+}
+
+static void assert_packed(struct fixture *f, uint64_t sequence, const void *json, size_t length)
+{
+    struct channel_frame frame;
+    uint8_t unpacked[LARGEST];
+    size_t unpacked_length;
+
+    channel_frame_get(f->target, sequence, &frame);
+    assert_true(frame.length < length);
+    assert_int_equal(brotli_decompress(frame.bytes + frame.header_length, frame.length - frame.header_length, unpacked,
+                                       sizeof unpacked, &unpacked_length),
+                     0);
+    assert_int_equal(unpacked_length, length);
+    assert_memory_equal(unpacked, json, length);
+}
+
+static void test_json_is_compressed_under_its_sequence_number(void **state)
+{
+    struct fixture *f = *state;
+    const struct compressor_counters *counters = compressor_counters_get(f->compressor);
+    char json[1000];
+
+    channel_reader_join(f->target, 0);
+    make_json(json, sizeof json, 1);
+    assert_false(turn(f));
+    assert_int_equal(append(f, 1, json, sizeof json), 0);
+    assert_true(turn(f));
+    assert_false(turn(f));
+    assert_int_equal(channel_head(f->target), 1);
+    assert_packed(f, 1, json, sizeof json);
+    assert_int_equal(f->shard_wakes, 1);
+    assert_int_equal(counter_read(&counters->messages), 1);
+    assert_int_equal(counter_read(&counters->passed_on), 0);
+    assert_int_equal(counter_read(&counters->bytes_in), sizeof json);
+    assert_in_range(counter_read(&counters->bytes_out), 1, sizeof json - 1);
+    assert_int_equal(histogram_count(&counters->compress_ns), 1);
+}
+
+static void test_the_rest_is_passed_on(void **state)
+{
+    static const uint8_t brotli[] = {0x8b, 0x01, 0x80, 'h', 'e', 'l', 'l', 'o', 0x03};
+    struct fixture *f = *state;
+
+    channel_reader_join(f->target, 0);
+    assert_int_equal(append(f, 1, brotli, sizeof brotli), 0);
+    assert_int_equal(append(f, 2, "", 0), 0);
+    assert_int_equal(append(f, 3, "text", 4), 0);
+    while (turn(f))
+        continue;
+    assert_payload(f, 1, brotli, sizeof brotli);
+    assert_payload(f, 2, "", 0);
+    assert_payload(f, 3, "text", 4);
+    assert_int_equal(counter_read(&compressor_counters_get(f->compressor)->passed_on), 3);
+}
+
+static void test_gaps_stay_gaps(void **state)
+{
+    struct fixture *f = *state;
+    struct channel_frame frame;
+
+    channel_reader_join(f->target, 0);
+    assert_int_equal(append(f, 1, "one", 3), 0);
+    assert_int_equal(channel_append_gap(f->source, 2), 0);
+    assert_int_equal(append(f, 4, "four", 4), 0);
+    while (turn(f))
+        continue;
+    assert_payload(f, 1, "one", 3);
+    for (uint64_t gap = 2; gap <= 3; gap++) {
+        channel_frame_get(f->target, gap, &frame);
+        assert_int_equal(frame.length, 0);
+    }
+    assert_payload(f, 4, "four", 4);
+}
+
+static void test_the_source_waits_for_the_compressor_and_its_publisher_is_woken(void **state)
+{
+    struct fixture *f = *state;
+    char json[LARGEST];
+    uint64_t sequence = 0;
+
+    make_json(json, sizeof json, 2);
+    while (append(f, sequence + 1, json, sizeof json) == 0)
+        sequence++;
+    assert_int_equal(sequence, 2);
+    assert_int_equal(f->ingest_wakes, 0);
+    assert_true(turn(f));
+    assert_int_equal(f->ingest_wakes, 1);
+    assert_int_equal(append(f, 3, json, sizeof json), 0);
+    while (turn(f))
+        continue;
+    assert_int_equal(channel_head(f->target), 3);
+}
+
+/* A subscriber that lets go one message at a time: each of 40 passes through a log that holds two. */
+static void test_nothing_is_lost_while_the_target_has_no_room(void **state)
+{
+    struct fixture *f = *state;
+    const struct compressor_counters *counters = compressor_counters_get(f->compressor);
+    uint64_t appended = 0, read = 0, most_waiting = 0;
+    char json[LARGEST];
+
+    channel_reader_join(f->target, 0);
+    while (read < 40) {
+        while (appended < 40) {
+            make_json(json, sizeof json, (unsigned)appended + 1);
+            if (append(f, appended + 1, json, sizeof json))
+                break;
+            appended++;
+        }
+        while (turn(f))
+            continue;
+        most_waiting = appended - channel_head(f->target) > most_waiting ? appended - channel_head(f->target) : most_waiting;
+        assert_true(channel_head(f->target) > read);
+        make_json(json, sizeof json, (unsigned)++read);
+        assert_packed(f, read, json, sizeof json);
+        channel_mark_set(&f->target_marks, 0, read + 1);
+    }
+    assert_int_equal(most_waiting, 2);
+    assert_true(counter_read(&counters->no_room) > 0);
+    assert_true(counter_read(&counters->no_room) < 40);
+    assert_int_equal(counter_read(&counters->messages), 40);
+}
+
+/* --- sleep --- */
+
+struct worker {
+    struct fixture *fixture;
+    _Atomic bool stop;
+};
+
+static uint64_t monotonic(void *context)
+{
+    (void)context;
+    return clock_monotonic_ns();
+}
+
+static void *work(void *context)
+{
+    struct worker *worker = context;
+    struct compressor *compressor = worker->fixture->compressor;
+
+    while (!atomic_load(&worker->stop))
+        if (!compressor_turn(compressor, monotonic, NULL))
+            compressor_wait(compressor, 3600 * 1000);
+    while (compressor_turn(compressor, monotonic, NULL))
+        continue;
+    return NULL;
+}
+
+/* With a time-out of an hour a wake-up that is lost never ends. */
+static void test_no_wake_up_is_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct worker worker = {.fixture = f};
+    pthread_t thread;
+    char text[32];
+
+    atomic_store(&f->shard.sleeping, false);
+    atomic_store(&f->ingest.sleeping, false);
+    channel_reader_join(f->target, 0);
+    assert_int_equal(pthread_create(&thread, NULL, work, &worker), 0);
+    for (uint64_t sequence = 1; sequence <= 20000; sequence++) {
+        int length = snprintf(text, sizeof text, "message %u", (unsigned)sequence);
+
+        while (append(f, sequence, text, (size_t)length) == -ENOSPC)
+            sched_yield();
+        engine_wake(compressor_engine(f->compressor), NULL);
+        while (channel_head(f->target) < sequence)
+            sched_yield();
+        assert_payload(f, sequence, text, (size_t)length);
+        channel_mark_set(&f->target_marks, 0, sequence + 1);
+    }
+    atomic_store(&worker.stop, true);
+    compressor_wake(f->compressor);
+    pthread_join(thread, NULL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_json_is_compressed_under_its_sequence_number),
+        TEST(test_the_rest_is_passed_on),
+        TEST(test_gaps_stay_gaps),
+        TEST(test_the_source_waits_for_the_compressor_and_its_publisher_is_woken),
+        TEST(test_nothing_is_lost_while_the_target_has_no_room),
+        TEST(test_no_wake_up_is_lost),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
