@@ -110,6 +110,43 @@ static bool store_number(const struct option_entry *entry, const char *text)
     return true;
 }
 
+static bool store_text(const struct option_entry *entry, const char *text)
+{
+    struct option_texts *texts = entry->value;
+
+    if (texts->count == OPTION_VALUES_MAX)
+        return false;
+    texts->values[texts->count++] = text;
+    return true;
+}
+
+static bool store_value(const struct option_entry *entry, const char *text);
+
+/* Items of `kind` with commas between; the last option given replaces the ones before. */
+static bool store_list(const struct option_entry *entry, enum option_kind kind, const char *text)
+{
+    struct option_values *list = entry->value, parsed = {.count = 0};
+    char item_text[32];
+
+    for (;;) {
+        size_t length = strcspn(text, ",");
+        if (length >= sizeof item_text || parsed.count == OPTION_VALUES_MAX)
+            return false;
+        memcpy(item_text, text, length);
+        item_text[length] = '\0';
+        struct option_entry item = *entry;
+        item.kind = kind;
+        item.value = &parsed.values[parsed.count++];
+        if (!store_value(&item, item_text))
+            return false;
+        if (text[length] == '\0')
+            break;
+        text += length + 1;
+    }
+    *list = parsed;
+    return true;
+}
+
 static bool store_value(const struct option_entry *entry, const char *text)
 {
     switch (entry->kind) {
@@ -129,6 +166,14 @@ static bool store_value(const struct option_entry *entry, const char *text)
         return store_share(entry, text);
     case OPTION_ADDRESS:
         return address_parse(entry->value, text) == 0;
+    case OPTION_TEXTS:
+        return store_text(entry, text);
+    case OPTION_NUMBER_LIST:
+        return store_list(entry, OPTION_NUMBER, text);
+    case OPTION_BYTES_LIST:
+        return store_list(entry, OPTION_BYTES, text);
+    case OPTION_DURATION_LIST:
+        return store_list(entry, OPTION_DURATION, text);
     }
     return false;
 }
@@ -144,8 +189,12 @@ static const char *expectation(const struct option_entry *entry, char *text, siz
         [OPTION_DURATION] = "a duration such as 200 (ms), 50us, 200ms or 2s",
         [OPTION_SHARE] = "a share from 0 to 1 such as 0.01 or 1%",
         [OPTION_ADDRESS] = "IP:PORT such as 127.0.0.1:1111 or [::1]:1111",
+        [OPTION_TEXTS] = "a text, at most 16 times",
+        [OPTION_NUMBER_LIST] = "at most 16 whole numbers such as 1000,5000",
+        [OPTION_BYTES_LIST] = "at most 16 sizes such as 4k,25k",
+        [OPTION_DURATION_LIST] = "at most 16 durations such as 200ms,400ms",
     };
-    const char *unit = entry->kind == OPTION_DURATION ? " ns" : "";
+    const char *unit = entry->kind == OPTION_DURATION || entry->kind == OPTION_DURATION_LIST ? " ns" : "";
 
     if (entry->maximum != 0)
         snprintf(text, capacity, "%s, from %llu to %llu%s", forms[entry->kind], (unsigned long long)entry->minimum,

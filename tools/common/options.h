@@ -14,6 +14,23 @@ enum option_kind {
     OPTION_DURATION, /* uint64_t in ns: 200 (ms), 50us, 200ms, 2s, 1m */
     OPTION_SHARE,    /* double from 0 to 1: 0.01 or 1% */
     OPTION_ADDRESS,  /* struct address: 127.0.0.1:1111, [::1]:1111 */
+    OPTION_TEXTS,    /* struct option_texts: may be given several times */
+    /* struct option_values: several of the above, with commas between */
+    OPTION_NUMBER_LIST,
+    OPTION_BYTES_LIST,
+    OPTION_DURATION_LIST,
+};
+
+#define OPTION_VALUES_MAX 16
+
+struct option_texts {
+    const char *values[OPTION_VALUES_MAX];
+    size_t count;
+};
+
+struct option_values {
+    uint64_t values[OPTION_VALUES_MAX];
+    size_t count;
 };
 
 struct option_entry {
