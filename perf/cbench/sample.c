@@ -1,27 +1,25 @@
 #include "cbench/sample.h"
 
-#include "flashrelay/random.h"
+#include "common/flashblock_generator.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define TRANSACTION_BYTES 400
-
-/* Transactions of random hex digits, until the length is reached; not valid JSON at its end, which nothing here looks at. */
 uint8_t *sample_flashblock(size_t length)
 {
-    static const char start[] = "{\"payload_id\":\"0x03997352d799c31a\",\"index\":4,\"diff\":{\"transactions\":[";
+    const struct flashblock_generator_options options = {
+        .seed = 1, .size_bytes = length + length / 50, .per_block = 1, .first_block_number = 1};
+    struct flashblock_generator *generator;
     uint8_t *bytes = malloc(length + 1);
-    struct random random;
 
-    if (bytes == NULL)
+    if (bytes == NULL || flashblock_generator_create(&generator, &options) != 0)
         abort();
-    random_seed(&random, length);
-    for (size_t i = 0; i < length; i++) {
-        size_t at = i % TRANSACTION_BYTES;
-        bytes[i] = (uint8_t)(i < sizeof(start) - 1 ? start[i]
-                             : at < 5              ? "\",\"0x"[at]
-                                                   : "0123456789abcdef"[random_next(&random) >> 60]);
+    const struct flashblock *flashblock = flashblock_generator_next(generator);
+    for (size_t done = 0; done < length;) {
+        size_t piece = length - done < flashblock->length ? length - done : flashblock->length;
+        memcpy(bytes + done, flashblock->text, piece);
+        done += piece;
     }
+    flashblock_generator_destroy(generator);
     return bytes;
 }

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A flashblock in JSON of `length` bytes: mostly hex digits, as real ones are. The same for the same length. The caller frees it. */
+/* The first `length` bytes of a made-up flashblock in JSON. The same for the same length. The caller frees it. */
 uint8_t *sample_flashblock(size_t length);
 
 #endif
