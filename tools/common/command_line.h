@@ -1,6 +1,6 @@
 /* Command lines of the tools: a table of options, parsed in one go. */
-#ifndef TOOLS_COMMON_OPTIONS_H
-#define TOOLS_COMMON_OPTIONS_H
+#ifndef TOOLS_COMMON_COMMAND_LINE_H
+#define TOOLS_COMMON_COMMAND_LINE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@ struct option_values {
     size_t count;
 };
 
-struct option_entry {
+struct command_option {
     const char *name;     /* "--interval" */
     const char *argument; /* its name in the help; NULL for a switch */
     const char *help;     /* one line, the default included */
@@ -42,12 +42,12 @@ struct option_entry {
     uint64_t minimum, maximum; /* of numbers, bytes and durations; maximum 0: none */
 };
 
-struct options {
+struct command_line {
     const char *program;
     const char *usage;   /* "[OPTION]... URI" */
     const char *summary; /* what the program does, whole lines */
-    const struct option_entry *entries;
-    size_t entry_count;
+    const struct command_option *options;
+    size_t option_count;
     const char **operands; /* where the arguments that are no options go */
     size_t operands_minimum, operands_maximum;
 };
@@ -56,9 +56,9 @@ struct options {
  * Parses argv: `--name value`, `--name=value`, `--` ends the options. --help prints the table and exits with 0; anything wrong prints
  * one line that names the option, the value and what was expected, and exits with 2.
  */
-void options_parse(const struct options *options, int argc, char **argv);
+void command_line_parse(const struct command_line *line, int argc, char **argv);
 
 /* Prints "program: message" and exits with 2: for what only the program itself can check. */
-void options_fail(const struct options *options, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
+void command_line_fail(const struct command_line *line, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
 
 #endif
