@@ -2,8 +2,8 @@
 #ifndef CONTROL_ADMITTER_H
 #define CONTROL_ADMITTER_H
 
+#include "connection_limits.h"
 #include "flashrelay/admission.h"
-#include "limits.h"
 
 struct admitter;
 

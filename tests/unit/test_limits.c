@@ -1,6 +1,6 @@
 /* Limits: their order, that a refusal takes nothing, and the table of addresses against a plain count. */
+#include "connection_limits.h"
 #include "flashrelay/random.h"
-#include "limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,8 +2,8 @@
  * How many connections there are, of the instance, of each IP address and of each app, and whether one more may come. Sans-I/O, one
  * thread. Memory for addresses is set aside for the instance's limit but touched only as they come.
  */
-#ifndef CONTROL_LIMITS_H
-#define CONTROL_LIMITS_H
+#ifndef CONTROL_CONNECTION_LIMITS_H
+#define CONTROL_CONNECTION_LIMITS_H
 
 #include "flashrelay/access.h"
 #include "flashrelay/admission.h"

@@ -1,4 +1,4 @@
-#include "limits.h"
+#include "connection_limits.h"
 
 #include <assert.h>
 #include <errno.h>
