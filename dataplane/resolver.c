@@ -69,7 +69,7 @@ static void collect_addresses(struct resolver_answer *answer, const struct addri
 
 static void look_up(struct resolver_answer *answer, const char *host, uint16_t port)
 {
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
     int error = getaddrinfo(host, NULL, &hints, &found);
 
