@@ -1,0 +1,54 @@
+/* WebSocket URIs: whatever is taken makes a request that a server of ours understands, and shows neither query nor user information. */
+#include "flashrelay/http.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);
+
+static void check_request(const struct ws_uri *uri)
+{
+    static const uint8_t KEY[16] = {1, 2, 3};
+    static char out[2 * HTTP_MAX_REQUEST_BYTES];
+    long length = ws_write_upgrade_request(out, sizeof out, uri, KEY);
+    struct http_request request;
+    const char *error;
+    size_t consumed;
+
+    if (length < 0 || length > HTTP_MAX_REQUEST_BYTES)
+        return; /* a URI that is too long for any server of this kind */
+    if (http_request_parse(&request, out, (size_t)length, &consumed, &error) != HTTP_PARSE_DONE || consumed != (size_t)length ||
+        ws_upgrade_check(&request) != WS_UPGRADE_OK)
+        abort();
+}
+
+/* Up to the path there is no '@', and nowhere a query. */
+static void check_shown(const char *shown)
+{
+    const char *authority = strstr(shown, "://") + 3;
+
+    if (memchr(authority, '@', strcspn(authority, "/")) != NULL || strchr(shown, '?') != NULL)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
+{
+    char *text = malloc(length + 1);
+    const char *error;
+    struct ws_uri uri;
+
+    memcpy(text, input, length);
+    text[length] = 0;
+    if (ws_uri_parse(&uri, text, &error) == 0) {
+        if (error != NULL || uri.host[0] == 0 || uri.port == 0)
+            abort();
+        check_request(&uri);
+        check_shown(uri.display);
+        check_shown(uri.identity);
+        ws_uri_dispose(&uri);
+    } else if (error == NULL) {
+        abort();
+    }
+    free(text);
+    return 0;
+}

@@ -1,0 +1,142 @@
+/*
+ * What a reader of WebSocket frames made of a stream, in a form that can be compared: however a stream is split, it must be the same.
+ * The first two bytes of an input seed the splits, the rest is the stream.
+ */
+#ifndef FUZZ_READER_TRANSCRIPT_H
+#define FUZZ_READER_TRANSCRIPT_H
+
+#include "flashrelay/ws.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FUZZ_MAX_MESSAGE_BYTES 600
+
+struct transcript {
+    uint8_t *bytes;
+    size_t length;
+    size_t message_start; /* where the pieces of the unfinished message begin; they count once it is finished */
+};
+
+static inline void transcript_init(struct transcript *transcript, size_t stream_length)
+{
+    /* An event takes at least one byte of the stream; beside its bytes it notes four. */
+    transcript->bytes = malloc(stream_length * 5 + 64);
+    transcript->length = transcript->message_start = 0;
+}
+
+static inline void transcript_add(struct transcript *transcript, const void *bytes, size_t length)
+{
+    if (length != 0)
+        memcpy(transcript->bytes + transcript->length, bytes, length);
+    transcript->length += length;
+}
+
+/* Control frames go before the unfinished message in whose midst they came. */
+static inline void transcript_insert(struct transcript *transcript, const uint8_t head[4], const uint8_t *bytes, size_t length)
+{
+    uint8_t *at = transcript->bytes + transcript->message_start;
+    size_t inserted = 4 + length;
+
+    memmove(at + inserted, at, transcript->length - transcript->message_start);
+    memcpy(at, head, 4);
+    if (length != 0)
+        memcpy(at + 4, bytes, length);
+    transcript->message_start += inserted;
+    transcript->length += inserted;
+}
+
+static inline void transcript_note(struct transcript *transcript, const struct ws_event *event)
+{
+    uint8_t head[4] = {(uint8_t)event->kind, event->opcode, (uint8_t)(event->code >> 8), (uint8_t)event->code};
+
+    if (event->kind == WS_EVENT_NONE)
+        return;
+    if (event->kind == WS_EVENT_DATA) {
+        transcript_add(transcript, event->bytes, event->length);
+        if (event->last) {
+            transcript_add(transcript, head, sizeof head);
+            transcript->message_start = transcript->length;
+        }
+        return;
+    }
+    if (event->kind == WS_EVENT_ERROR) { /* how much of a broken message came before is a matter of splitting */
+        transcript->length = transcript->message_start;
+        transcript_insert(transcript, head, (const uint8_t *)event->reason, strlen(event->reason));
+        return;
+    }
+    transcript_insert(transcript, head, event->bytes, event->length);
+}
+
+/* Reads `stream` in pieces of which `next_piece` tells the lengths, each in memory of its own so that reads beyond are seen. */
+static inline void transcript_read(struct transcript *transcript, enum ws_role role, const uint8_t *stream, size_t length,
+                                   size_t (*next_piece)(void *context, size_t left), void *context)
+{
+    struct ws_reader reader;
+
+    ws_reader_init(&reader, role, FUZZ_MAX_MESSAGE_BYTES);
+    while (length != 0) {
+        size_t piece = next_piece(context, length), done = 0;
+        uint8_t *exact = malloc(piece);
+
+        memcpy(exact, stream, piece);
+        while (done < piece) {
+            struct ws_event event;
+
+            done += ws_read(&reader, exact + done, piece - done, &event);
+            transcript_note(transcript, &event);
+            if (event.kind == WS_EVENT_NONE && done != piece)
+                abort();
+        }
+        free(exact);
+        stream += piece;
+        length -= piece;
+    }
+}
+
+static inline size_t piece_all(void *context, size_t left)
+{
+    (void)context;
+    return left;
+}
+
+static inline size_t piece_one(void *context, size_t left)
+{
+    (void)context;
+    (void)left;
+    return 1;
+}
+
+/* Mostly short pieces, sometimes long ones; `context` is a uint32_t that is never 0. */
+static inline size_t piece_random(void *context, size_t left)
+{
+    uint32_t *state = context;
+    size_t piece;
+
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    piece = 1 + (*state >> 4) % ((*state & 7) == 0 ? 500 : 9);
+    return piece < left ? piece : left;
+}
+
+static inline void transcript_check_splits(enum ws_role role, const uint8_t *input, size_t length)
+{
+    uint32_t seed = length < 2 ? 1 : 1 + input[0] + ((uint32_t)input[1] << 8);
+    size_t skip = length < 2 ? length : 2;
+    size_t (*const pieces[3])(void *, size_t) = {piece_all, piece_one, piece_random};
+    struct transcript transcripts[3];
+
+    for (int i = 0; i < 3; i++) {
+        transcript_init(&transcripts[i], length);
+        transcript_read(&transcripts[i], role, input + skip, length - skip, pieces[i], &seed);
+    }
+    for (int i = 1; i < 3; i++)
+        if (transcripts[i].length != transcripts[0].length ||
+            memcmp(transcripts[i].bytes, transcripts[0].bytes, transcripts[0].length) != 0)
+            abort();
+    for (int i = 0; i < 3; i++)
+        free(transcripts[i].bytes);
+}
+
+#endif
