@@ -1,0 +1,266 @@
+/* A member's connection: the upgrade, reading, closing. */
+#include "common/fleet_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#define MAX_REQUEST_BYTES 4096
+/* A slow reader is served this often; what it may read meanwhile is its rate times this. */
+#define SLOW_READ_INTERVAL_NS (100 * NS_PER_MS)
+
+void member_key(const struct fleet *fleet, const struct member *member, uint8_t key[16])
+{
+    struct random random;
+    uint64_t words[2];
+
+    random_seed(&random, fleet->options.seed + member_number(fleet, member));
+    words[0] = random_next(&random);
+    words[1] = random_next(&random);
+    memcpy(key, words, sizeof words);
+}
+
+static void send_frame(struct fleet *fleet, struct member *member, uint8_t opcode, const void *payload, size_t length)
+{
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
+    uint8_t mask[4];
+    uint64_t bits = random_next(&fleet->random);
+
+    memcpy(mask, &bits, sizeof mask);
+    if (engine_append_bytes(fleet->engine, member->connection, frame, ws_write_control(frame, opcode, payload, length, mask)) ==
+        0)
+        engine_serve(fleet->engine, member->connection);
+}
+
+void member_close(struct fleet *fleet, struct member *member, uint16_t code)
+{
+    uint8_t payload[2] = {(uint8_t)(code >> 8), (uint8_t)code};
+    bool has_code = code != WS_CLOSE_NO_STATUS;
+
+    assert(member->state == MEMBER_OPEN);
+    send_frame(fleet, member, WS_CLOSE, payload, has_code ? sizeof payload : 0);
+    member->state = MEMBER_CLOSING;
+    engine_finish(fleet->engine, member->connection);
+    engine_receive_resume(fleet->engine, member->connection); /* what it did not read is dropped now */
+    member_set_due(fleet, member, clock_monotonic_ns() + FLEET_CLOSE_TIMEOUT_NS);
+}
+
+void member_abort(struct fleet *fleet, struct member *member, int error)
+{
+    if (member->error == 0)
+        member->error = error;
+    member->state = MEMBER_CLOSING;
+    member_set_due(fleet, member, CLOCK_NEVER);
+    engine_abort(fleet->engine, member->connection);
+}
+
+static void member_opened(struct fleet *fleet, struct member *member, uint64_t now_ns)
+{
+    const struct fleet_behaviour *behaviour = &member->behaviour;
+
+    ws_reader_init(&member->reader, WS_CLIENT, fleet->options.max_message_bytes);
+    member->state = MEMBER_OPEN;
+    member->was_open = true;
+    member->read_ns = now_ns;
+    member->leave_ns = CLOCK_NEVER;
+    if (behaviour->stay_ns != 0)
+        member->leave_ns = now_ns + behaviour->stay_ns / 2 + random_below(&fleet->random, behaviour->stay_ns);
+    member_set_due(fleet, member, member->leave_ns);
+    fleet->figures.connecting--;
+    fleet->figures.open++;
+    fleet->figures.opened++;
+    if (fleet->options.handler->opened != NULL)
+        fleet->options.handler->opened(fleet->options.context, member_number(fleet, member), now_ns);
+}
+
+static void member_refused(struct fleet *fleet, struct member *member, int status, const char *reason)
+{
+    member->status = status;
+    text_add_string(&member->reason, reason);
+    member_abort(fleet, member, -EPROTO);
+}
+
+/* Takes what belongs to the answer; returns how many bytes that were. */
+static size_t take_answer(struct fleet *fleet, struct member *member, const uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    size_t before = member->answer.length;
+    struct ws_upgrade_answer answer;
+    size_t consumed = 0;
+    uint8_t key[16];
+
+    text_add(&member->answer, (const char *)bytes, length);
+    member_key(fleet, member, key);
+    switch (ws_upgrade_answer_parse(&answer, member->answer.bytes, member->answer.length, key, &consumed)) {
+    case HTTP_PARSE_INCOMPLETE:
+        if (member->answer.length <= FLEET_MAX_ANSWER_BYTES)
+            return length;
+        member_refused(fleet, member, 0, "answer too long");
+        return length;
+    case HTTP_PARSE_DONE:
+        if (answer.status == 101 && answer.error[0] == '\0') {
+            text_dispose(&member->answer);
+            member_opened(fleet, member, now_ns);
+            return consumed - before;
+        }
+        break;
+    case HTTP_PARSE_BAD:
+    case HTTP_PARSE_TOO_LARGE:
+        answer.status = 0;
+        break;
+    }
+    member_refused(fleet, member, answer.status, answer.error);
+    return length;
+}
+
+static void peer_closed(struct fleet *fleet, struct member *member, const struct ws_event *event)
+{
+    member->close_code = event->code;
+    text_add(&member->reason, (const char *)event->bytes, event->length);
+    member_close(fleet, member, event->code);
+}
+
+static void handle_event(struct fleet *fleet, struct member *member, const struct ws_event *event, uint64_t now_ns)
+{
+    switch (event->kind) {
+    case WS_EVENT_DATA:
+        fleet->options.handler->data(fleet->options.context, member_number(fleet, member), event, now_ns);
+        break;
+    case WS_EVENT_PING:
+        send_frame(fleet, member, WS_PONG, event->bytes, event->length);
+        break;
+    case WS_EVENT_CLOSE:
+        peer_closed(fleet, member, event);
+        break;
+    case WS_EVENT_ERROR:
+        text_add_string(&member->reason, event->reason);
+        member->error = -EPROTO;
+        member_close(fleet, member, event->code);
+        break;
+    case WS_EVENT_NONE:
+    case WS_EVENT_PONG:
+        break;
+    }
+}
+
+static void read_frames(struct fleet *fleet, struct member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    fleet->figures.bytes += length;
+    while (length > 0 && member->state == MEMBER_OPEN) {
+        struct ws_event event;
+        size_t taken = ws_read(&member->reader, bytes, length, &event);
+
+        bytes += taken;
+        length -= taken;
+        handle_event(fleet, member, &event, now_ns);
+    }
+}
+
+/* How many of `length` bytes a member reads now; if not all, something will be due. */
+static size_t allowance(struct fleet *fleet, struct member *member, size_t length, uint64_t now_ns)
+{
+    uint64_t rate = member->behaviour.bytes_per_second;
+    uint64_t elapsed_ns = now_ns - member->read_ns;
+    uint64_t allowed;
+
+    if (member->behaviour.never_reads)
+        return 0;
+    if (rate == 0)
+        return length;
+    if (elapsed_ns > NS_PER_S)
+        elapsed_ns = NS_PER_S; /* what it did not use long ago is lost */
+    allowed = rate * elapsed_ns / NS_PER_S;
+    if (allowed > 0)
+        member->read_ns = now_ns;
+    if (allowed >= length)
+        return length;
+    member_set_due(fleet, member,
+                   now_ns + SLOW_READ_INTERVAL_NS < member->leave_ns ? now_ns + SLOW_READ_INTERVAL_NS : member->leave_ns);
+    return allowed;
+}
+
+void member_open_due(struct fleet *fleet, struct member *member, uint64_t now_ns)
+{
+    if (now_ns >= member->leave_ns) {
+        member_close(fleet, member, WS_CLOSE_NORMAL);
+        return;
+    }
+    member_set_due(fleet, member, member->leave_ns);
+    engine_receive_resume(fleet->engine, member->connection);
+}
+
+static size_t on_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t turn_ns)
+{
+    struct fleet *fleet = context;
+    struct member *member = connection->owner;
+    uint64_t now_ns = clock_monotonic_ns(); /* a turn may take milliseconds: its own time would be too early for most */
+    size_t used = 0;
+
+    (void)turn_ns;
+    if (length == 0) { /* the peer has finished: nothing more will come */
+        if (member->state != MEMBER_CLOSING)
+            member_abort(fleet, member, member->state == MEMBER_OPEN ? 0 : -ECONNRESET);
+        return 0;
+    }
+    if (member->state == MEMBER_UPGRADING)
+        used = take_answer(fleet, member, bytes, length, now_ns);
+    if (member->state == MEMBER_OPEN && used < length) {
+        size_t allowed = allowance(fleet, member, length - used, now_ns);
+
+        read_frames(fleet, member, bytes + used, allowed, now_ns);
+        used += allowed;
+    }
+    return member->state == MEMBER_OPEN ? used : length;
+}
+
+static void on_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
+{
+    struct fleet *fleet = context;
+    struct member *member = connection->owner;
+    char request[MAX_REQUEST_BYTES];
+    uint8_t key[16];
+    long length;
+
+    if (error != 0) {
+        member->error = error;
+        member_ended(fleet, member, now_ns);
+        return;
+    }
+    member->state = MEMBER_UPGRADING;
+    member_key(fleet, member, key);
+    length = ws_write_upgrade_request(request, sizeof request, fleet->options.uri, key);
+    if (length < 0 || engine_append_bytes(fleet->engine, connection, request, (size_t)length) != 0)
+        member_abort(fleet, member, -ENOBUFS);
+    else
+        engine_serve(fleet->engine, connection);
+}
+
+static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
+{
+    struct member *member = connection->owner;
+
+    if (member->error == 0)
+        member->error = error;
+    member_ended(context, member, now_ns);
+}
+
+static void on_progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
+{
+    (void)context;
+    (void)connection;
+    (void)progress;
+    (void)now_ns;
+}
+
+static void on_woken(void *context, uint64_t now_ns)
+{
+    (void)context;
+    (void)now_ns;
+}
+
+const struct engine_handler fleet_engine_handler = {
+    .connected = on_connected,
+    .received = on_received,
+    .progressed = on_progressed,
+    .closed = on_closed,
+    .woken = on_woken,
+};

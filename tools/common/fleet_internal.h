@@ -1,0 +1,75 @@
+/* What the fleet's files share: the member and its life. */
+#ifndef TOOLS_COMMON_FLEET_INTERNAL_H
+#define TOOLS_COMMON_FLEET_INTERNAL_H
+
+#include "common/fleet.h"
+#include "common/text.h"
+#include "flashrelay/clock.h"
+#include "flashrelay/list.h"
+#include "flashrelay/random.h"
+
+#define FLEET_HANDSHAKE_TIMEOUT_NS (20 * NS_PER_S)
+#define FLEET_CLOSE_TIMEOUT_NS     (5 * NS_PER_S)
+#define FLEET_MAX_ANSWER_BYTES     8192
+
+enum member_state {
+    MEMBER_AWAY,
+    MEMBER_RETURNING,  /* away until `due_ns` */
+    MEMBER_QUEUED,     /* waits for its turn to connect */
+    MEMBER_CONNECTING, /* until connected */
+    MEMBER_UPGRADING,  /* until the answer is whole */
+    MEMBER_OPEN,
+    MEMBER_CLOSING, /* what still comes is dropped */
+};
+
+struct member {
+    struct connection *connection;
+    struct list_node link; /* in the queue, or among those with something due */
+    uint64_t due_ns;       /* when its state needs attention, CLOCK_NEVER: not by time */
+    uint64_t leave_ns;     /* of an open one that stays for a while */
+    uint64_t read_ns;      /* up to when a slow one has used its allowance */
+    struct fleet_behaviour behaviour;
+    struct ws_reader reader;
+    struct text answer; /* to the upgrade, while it is incomplete */
+    struct text reason; /* for `ended` */
+    int error, status;
+    uint16_t close_code;
+    uint8_t state; /* enum member_state */
+    bool was_open, leaving;
+};
+
+struct fleet {
+    struct fleet_options options;
+    struct engine *engine;
+    struct address address;
+    struct random random;
+    struct fleet_figures figures;
+    struct list_node queue, timed;
+    uint64_t next_scan_ns; /* when to look through `timed` */
+    struct member *members;
+};
+
+extern const struct engine_handler fleet_engine_handler;
+
+/* The member's number. */
+uint32_t member_number(const struct fleet *fleet, const struct member *member);
+
+/* The key of its upgrade request, the same whenever asked. */
+void member_key(const struct fleet *fleet, const struct member *member, uint8_t key[16]);
+
+/* Lets member_due be called at `due_ns`. */
+void member_set_due(struct fleet *fleet, struct member *member, uint64_t due_ns);
+
+/* Opens the closing of an open connection: a close frame, then the end of the stream. */
+void member_close(struct fleet *fleet, struct member *member, uint16_t code);
+
+/* Resets the connection; `error` is what `ended` will tell. */
+void member_abort(struct fleet *fleet, struct member *member, int error);
+
+/* The connection is gone: tells, and lets the member return if it does. */
+void member_ended(struct fleet *fleet, struct member *member, uint64_t now_ns);
+
+/* Does what is due at `now_ns` for an open member: leave, or read on. */
+void member_open_due(struct fleet *fleet, struct member *member, uint64_t now_ns);
+
+#endif
