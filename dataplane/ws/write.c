@@ -72,13 +72,14 @@ static size_t cut_text(const char *text, size_t limit)
 size_t ws_write_close(uint8_t frame[WS_MAX_CONTROL_FRAME], uint16_t code, const char *reason, const uint8_t *mask)
 {
     uint8_t payload[WS_MAX_CONTROL_BYTES];
-    size_t reason_length = cut_text(reason, sizeof payload - 2);
+    size_t reason_length = reason == NULL ? 0 : cut_text(reason, sizeof payload - 2);
 
     if (code == WS_CLOSE_NO_STATUS)
         return ws_write_control(frame, WS_CLOSE, NULL, 0, mask);
     assert(ws_close_code_is_valid(code));
     put_big_endian(payload, code, 2);
-    memcpy(payload + 2, reason, reason_length);
+    if (reason_length != 0)
+        memcpy(payload + 2, reason, reason_length);
     return ws_write_control(frame, WS_CLOSE, payload, 2 + reason_length, mask);
 }
 

@@ -40,7 +40,8 @@ size_t ws_write_control(uint8_t frame[WS_MAX_CONTROL_FRAME], uint8_t opcode, con
                         const uint8_t *mask);
 
 /*
- * Writes a close frame with `code` and `reason` (cut to 123 bytes at a character); WS_CLOSE_NO_STATUS makes an empty one.
+ * Writes a close frame with `code` and `reason` (NULL: none; cut to 123 bytes at a character); WS_CLOSE_NO_STATUS makes an
+ * empty one.
  * Returns its length.
  */
 size_t ws_write_close(uint8_t frame[WS_MAX_CONTROL_FRAME], uint16_t code, const char *reason, const uint8_t *mask);

@@ -74,7 +74,9 @@ static void test_closes(void **state)
                         7);
     assert_int_equal(ws_write_close(frame, WS_CLOSE_NORMAL, "", MASK), 8);
     assert_memory_equal(frame, "\x88\x82\x37\xfa\x21\x3d\x34\x12", 8);
-    assert_int_equal(ws_write_close(frame, WS_CLOSE_NO_STATUS, "", NULL), 2);
+    assert_int_equal(ws_write_close(frame, WS_CLOSE_NORMAL, NULL, NULL), 4);
+    assert_memory_equal(frame, "\x88\x02\x03\xe8", 4);
+    assert_int_equal(ws_write_close(frame, WS_CLOSE_NO_STATUS, NULL, NULL), 2);
     assert_memory_equal(frame, "\x88\x00", 2);
 }
 
