@@ -1,0 +1,67 @@
+/* One WebSocket connection that echoes, in either role. */
+#ifndef WS_ECHO_SESSION_H
+#define WS_ECHO_SESSION_H
+
+#include "flashrelay/engine.h"
+#include "flashrelay/http.h"
+#include "flashrelay/list.h"
+#include "flashrelay/random.h"
+#include "flashrelay/ws.h"
+#include "outlet.h"
+
+#include <stdbool.h>
+
+enum session_state { SESSION_HANDSHAKE, SESSION_OPEN, SESSION_ENDING };
+
+/* What all sessions of the program share. */
+struct echo {
+    struct engine *engine;
+    const struct ws_uri *uri; /* of the server that we are client of; NULL: we are the server */
+    struct outlet *unused_outlets;
+    struct list_node sessions;
+    struct random random;
+    bool connecting;
+    bool upgraded; /* as a client: the server took us */
+};
+
+/* Something that is to be sent and for which there was no room yet. */
+struct reply {
+    bool waiting;
+    uint8_t opcode;
+    const uint8_t *bytes;
+    size_t length;
+};
+
+struct session {
+    struct list_node node;
+    struct echo *echo;
+    struct connection *connection;
+    enum session_state state;
+    uint64_t deadline_ns;  /* of the handshake, or of the end; CLOCK_NEVER while open */
+    struct outlet *outlet; /* server: messages on their way out */
+    struct ws_reader reader;
+    struct reply reply;
+    uint8_t control[WS_MAX_CONTROL_BYTES]; /* what a waiting reply points to, if it is a control frame */
+    uint8_t *message;                      /* what has come of the message that is being read */
+    size_t message_bytes, message_capacity;
+    uint8_t key[16]; /* client: of the upgrade */
+    size_t head_bytes;
+    char head[HTTP_MAX_REQUEST_BYTES + 1];
+};
+
+/* Starts a session on a connection; NULL if there is no memory. As a client it sends the upgrade request. */
+struct session *session_open(struct echo *echo, struct connection *connection, uint64_t now_ns);
+
+/* After the connection closed. */
+void session_destroy(struct session *session);
+
+/* What arrived; returns how much of it was taken: less than all while a reply waits for room. */
+size_t session_received(struct session *session, uint8_t *bytes, size_t length, uint64_t now_ns);
+
+/* The peer took something: what waits may go on. */
+void session_progressed(struct session *session, uint64_t now_ns);
+
+/* Closes with `code` (RFC 6455, 7.4). */
+void session_close(struct session *session, uint16_t code, uint64_t now_ns);
+
+#endif
