@@ -72,13 +72,19 @@ int admitter_start(struct admitter *admitter)
     return -error;
 }
 
+void admitter_stop(struct admitter *admitter)
+{
+    if (!admitter->started)
+        return;
+    atomic_store(&admitter->stopping, true);
+    eventfd_write(admitter->admission->control_event, 1);
+    pthread_join(admitter->thread, NULL);
+    admitter->started = false;
+}
+
 void admitter_destroy(struct admitter *admitter)
 {
-    if (admitter->started) {
-        atomic_store(&admitter->stopping, true);
-        eventfd_write(admitter->admission->control_event, 1);
-        pthread_join(admitter->thread, NULL);
-    }
+    admitter_stop(admitter);
     close(admitter->admission->control_event);
     free(admitter);
 }

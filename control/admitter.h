@@ -16,7 +16,10 @@ int admitter_create(struct admitter **admitter, struct admission *admission, str
 /* Starts the thread, once the relay has filled in who is to be answered. 0 or a negative errno. */
 int admitter_start(struct admitter *admitter);
 
-/* Ends the thread, if it was started, and closes the event. After the last shard's thread. */
+/* Ends the thread, if it runs: what is asked from here on stays unanswered. Before what asks is freed. */
+void admitter_stop(struct admitter *admitter);
+
+/* Stops, closes the event and frees. After the last thread that asks. */
 void admitter_destroy(struct admitter *admitter);
 
 #endif

@@ -1,7 +1,6 @@
 #include "option_types.h"
 #include "options.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #define WIDTH  100
@@ -26,10 +25,23 @@ static size_t print_wrapped(FILE *out, const char *text, size_t column)
     return column;
 }
 
+/* Prints `note` in brackets, on a line of its own rather than broken. */
+static size_t print_note(FILE *out, const char *label, const char *text, size_t column)
+{
+    size_t length = strlen(label) + strlen(text) + 2;
+
+    if (column + 1 + length > WIDTH) {
+        fprintf(out, "\n%*s", INDENT, "");
+        column = INDENT;
+    }
+    return column + (size_t)fprintf(out, "%s[%s%s]", column > INDENT ? " " : "", label, text);
+}
+
 static void print_option(FILE *out, const struct option *option)
 {
     const char *value_name = option->type->value_name, *initial = option->initial ? option->initial : option->default_note;
-    char variable[OPTION_VARIABLE_BYTES], note[128];
+    bool is_required = strcmp(initial, "required") == 0;
+    char variable[OPTION_VARIABLE_BYTES];
     size_t column;
 
     if (option->letter)
@@ -42,12 +54,9 @@ static void print_option(FILE *out, const struct option *option)
         column += (size_t)fprintf(out, " %s", value_name);
     fprintf(out, column < INDENT - 1 ? "%*s" : "\n%*s", (int)(column < INDENT - 1 ? INDENT - column : INDENT), "");
     column = print_wrapped(out, option->meaning, INDENT);
-    snprintf(note, sizeof note, "[%s%s]", strcmp(initial, "required") == 0 ? "" : "default: ", *initial ? initial : "none");
-    column = print_wrapped(out, note, column);
-    if (option->variable) {
-        snprintf(note, sizeof note, "[variable: %s]", option_variable(option, variable));
-        print_wrapped(out, note, column);
-    }
+    column = print_note(out, is_required ? "" : "default: ", *initial ? initial : "none", column);
+    if (option->variable)
+        print_note(out, "variable: ", option_variable(option, variable), column);
     fputc('\n', out);
 }
 

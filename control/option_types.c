@@ -268,7 +268,9 @@ const struct option_type option_switch = {.is_switch = true, .read = read_switch
 const struct option_type option_number = {.value_name = "N", .read = read_number};
 const struct option_type option_bytes = {.value_name = "BYTES", .read = read_bytes};
 const struct option_type option_address = {.value_name = "IP:PORT", .read = read_address};
-const struct option_type option_text = {.value_name = "TEXT", .read = read_text};
+const struct option_type option_file = {.value_name = "FILE", .read = read_text};
+const struct option_type option_directory = {.value_name = "DIRECTORY", .read = read_text};
+const struct option_type option_labels = {.value_name = "NAME=VALUE,...", .read = read_text};
 const struct option_type option_header_name = {.value_name = "NAME", .read = read_header_name};
 const struct option_type option_uris = {.value_name = "URI,...", .is_list = true, .read = read_uris};
 const struct option_type option_keys = {.value_name = "APP:KEY[:LIMIT],...", .is_list = true, .read = read_keys};

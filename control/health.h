@@ -1,0 +1,19 @@
+/* What /healthz says. */
+#ifndef CONTROL_HEALTH_H
+#define CONTROL_HEALTH_H
+
+#include "flashrelay/relay.h"
+
+struct health {
+    const struct relay *relay; /* set before the relay's threads start */
+    uint64_t grace_ns;         /* how long every upstream may be down; 0: for ever */
+    unsigned upstreams;        /* configured */
+};
+
+/* Writes the JSON body for the state `now_ns` finds and returns the status, 200 or 503. Any thread. */
+int health_report(const struct health *health, uint64_t now_ns, char *body, size_t capacity);
+
+/* For shard_options.health; the context is a struct health. */
+int health_answer(void *health, char *body, size_t capacity);
+
+#endif

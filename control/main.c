@@ -1,0 +1,178 @@
+/* flashrelay: reads its options, starts the service, and ends it when it is told to. */
+#include "flashrelay/clock.h"
+#include "flashrelay/shard.h"
+#include "log_file.h"
+#include "options.h"
+#include "service.h"
+#include "version.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STATUS_FAILED 1
+#define STATUS_USAGE  2
+
+#define DOTENV_MAX_BYTES (1 << 20)
+/* How often a service that drains is looked at, and when its patience ends. */
+#define DRAIN_POLL_NS  (20 * NS_PER_MS)
+#define DRAIN_LIMIT_NS (SHARD_DRAIN_SPREAD_NS + 10 * NS_PER_S)
+
+extern char **environ;
+
+/* The .env file of the working directory, if there is one. 0, or the exit status after a line about what is wrong with it. */
+static int read_dotenv(struct dotenv *dotenv)
+{
+    char *text = malloc(DOTENV_MAX_BYTES);
+    int descriptor = open(".env", O_RDONLY | O_CLOEXEC), result = 0;
+    struct dotenv_error error;
+    ssize_t length = -1;
+
+    if (descriptor < 0 && errno == ENOENT) {
+        free(text);
+        return 0;
+    }
+    if (descriptor >= 0 && text)
+        length = read(descriptor, text, DOTENV_MAX_BYTES);
+    if (length < 0)
+        fprintf(stderr, "flashrelay: cannot read .env: %s\n", strerror(errno));
+    else if (length == DOTENV_MAX_BYTES)
+        fprintf(stderr, "flashrelay: .env: expected less than %d bytes\n", DOTENV_MAX_BYTES);
+    else if ((result = dotenv_parse(dotenv, text, (size_t)length, environ, &error)) == -EINVAL)
+        fprintf(stderr, "flashrelay: .env, line %u: %s\n", error.line, error.error);
+    else if (result < 0)
+        fprintf(stderr, "flashrelay: .env: out of memory\n");
+    if (descriptor >= 0)
+        close(descriptor);
+    free(text);
+    return length < 0 || length == DOTENV_MAX_BYTES || result < 0 ? STATUS_USAGE : 0;
+}
+
+/* Directs the log; `file` is open afterwards if there is to be one. 0, or the exit status after a line about what is wrong. */
+static int configure_log(const struct options *options, struct log_file *file)
+{
+    int result;
+
+    if (options->log_directory) {
+        result = log_file_open(file, options->log_directory, options->log_rotation, clock_realtime_ns());
+        if (result < 0) {
+            fprintf(stderr, "flashrelay: cannot log to %s: %s\n", options->log_directory, strerror(-result));
+            return STATUS_FAILED;
+        }
+    }
+    if (!options->log_quiet) {
+        log_configure(options->log_level, options->log_format, STDOUT_FILENO);
+        if (options->log_directory)
+            log_add_sink(options->log_file_format, file->descriptor);
+    } else if (options->log_directory) {
+        log_configure(options->log_level, options->log_file_format, file->descriptor);
+    } else {
+        log_configure(LOG_OFF, LOG_TEXT, STDOUT_FILENO);
+    }
+    return 0;
+}
+
+static struct timespec timespec_of(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+}
+
+/* Waits for one of `signals`, meanwhile keeping the log's files up to the clock. Returns the signal. */
+static int wait_for_signal(const sigset_t *signals, struct log_file *file)
+{
+    int signal;
+
+    do {
+        uint64_t now_ns = clock_realtime_ns(), next_ns = file->directory ? log_file_rotate(file, now_ns) : CLOCK_NEVER;
+        struct timespec rest = timespec_of(next_ns - now_ns);
+
+        signal = sigtimedwait(signals, NULL, next_ns == CLOCK_NEVER ? NULL : &rest);
+    } while (signal < 0);
+    return signal;
+}
+
+/* The orderly end. Returns the exit status; a second signal ends the process here and now. */
+static int drain(struct service *service, const sigset_t *signals, int signal)
+{
+    uint64_t deadline_ns = clock_monotonic_ns() + DRAIN_LIMIT_NS;
+    struct timespec pause = timespec_of(DRAIN_POLL_NS);
+
+    log_line(LOG_INFO, "main", "%s: closing connections", strsignal(signal));
+    service_drain(service);
+    while (!service_is_finished(service)) {
+        signal = sigtimedwait(signals, NULL, &pause);
+        if (signal > 0) {
+            log_line(LOG_WARN, "main", "%s again: ending at once", strsignal(signal));
+            _exit(128 + signal);
+        }
+        if (clock_monotonic_ns() > deadline_ns) {
+            log_line(LOG_ERROR, "main", "connections are left after %u s: ending without them",
+                     (unsigned)(DRAIN_LIMIT_NS / NS_PER_S));
+            return STATUS_FAILED;
+        }
+    }
+    log_line(LOG_INFO, "main", "all connections closed");
+    return EXIT_SUCCESS;
+}
+
+static int run(const struct options *options)
+{
+    struct log_file file = {0};
+    struct service *service;
+    char error[256];
+    sigset_t signals;
+    int status;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in every thread: wait_for_signal takes them */
+    signal(SIGPIPE, SIG_IGN);
+    status = configure_log(options, &file);
+    if (status)
+        return status;
+    if (service_start(&service, options, error, sizeof error) < 0) {
+        fprintf(stderr, "flashrelay: %s\n", error);
+        status = STATUS_FAILED;
+    } else {
+        status = drain(service, &signals, wait_for_signal(&signals, &file));
+        service_destroy(service);
+    }
+    if (file.directory)
+        log_file_close(&file);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct dotenv dotenv = {0};
+    struct options_sources sources = {.arguments = argv + (argc > 0), .environment = environ, .file = &dotenv};
+    char error[OPTIONS_ERROR_BYTES];
+    struct options options = {0};
+    int status = read_dotenv(&dotenv);
+
+    if (status == 0) {
+        switch (options_read(&options, &sources, error)) {
+        case OPTIONS_RUN:
+            status = run(&options);
+            break;
+        case OPTIONS_HELP:
+            options_print_help(stdout);
+            break;
+        case OPTIONS_VERSION:
+            printf("flashrelay %s\n", version_text());
+            break;
+        case OPTIONS_BAD:
+            fprintf(stderr, "flashrelay: %s\n", error);
+            status = STATUS_USAGE;
+            break;
+        }
+    }
+    options_dispose(&options);
+    dotenv_dispose(&dotenv);
+    return status;
+}

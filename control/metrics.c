@@ -1,0 +1,27 @@
+#include "metrics.h"
+
+uint64_t metrics_sum_shards(const struct metrics_sources *sources, size_t offset)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < sources->shard_count; i++)
+        sum += counter_read((const counter *)((const char *)sources->shards[i] + offset));
+    return sum;
+}
+
+void metrics_merge_shards(struct histogram *merged, const struct metrics_sources *sources, size_t offset)
+{
+    for (unsigned i = 0; i < sources->shard_count; i++)
+        histogram_merge(merged, (const struct histogram *)((const char *)sources->shards[i] + offset));
+}
+
+void metrics_write(FILE *out, const struct metrics_sources *sources)
+{
+    struct exposition exposition = {.out = out, .global = sources->labels};
+
+    metrics_write_reference(&exposition, sources);
+    metrics_write_shards(&exposition, sources);
+    metrics_write_ingest(&exposition, sources);
+    metrics_write_engines(&exposition, sources);
+    metrics_write_process(&exposition);
+}

@@ -1,0 +1,58 @@
+/*
+ * What the metrics port shows. Everything is read from counters that their threads write without locks; a scrape stops nobody.
+ */
+#ifndef CONTROL_METRICS_H
+#define CONTROL_METRICS_H
+
+#include "exposition.h"
+#include "flashrelay/relay.h"
+#include "options.h"
+
+#define METRICS_MAX_CHANNELS 2
+
+/* Where the figures are: in the relay and the options, which outlive this; only the upstreams' labels are its own. */
+struct metrics_sources {
+    unsigned shard_count;
+    const struct shard_counters *shards[RELAY_MAX_SHARDS];
+    const struct engine_counters *shard_engines[RELAY_MAX_SHARDS];
+    const struct ingest_counters *ingest;
+    const struct engine_counters *ingest_engine;
+    unsigned upstream_count;
+    const struct upstream_counters *upstreams[OPTIONS_MAX_UPSTREAMS];
+    char *upstream_labels[OPTIONS_MAX_UPSTREAMS]; /* distinct, without credentials */
+    unsigned channel_count;
+    const struct channel *channels[METRICS_MAX_CHANNELS];
+    const struct compressor_counters *compressor; /* NULL if not compressing */
+    const struct access_table *access;
+    uint64_t (*app_connections)(const struct relay *relay, unsigned app); /* relay_app_connections */
+    const struct relay *relay;
+    const struct label_set *labels;
+};
+
+/* Finds the figures of a relay that runs with `options`. 0 or -ENOMEM; dispose either way. */
+int metrics_sources_init(struct metrics_sources *sources, const struct relay *relay, const struct options *options,
+                         const struct label_set *labels);
+void metrics_sources_dispose(struct metrics_sources *sources);
+
+/* Writes all metrics. Any thread. */
+void metrics_write(FILE *out, const struct metrics_sources *sources);
+
+/* The parts: the reference proxies' metrics by their names, and flashrelay's own. */
+void metrics_write_reference(struct exposition *exposition, const struct metrics_sources *sources);
+void metrics_write_shards(struct exposition *exposition, const struct metrics_sources *sources);
+void metrics_write_ingest(struct exposition *exposition, const struct metrics_sources *sources);
+void metrics_write_engines(struct exposition *exposition, const struct metrics_sources *sources);
+void metrics_write_process(struct exposition *exposition);
+
+/* The sum over all shards of the counter at `offset` of their struct shard_counters. */
+uint64_t metrics_sum_shards(const struct metrics_sources *sources, size_t offset);
+
+/* Adds up the histogram at `offset` of all shards in a zeroed one. */
+void metrics_merge_shards(struct histogram *merged, const struct metrics_sources *sources, size_t offset);
+
+/* The buckets of durations: 2^13 ns (8 us) to 2^30 ns (1.07 s). */
+#define METRICS_FIRST_POWER 13
+#define METRICS_LAST_POWER  30
+#define METRICS_SECONDS     1e-9 /* of a ns */
+
+#endif

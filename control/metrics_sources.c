@@ -1,0 +1,79 @@
+#include "metrics.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_label_taken(const struct metrics_sources *sources, const char *label)
+{
+    for (unsigned i = 0; i < sources->upstream_count; i++)
+        if (strcmp(sources->upstream_labels[i], label) == 0)
+            return true;
+    return false;
+}
+
+/* URIs that differ only in what is not shown are told apart by their place in the list. */
+static int add_upstream(struct metrics_sources *sources, const struct upstream_counters *counters, const char *identity)
+{
+    unsigned place = sources->upstream_count;
+    char *label = NULL;
+
+    if (!is_label_taken(sources, identity))
+        label = strdup(identity);
+    else if (asprintf(&label, "%s#%u", identity, place + 1) < 0)
+        label = NULL;
+    if (label == NULL)
+        return -ENOMEM;
+    sources->upstreams[place] = counters;
+    sources->upstream_labels[place] = label;
+    sources->upstream_count++;
+    return 0;
+}
+
+static void add_shards(struct metrics_sources *sources, const struct relay *relay)
+{
+    sources->shard_count = relay_shard_count(relay);
+    for (unsigned i = 0; i < sources->shard_count; i++) {
+        sources->shards[i] = shard_counters_get(relay_shard(relay, i));
+        sources->shard_engines[i] = &relay_shard_engine(relay, i)->counters;
+    }
+}
+
+static void add_channels(struct metrics_sources *sources, const struct relay *relay)
+{
+    sources->channel_count = relay_channel_count(relay);
+    assert(sources->channel_count <= METRICS_MAX_CHANNELS);
+    for (unsigned i = 0; i < sources->channel_count; i++)
+        sources->channels[i] = relay_channel(relay, i);
+    if (relay_compressor(relay))
+        sources->compressor = compressor_counters_get(relay_compressor(relay));
+}
+
+int metrics_sources_init(struct metrics_sources *sources, const struct relay *relay, const struct options *options,
+                         const struct label_set *labels)
+{
+    const struct ingest *ingest = relay_ingest(relay);
+    int result = 0;
+
+    *sources = (struct metrics_sources){
+        .ingest = ingest_counters_get(ingest),
+        .ingest_engine = &relay_ingest_engine(relay)->counters,
+        .access = &options->access,
+        .app_connections = relay_app_connections,
+        .relay = relay,
+        .labels = labels,
+    };
+    add_shards(sources, relay);
+    add_channels(sources, relay);
+    for (unsigned i = 0; i < options->upstreams.count && result == 0; i++)
+        result = add_upstream(sources, ingest_upstream_counters(ingest, i), options->upstreams.uris[i].identity);
+    return result;
+}
+
+void metrics_sources_dispose(struct metrics_sources *sources)
+{
+    for (unsigned i = 0; i < sources->upstream_count; i++)
+        free(sources->upstream_labels[i]);
+    sources->upstream_count = 0;
+}

@@ -1,0 +1,203 @@
+#include "service.h"
+
+#include "admitter.h"
+#include "connection_limits.h"
+#include "flashrelay/clock.h"
+#include "flashrelay/random.h"
+#include "flashrelay/relay.h"
+#include "health.h"
+#include "metrics_server.h"
+#include "start_report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct service {
+    const struct options *options;
+    struct limits *limits;
+    struct admission admission;
+    struct admitter *admitter;
+    const struct access_table *_Atomic access;
+    struct health health;
+    struct relay *relay;
+    struct label_set labels;
+    struct metrics_sources sources;
+    struct metrics_server *metrics;
+};
+
+/* Writes why the start failed, and with what, into the caller's line. */
+static int explain(char *error, size_t capacity, int result, const char *what, const struct address *address)
+{
+    char text[ADDRESS_TEXT_BYTES] = "";
+
+    if (address)
+        address_format(address, text);
+    snprintf(error, capacity, "cannot %s%s%s: %s", what, address ? " " : "", text, strerror(-result));
+    return result;
+}
+
+static int create_limits(struct service *service)
+{
+    struct limits_options options = {
+        .instance_limit = (uint32_t)service->options->instance_connection_limit,
+        .ip_limit = (uint32_t)service->options->per_ip_connection_limit,
+        .access = &service->options->access,
+        .seed = random_system_seed(),
+    };
+    int result = limits_create(&service->limits, &options);
+
+    return result < 0 ? result : admitter_create(&service->admitter, &service->admission, service->limits);
+}
+
+static struct ingest_options ingest_options_of(const struct options *options)
+{
+    return (struct ingest_options){
+        .upstreams = options->upstreams.uris,
+        .upstream_count = options->upstreams.count,
+        .ca_file = options->upstream_ca,
+        .max_message_bytes = options->max_message_bytes,
+        .max_backoff_ns = options->subscriber_max_interval_ms * NS_PER_MS,
+        .ping_interval_ns = options->subscriber_ping_interval_ms * NS_PER_MS,
+        .pong_timeout_ns = options->subscriber_pong_timeout_ms * NS_PER_MS,
+        .seed = random_system_seed(),
+    };
+}
+
+static struct shard_options shard_options_of(struct service *service)
+{
+    const struct options *options = service->options;
+
+    return (struct shard_options){
+        .access = &service->access,
+        .health = health_answer,
+        .health_context = &service->health,
+        .ip_header = *options->ip_addr_http_header ? options->ip_addr_http_header : NULL,
+        .max_subscribers = (uint32_t)options->instance_connection_limit + SHARD_MAX_HANDSHAKES,
+        .message_buffer_size = (uint32_t)options->message_buffer_size,
+        .client_send_timeout_ns = options->client_send_timeout_ms * NS_PER_MS,
+        .client_ping = options->client_ping_enabled,
+        .client_ping_interval_ns = options->client_ping_interval_ms * NS_PER_MS,
+        .client_pong_timeout_ns = options->client_pong_timeout_ms * NS_PER_MS,
+        .seed = random_system_seed(),
+    };
+}
+
+static int create_relay(struct service *service)
+{
+    const struct options *options = service->options;
+    struct relay_options relay_options = {
+        .listen = options->listen_addr,
+        .shards = (unsigned)options->shards,
+        .ingest = ingest_options_of(options),
+        .shard = shard_options_of(service),
+        .admission = &service->admission,
+        .apps = options->access.count,
+        .instance_connection_limit = (uint32_t)options->instance_connection_limit,
+        .compress = options->enable_compression,
+        .log_memory_bytes = options->log_memory_bytes,
+        .notsent_lowat_bytes = (uint32_t)options->notsent_lowat_bytes,
+        .busy_poll = options->busy_poll,
+        .zerocopy = options->zerocopy,
+        .cpu_list = options->cpu_list.cores,
+        .cpu_count = options->cpu_list.count,
+    };
+    int result = relay_create(&service->relay, &relay_options);
+
+    if (result == 0)
+        service->health.relay = service->relay;
+    return result;
+}
+
+static int collect_labels(struct service *service)
+{
+    int result = label_set_add_list(&service->labels, service->options->metrics_global_labels);
+    char host[256];
+
+    if (result == 0 && service->options->metrics_host_label && gethostname(host, sizeof host) == 0)
+        result = label_set_add(&service->labels, "hostname", host);
+    return result;
+}
+
+static int start_metrics(struct service *service, char *error, size_t error_capacity)
+{
+    const struct address *address = &service->options->metrics_addr;
+    int result = collect_labels(service);
+
+    if (result == 0)
+        result = metrics_sources_init(&service->sources, service->relay, service->options, &service->labels);
+    if (result < 0)
+        return explain(error, error_capacity, result, "set up metrics", NULL);
+    result = metrics_server_start(&service->metrics, address, &service->sources);
+    return result < 0 ? explain(error, error_capacity, result, "serve metrics on", address) : 0;
+}
+
+/* What is already there is destroyed by the caller if this fails. */
+static int start(struct service *service, char *error, size_t error_capacity)
+{
+    const struct options *options = service->options;
+    int result = create_limits(service);
+
+    if (result < 0)
+        return explain(error, error_capacity, result, "count connections", NULL);
+    result = create_relay(service);
+    if (result < 0)
+        return explain(error, error_capacity, result, "relay on", &options->listen_addr);
+    if (options->metrics)
+        result = start_metrics(service, error, error_capacity);
+    if (result < 0)
+        return result;
+    result = admitter_start(service->admitter);
+    if (result == 0)
+        result = relay_start(service->relay);
+    return result < 0 ? explain(error, error_capacity, result, "start threads", NULL) : 0;
+}
+
+int service_start(struct service **service, const struct options *options, char *error, size_t error_capacity)
+{
+    struct service *s = calloc(1, sizeof *s);
+    int result;
+
+    if (s == NULL)
+        return explain(error, error_capacity, -ENOMEM, "start", NULL);
+    s->options = options;
+    atomic_init(&s->access, &options->access);
+    s->health = (struct health){.grace_ns = options->health_grace_ms * NS_PER_MS, .upstreams = options->upstreams.count};
+    start_report_descriptors(options);
+    result = start(s, error, error_capacity);
+    if (result < 0) {
+        service_destroy(s);
+        return result;
+    }
+    start_report_running(options, s->relay, s->metrics ? metrics_server_port(s->metrics) : 0);
+    *service = s;
+    return 0;
+}
+
+void service_drain(struct service *service)
+{
+    relay_drain(service->relay);
+}
+
+bool service_is_finished(struct service *service)
+{
+    return relay_is_finished(service->relay);
+}
+
+void service_destroy(struct service *service)
+{
+    if (service->metrics)
+        metrics_server_stop(service->metrics);
+    metrics_sources_dispose(&service->sources);
+    label_set_dispose(&service->labels);
+    if (service->admitter)
+        admitter_stop(service->admitter); /* its answers go to memory that the relay is about to free */
+    if (service->relay)
+        relay_destroy(service->relay);
+    if (service->admitter)
+        admitter_destroy(service->admitter);
+    if (service->limits)
+        limits_destroy(service->limits);
+    free(service);
+}

@@ -1,0 +1,103 @@
+#include "start_report.h"
+
+#include "flashrelay/engine_uring.h"
+#include "version.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* Descriptors besides those of subscribers and upstreams: rings, listeners, events, logs, metrics. */
+#define OTHER_DESCRIPTORS 64
+
+#define MIB (UINT64_C(1) << 20)
+
+void start_report_descriptors(const struct options *options)
+{
+    uint64_t needed = options->instance_connection_limit + options->upstreams.count + options->shards + OTHER_DESCRIPTORS;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_max < needed)
+        log_line(LOG_WARN, "start",
+                 "%" PRIu64 " file descriptors are allowed, but --instance-connection-limit %" PRIu64 " needs %" PRIu64
+                 ": connections beyond will wait; raise the limit (ulimit -Hn, LimitNOFILE=)",
+                 (uint64_t)limit.rlim_max, options->instance_connection_limit, needed);
+}
+
+static void warn_of_plain_pages(const struct relay *relay)
+{
+    struct channel_figures figures;
+
+    for (unsigned i = 0; i < relay_channel_count(relay); i++) {
+        channel_figures_get(relay_channel(relay, i), &figures);
+        if (figures.pages == CHANNEL_PAGES_PLAIN)
+            log_line(LOG_WARN, "start",
+                     "the %s log lies on plain pages, which costs CPU: allow huge ones (vm.nr_hugepages, or "
+                     "/sys/kernel/mm/transparent_hugepage/enabled and shmem_enabled)",
+                     figures.name);
+    }
+}
+
+static void append(char *text, size_t capacity, bool condition, const char *word)
+{
+    size_t length = strlen(text);
+
+    if (condition)
+        snprintf(text + length, capacity - length, "%s%s", length ? ", " : "", word);
+}
+
+static void describe_engine(const struct relay *relay, char *text, size_t capacity)
+{
+    const struct uring_features *features = engine_uring_features(relay_shard_engine(relay, 0));
+
+    text[0] = '\0';
+    append(text, capacity, features->defer_taskrun, "deferred completions");
+    append(text, capacity, features->buffer_ring, "buffer rings");
+    append(text, capacity, features->multishot_receive, "multishot receive");
+    append(text, capacity, features->message_ring, "ring messages");
+    append(text, capacity, features->zerocopy_send, "zero-copy send");
+    append(text, capacity, text[0] == '\0', "no optional features");
+}
+
+static void log_limits(const struct options *options)
+{
+    char per_ip[32] = "any number";
+
+    if (options->per_ip_connection_limit)
+        snprintf(per_ip, sizeof per_ip, "%" PRIu64, options->per_ip_connection_limit);
+    log_line(LOG_INFO, "start",
+             "at most %" PRIu64 " subscribers, %s an IP address; %u API keys%s; cut off when %" PRIu64
+             " flashblocks behind or no byte taken for %" PRIu64 " ms",
+             options->instance_connection_limit, per_ip, options->access.count,
+             options->access.count && options->access.public_access ? " (and public access)" : "", options->message_buffer_size,
+             options->client_send_timeout_ms);
+}
+
+void start_report_running(const struct options *options, const struct relay *relay, uint16_t metrics_port)
+{
+    static const char *const pages[] = {"huge", "transparent huge", "plain"};
+    char listen[ADDRESS_TEXT_BYTES], metrics[ADDRESS_TEXT_BYTES] = "off", engine[160];
+    struct address address = options->listen_addr;
+    struct channel_figures figures;
+
+    address.port = engine_listen_port(relay_shard_engine(relay, 0));
+    address_format(&address, listen);
+    if (metrics_port) {
+        address = options->metrics_addr;
+        address.port = metrics_port;
+        address_format(&address, metrics);
+    }
+    channel_figures_get(relay_channel(relay, 0), &figures);
+    describe_engine(relay, engine, sizeof engine);
+    log_line(LOG_INFO, "start",
+             "flashrelay %s listens on %s; metrics: %s; upstreams: %u; shards: %u; log memory: %" PRIu64
+             " MiB on %s pages%s; io_uring: %s",
+             version_text(), listen, metrics, options->upstreams.count, relay_shard_count(relay), figures.arena_bytes / MIB,
+             pages[figures.pages], options->enable_compression ? ", twice for brotli" : "", engine);
+    log_limits(options);
+    warn_of_plain_pages(relay);
+}

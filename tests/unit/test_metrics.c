@@ -1,0 +1,248 @@
+/* The metrics' text: labels, escaping, histograms, and the reference proxies' part to the letter. */
+#include "metrics.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct label_set labels;
+static char *text;
+static size_t length;
+static struct exposition exposition;
+
+static int begin(void **state)
+{
+    (void)state;
+    exposition = (struct exposition){.out = open_memstream(&text, &length), .global = &labels};
+    return exposition.out ? 0 : -1;
+}
+
+static const char *written(void)
+{
+    fflush(exposition.out);
+    return text;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    fclose(exposition.out);
+    free(text);
+    label_set_dispose(&labels);
+    return 0;
+}
+
+static void test_families_and_values(void **state)
+{
+    (void)state;
+    exposition_family(&exposition, "a_total", METRIC_COUNTER, "Help \\ with\na \"line\".");
+    exposition_value(&exposition, NO_LABELS, UINT64_MAX);
+    exposition_value(&exposition, (const struct label[]){{"x", "1"}, {"y", "\\ \" \n \xc3\xa9"}, {NULL, NULL}}, 0);
+    assert_string_equal(written(), "# HELP a_total Help \\\\ with\\na \"line\".\n"
+                                   "# TYPE a_total counter\n"
+                                   "a_total 18446744073709551615\n"
+                                   "a_total{x=\"1\",y=\"\\\\ \\\" \\n \xc3\xa9\"} 0\n");
+}
+
+static void test_global_labels(void **state)
+{
+    (void)state;
+    assert_int_equal(label_set_add_list(&labels, ",region=eu,gibberish,=x,empty=,chain-id=a=b,region=us,9=nine,"), 0);
+    exposition_family(&exposition, "a", METRIC_GAUGE, "A.");
+    exposition_value(&exposition, NO_LABELS, 1);
+    exposition_value(&exposition, (const struct label[]){{"region", "own"}, {NULL, NULL}}, 2);
+    assert_string_equal(written(), "# HELP a A.\n# TYPE a gauge\n"
+                                   "a{region=\"us\",chain_id=\"a=b\",_=\"nine\"} 1\n"
+                                   "a{chain_id=\"a=b\",_=\"nine\",region=\"own\"} 2\n");
+}
+
+static void test_histogram(void **state)
+{
+    struct histogram histogram = {0};
+
+    (void)state;
+    histogram_record(&histogram, 8191, 2);
+    histogram_record(&histogram, 8192, 1);
+    histogram_record(&histogram, 100000, 4);
+    assert_int_equal(label_set_add_list(&labels, "le=1,quantile=2,g=3"), 0);
+    exposition_family(&exposition, "h_seconds", METRIC_HISTOGRAM, "H.");
+    exposition_histogram(&exposition, (const struct label[]){{"u", "v"}, {NULL, NULL}}, &histogram, 13, 14, 1e-9);
+    assert_string_equal(written(), "# HELP h_seconds H.\n# TYPE h_seconds histogram\n"
+                                   "h_seconds_bucket{g=\"3\",u=\"v\",le=\"8.191e-06\"} 2\n"
+                                   "h_seconds_bucket{g=\"3\",u=\"v\",le=\"1.6383e-05\"} 3\n"
+                                   "h_seconds_bucket{g=\"3\",u=\"v\",le=\"+Inf\"} 7\n"
+                                   "h_seconds_sum{g=\"3\",u=\"v\"} 0.000424574\n"
+                                   "h_seconds_count{g=\"3\",u=\"v\"} 7\n");
+}
+
+static void test_histogram_of_counts(void **state)
+{
+    struct histogram histogram = {0};
+
+    (void)state;
+    histogram_record(&histogram, 0, 1);
+    histogram_record(&histogram, 1, 1);
+    histogram_record(&histogram, 3, 1);
+    exposition_family(&exposition, "h", METRIC_HISTOGRAM, "H.");
+    exposition_histogram(&exposition, NO_LABELS, &histogram, 0, 2, 1);
+    assert_non_null(
+        strstr(written(), "h_bucket{le=\"0\"} 1\nh_bucket{le=\"1\"} 2\nh_bucket{le=\"3\"} 3\nh_bucket{le=\"+Inf\"} 3\n"));
+}
+
+static uint64_t connections_of(const struct relay *relay, unsigned app)
+{
+    (void)relay;
+    return 10 + app;
+}
+
+/* Two shards and two upstreams whose counters are all different, so that none can be taken for another. */
+static void test_reference_to_the_letter(void **state)
+{
+    static struct shard_counters shards[2];
+    static struct upstream_counters upstreams[2];
+    struct access_app apps[] = {{.name = "one"}, {.name = "two \"2\""}};
+    struct access_table access = {.apps = apps, .count = 2};
+    struct metrics_sources sources = {
+        .shard_count = 2,
+        .shards = {&shards[0], &shards[1]},
+        .upstream_count = 2,
+        .upstreams = {&upstreams[0], &upstreams[1]},
+        .upstream_labels = {(char[]){"ws://a:1/"}, (char[]){"wss://b/x"}},
+        .access = &access,
+        .app_connections = connections_of,
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t scale = i ? 1000 : 1;
+        struct shard_counters *s = &shards[i];
+        struct upstream_counters *u = &upstreams[i];
+
+        counter_set(&s->sent_messages, 1 * scale);
+        counter_set(&s->failed_messages, 2 * scale);
+        counter_set(&s->sent_bytes, 3 * scale);
+        counter_set(&s->new_connections, 4 * scale);
+        counter_set(&s->closed_connections, 5 * scale);
+        counter_set(&s->active_connections, 6 * scale);
+        counter_set(&s->disconnects[DISCONNECT_LAGGED], 7 * scale);
+        counter_set(&s->disconnects[DISCONNECT_LOG_FLOOR], 10 * scale);
+        counter_set(&s->disconnects[DISCONNECT_PONG_TIMEOUT], 11 * scale);
+        counter_set(&s->global_limited, 20 * scale);
+        counter_set(&s->ip_limited, 30 * scale);
+        counter_set(&s->app_limited, 40 * scale);
+        counter_set(&s->unauthorized, 12 * scale);
+        counter_set(&s->backlog_frames, 13 * scale);
+        counter_set(&u->errors, 14 * scale);
+        counter_set(&u->connected, 15 * scale);
+        counter_set(&u->attempts, 16 * scale);
+        counter_set(&u->successes, 17 * scale);
+        counter_set(&u->failures, 18 * scale);
+        counter_set(&u->pings_sent, 19 * scale);
+        counter_set(&u->pongs_missed, 21 * scale);
+        counter_set(&u->messages, 22 * scale);
+    }
+    histogram_record(&shards[0].send_ns, 1000, 1);
+    histogram_record(&shards[1].send_ns, 2000000000, 1);
+    metrics_write_reference(&exposition, &sources);
+    assert_string_equal(
+        written(),
+        "# HELP websocket_proxy_sent_messages Messages sent to subscribers.\n"
+        "# TYPE websocket_proxy_sent_messages counter\n"
+        "websocket_proxy_sent_messages 1001\n"
+        "# HELP websocket_proxy_failed_messages Messages that could not be sent.\n"
+        "# TYPE websocket_proxy_failed_messages counter\n"
+        "websocket_proxy_failed_messages 2002\n"
+        "# HELP websocket_proxy_bytes_broadcasted Bytes sent to subscribers.\n"
+        "# TYPE websocket_proxy_bytes_broadcasted counter\n"
+        "websocket_proxy_bytes_broadcasted 3003\n"
+        "# HELP websocket_proxy_new_connections Subscribers that connected.\n"
+        "# TYPE websocket_proxy_new_connections counter\n"
+        "websocket_proxy_new_connections 4004\n"
+        "# HELP websocket_proxy_closed_connections Subscribers whose connection ended.\n"
+        "# TYPE websocket_proxy_closed_connections counter\n"
+        "websocket_proxy_closed_connections 5005\n"
+        "# HELP websocket_proxy_active_connections Subscribers connected now.\n"
+        "# TYPE websocket_proxy_active_connections gauge\n"
+        "websocket_proxy_active_connections 6006\n"
+        "# HELP websocket_proxy_lagged_connections Subscribers disconnected because they lagged.\n"
+        "# TYPE websocket_proxy_lagged_connections counter\n"
+        "websocket_proxy_lagged_connections 17017\n"
+        "# HELP websocket_proxy_client_pong_disconnects Subscribers disconnected because they answered no ping.\n"
+        "# TYPE websocket_proxy_client_pong_disconnects counter\n"
+        "websocket_proxy_client_pong_disconnects 11011\n"
+        "# HELP websocket_proxy_rate_limited_requests Connections refused by a limit of the instance, the address or the app.\n"
+        "# TYPE websocket_proxy_rate_limited_requests counter\n"
+        "websocket_proxy_rate_limited_requests 90090\n"
+        "# HELP websocket_proxy_per_ip_rate_limited_requests Connections refused by the limit per IP address.\n"
+        "# TYPE websocket_proxy_per_ip_rate_limited_requests counter\n"
+        "websocket_proxy_per_ip_rate_limited_requests 30030\n"
+        "# HELP websocket_proxy_global_rate_limited_requests Connections refused by the limit of the instance.\n"
+        "# TYPE websocket_proxy_global_rate_limited_requests counter\n"
+        "websocket_proxy_global_rate_limited_requests 20020\n"
+        "# HELP websocket_proxy_unauthorized_requests Connections refused for an unknown API key.\n"
+        "# TYPE websocket_proxy_unauthorized_requests counter\n"
+        "websocket_proxy_unauthorized_requests 12012\n"
+        "# HELP websocket_proxy_upstream_errors Connections to upstreams that failed once established.\n"
+        "# TYPE websocket_proxy_upstream_errors counter\n"
+        "websocket_proxy_upstream_errors 14014\n"
+        "# HELP websocket_proxy_upstream_connections Upstreams connected now.\n"
+        "# TYPE websocket_proxy_upstream_connections gauge\n"
+        "websocket_proxy_upstream_connections 15015\n"
+        "# HELP websocket_proxy_upstream_connection_attempts Attempts to connect to an upstream.\n"
+        "# TYPE websocket_proxy_upstream_connection_attempts counter\n"
+        "websocket_proxy_upstream_connection_attempts 16016\n"
+        "# HELP websocket_proxy_upstream_connection_successes Attempts to connect to an upstream that succeeded.\n"
+        "# TYPE websocket_proxy_upstream_connection_successes counter\n"
+        "websocket_proxy_upstream_connection_successes 17017\n"
+        "# HELP websocket_proxy_upstream_connection_failures Attempts to connect to an upstream that failed.\n"
+        "# TYPE websocket_proxy_upstream_connection_failures counter\n"
+        "websocket_proxy_upstream_connection_failures 18018\n"
+        "# HELP websocket_proxy_ping_attempts Pings to upstreams begun.\n"
+        "# TYPE websocket_proxy_ping_attempts counter\n"
+        "websocket_proxy_ping_attempts 19019\n"
+        "# HELP websocket_proxy_ping_sent Pings to upstreams sent.\n"
+        "# TYPE websocket_proxy_ping_sent counter\n"
+        "websocket_proxy_ping_sent 19019\n"
+        "# HELP websocket_proxy_ping_failures Pings to upstreams that no pong answered in time.\n"
+        "# TYPE websocket_proxy_ping_failures counter\n"
+        "websocket_proxy_ping_failures 21021\n"
+        "# HELP websocket_proxy_broadcast_queue_size Messages not yet offered to all subscribers.\n"
+        "# TYPE websocket_proxy_broadcast_queue_size gauge\n"
+        "websocket_proxy_broadcast_queue_size 13000\n"
+        "# HELP websocket_proxy_message_send_duration Seconds from when a message is offered to a subscriber until its socket "
+        "has taken it.\n"
+        "# TYPE websocket_proxy_message_send_duration summary\n"
+        "websocket_proxy_message_send_duration{quantile=\"0\"} 1e-06\n"
+        "websocket_proxy_message_send_duration{quantile=\"0.5\"} 1.023e-06\n"
+        "websocket_proxy_message_send_duration{quantile=\"0.9\"} 2\n"
+        "websocket_proxy_message_send_duration{quantile=\"0.95\"} 2\n"
+        "websocket_proxy_message_send_duration{quantile=\"0.99\"} 2\n"
+        "websocket_proxy_message_send_duration{quantile=\"0.999\"} 2\n"
+        "websocket_proxy_message_send_duration{quantile=\"1\"} 2\n"
+        "websocket_proxy_message_send_duration_sum 2.000001\n"
+        "websocket_proxy_message_send_duration_count 2\n"
+        "# HELP websocket_proxy_connections_by_app Connections with a valid key of the app.\n"
+        "# TYPE websocket_proxy_connections_by_app counter\n"
+        "websocket_proxy_connections_by_app{app=\"one\"} 10\n"
+        "websocket_proxy_connections_by_app{app=\"two \\\"2\\\"\"} 11\n"
+        "# HELP websocket_proxy_upstream_messages Messages received from the upstream.\n"
+        "# TYPE websocket_proxy_upstream_messages counter\n"
+        "websocket_proxy_upstream_messages{upstream=\"ws://a:1/\"} 22\n"
+        "websocket_proxy_upstream_messages{upstream=\"wss://b/x\"} 22000\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_families_and_values, begin, end),
+        cmocka_unit_test_setup_teardown(test_global_labels, begin, end),
+        cmocka_unit_test_setup_teardown(test_histogram, begin, end),
+        cmocka_unit_test_setup_teardown(test_histogram_of_counts, begin, end),
+        cmocka_unit_test_setup_teardown(test_reference_to_the_letter, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
