@@ -137,23 +137,44 @@ static uint64_t read_schedstat(const char *path)
     return read_text(path, text, sizeof text) ? strtoull(text, NULL, 10) : 0;
 }
 
-struct cpu_sum {
+struct group_sum {
     pid_t group, process;
-    uint64_t ns;
+    void (*visit_thread)(pid_t thread, void *sum);
+    uint64_t cpu_ns, voluntary, involuntary;
 };
 
-static void add_thread(pid_t thread, void *context)
+static void add_cpu(pid_t thread, void *context)
 {
-    struct cpu_sum *sum = context;
+    struct group_sum *sum = context;
     char path[64];
 
     snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", (int)sum->process, (int)thread);
-    sum->ns += read_schedstat(path);
+    sum->cpu_ns += read_schedstat(path);
+}
+
+/* The figure after a name in a status file. */
+static uint64_t find_number(const char *text, const char *name)
+{
+    const char *line = strstr(text, name);
+
+    return line != NULL ? strtoull(line + strlen(name), NULL, 10) : 0;
+}
+
+static void add_switches(pid_t thread, void *context)
+{
+    struct group_sum *sum = context;
+    char path[64], text[4096];
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/status", (int)sum->process, (int)thread);
+    if (!read_text(path, text, sizeof text))
+        return;
+    sum->voluntary += find_number(text, "\nvoluntary_ctxt_switches:");
+    sum->involuntary += find_number(text, "\nnonvoluntary_ctxt_switches:");
 }
 
 static void add_process_of_group(pid_t pid, void *context)
 {
-    struct cpu_sum *sum = context;
+    struct group_sum *sum = context;
     char path[64], text[512];
     const char *after_name;
     int group;
@@ -166,15 +187,24 @@ static void add_process_of_group(pid_t pid, void *context)
         return;
     sum->process = pid;
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    for_each_id(path, add_thread, sum);
+    for_each_id(path, sum->visit_thread, sum);
 }
 
 uint64_t process_group_cpu_ns(pid_t pid)
 {
-    struct cpu_sum sum = {.group = pid};
+    struct group_sum sum = {.group = pid, .visit_thread = add_cpu};
 
     for_each_id("/proc", add_process_of_group, &sum);
-    return sum.ns;
+    return sum.cpu_ns;
+}
+
+void process_group_switches(pid_t pid, uint64_t *voluntary, uint64_t *involuntary)
+{
+    struct group_sum sum = {.group = pid, .visit_thread = add_switches};
+
+    for_each_id("/proc", add_process_of_group, &sum);
+    *voluntary = sum.voluntary;
+    *involuntary = sum.involuntary;
 }
 
 struct softirq_sum {
@@ -218,9 +248,7 @@ uint64_t process_softirq_cpu_ns(const int *cores, unsigned core_count)
 /* The figure of a line "Name:   123 kB", in bytes; 0 if there is no such line. */
 static uint64_t find_kilobytes(const char *text, const char *name)
 {
-    const char *line = strstr(text, name);
-
-    return line != NULL ? strtoull(line + strlen(name), NULL, 10) * 1024 : 0;
+    return find_number(text, name) * 1024;
 }
 
 int process_memory_get(pid_t pid, struct process_memory *memory)

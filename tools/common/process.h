@@ -31,6 +31,9 @@ bool process_stop(struct process *process, unsigned patience_ms);
 /* CPU time of all threads of the process group led by `pid`, in ns, from schedstat; exited threads are not in it. 0 if there is none. */
 uint64_t process_group_cpu_ns(pid_t pid);
 
+/* Context switches of all threads of the group led by `pid`: those that waited, and those that were made to. */
+void process_group_switches(pid_t pid, uint64_t *voluntary, uint64_t *involuntary);
+
 /* CPU time of the ksoftirqd threads of `cores` (NULL: of all), in ns, from schedstat. */
 uint64_t process_softirq_cpu_ns(const int *cores, unsigned core_count);
 
