@@ -17,10 +17,15 @@
 #define SHARD_HANDSHAKE_TIMEOUT_NS (5 * NS_PER_S)
 /* Largest data message from a subscriber; it is read and dropped. */
 #define SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES 65536
+/* Most entries that a shard's channel may have. */
+#define SHARD_MAX_CHANNEL_ENTRIES 16384
 /* How long a peer has to answer our close with its own and its FIN. */
 #define SHARD_CLOSE_TIMEOUT_NS (1 * NS_PER_S)
-/* Over how long the closes of a shutdown are spread. */
+/* Over how long the closes of a shutdown are spread at most; few subscribers take SHARD_DRAIN_PACE_NS each. */
 #define SHARD_DRAIN_SPREAD_NS (5 * NS_PER_S)
+#define SHARD_DRAIN_PACE_NS   (1 * NS_PER_MS)
+/* A burst costs nobody its connection who takes it within this time: falling behind counts from then on. */
+#define SHARD_LAG_GRACE_NS (100 * NS_PER_MS)
 
 /* Why subscribers' connections ended; each is counted. */
 enum disconnect_cause {
