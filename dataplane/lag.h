@@ -1,0 +1,25 @@
+/* The lag policy: who refuses bytes is watched until everything offered was taken, and cut off by the rules of the design (2 and 3). */
+#ifndef LAG_H
+#define LAG_H
+
+#include <stdint.h>
+
+struct shard;
+struct subscriber;
+
+/* After each service: the subscriber took `taken_bytes`, or refused some. It may be cut off. */
+void lag_progressed(struct shard *shard, struct subscriber *subscriber, uint64_t taken_bytes);
+
+/* It is watched no more. */
+void lag_forget(struct shard *shard, struct subscriber *subscriber);
+
+/* Cuts off who fell too far behind, or took nothing for too long. */
+void lag_turn(struct shard *shard);
+
+/* When lag_turn may next have something to do. */
+uint64_t lag_deadline(const struct shard *shard);
+
+/* Cuts off whoever refuses, or still keeps, a frame below `floor`. */
+void lag_cut_below(struct shard *shard, uint64_t floor);
+
+#endif
