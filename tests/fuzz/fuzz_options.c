@@ -1,0 +1,38 @@
+/* The command line: arguments separated by newlines. Whatever they are, there are options or one line that says what is wrong. */
+#include "options.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_ARGUMENTS 64
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char *text = malloc(size + 1), *rest = text, *arguments[MAX_ARGUMENTS + 1] = {NULL}, *none[] = {NULL};
+    struct options_sources sources = {.arguments = arguments, .environment = none};
+    char error[OPTIONS_ERROR_BYTES] = "";
+    struct options options;
+
+    memcpy(text, data, size);
+    text[size] = '\0';
+    for (unsigned i = 0; i < MAX_ARGUMENTS && rest; i++)
+        arguments[i] = strsep(&rest, "\n");
+    switch (options_read(&options, &sources, error)) {
+    case OPTIONS_RUN:
+        assert(options.upstreams.count && options.shards && options.log_memory_bytes >= 2 * options.max_message_bytes);
+        break;
+    case OPTIONS_BAD:
+        assert(*error && strchr(error, '\n') == NULL);
+        break;
+    case OPTIONS_HELP:
+    case OPTIONS_VERSION:
+        break;
+    }
+    options_dispose(&options);
+    free(text);
+    return 0;
+}
