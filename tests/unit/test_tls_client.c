@@ -1,10 +1,8 @@
 /* The TLS client against OpenSSL's server, in memory: what is accepted, what is refused and why, bytes both ways, the end. */
 #include "tls/client.h"
+#include "unit/tls_server.h"
 
 #include <errno.h>
-#include <openssl/pem.h>
-#include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -15,87 +13,11 @@
 
 #include <cmocka.h>
 
-struct authority {
-    EVP_PKEY *key;
-    X509 *certificate;
-};
-
-struct server {
-    SSL_CTX *context;
-    SSL *ssl;
-    BIO *in, *out;
-};
-
 struct fixture {
     struct authority authority;
     char ca_file[64];
     struct tls_client_context *context;
 };
-
-static void name_certificate(X509 *certificate, const char *name)
-{
-    X509_NAME *subject = X509_get_subject_name(certificate);
-
-    assert_int_equal(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0), 1);
-}
-
-static void add_extension(X509 *certificate, int nid, const char *value)
-{
-    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
-
-    assert_non_null(extension);
-    assert_int_equal(X509_add_ext(certificate, extension, -1), 1);
-    X509_EXTENSION_free(extension);
-}
-
-/* A certificate for `key`, signed by `issuer`, or by itself where that is NULL; valid for a day, or since two days no more. */
-static X509 *make_certificate(EVP_PKEY *key, const struct authority *issuer, const char *alternative_names, bool expired)
-{
-    static long serial = 1;
-    X509 *certificate = X509_new();
-    char name[32];
-
-    assert_non_null(certificate);
-    X509_set_version(certificate, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), serial++);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), -3 * 86400);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), expired ? -2 * 86400 : 86400);
-    X509_set_pubkey(certificate, key);
-    snprintf(name, sizeof name, "certificate %ld", serial);
-    name_certificate(certificate, name);
-    X509_set_issuer_name(certificate, X509_get_subject_name(issuer ? issuer->certificate : certificate));
-    add_extension(certificate, NID_basic_constraints, issuer ? "critical,CA:FALSE" : "critical,CA:TRUE");
-    if (alternative_names)
-        add_extension(certificate, NID_subject_alt_name, alternative_names);
-    assert_true(X509_sign(certificate, issuer ? issuer->key : key, EVP_sha256()) > 0);
-    return certificate;
-}
-
-static struct authority make_authority(void)
-{
-    struct authority authority = {.key = EVP_EC_gen("P-256")};
-
-    assert_non_null(authority.key);
-    authority.certificate = make_certificate(authority.key, NULL, NULL, false);
-    return authority;
-}
-
-static void authority_free(struct authority *authority)
-{
-    EVP_PKEY_free(authority->key);
-    X509_free(authority->certificate);
-}
-
-static void write_ca_file(struct fixture *f)
-{
-    FILE *file;
-
-    strcpy(f->ca_file, "/tmp/flashrelay-ca-XXXXXX");
-    file = fdopen(mkstemp(f->ca_file), "w");
-    assert_non_null(file);
-    assert_int_equal(PEM_write_X509(file, f->authority.certificate), 1);
-    fclose(file);
-}
 
 static int set_up(void **state)
 {
@@ -104,7 +26,7 @@ static int set_up(void **state)
 
     assert_non_null(f);
     f->authority = make_authority();
-    write_ca_file(f);
+    write_ca_file(&f->authority, f->ca_file);
     assert_int_equal(tls_client_context_create(&f->context, f->ca_file, error, sizeof error), 0);
     *state = f;
     return 0;
@@ -121,48 +43,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length, const unsigned char *in,
-                           unsigned in_length, void *wanted)
-{
-    (void)ssl;
-    if (SSL_select_next_proto((unsigned char **)(uintptr_t)out, out_length, wanted, (unsigned)strlen(wanted), in, in_length) !=
-        OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    return SSL_TLSEXT_ERR_OK;
-}
-
-static void server_init(struct server *server, const struct authority *issuer, const char *alternative_names, bool expired)
-{
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *certificate = make_certificate(key, issuer, alternative_names, expired);
-
-    server->context = SSL_CTX_new(TLS_server_method());
-    assert_int_equal(SSL_CTX_use_certificate(server->context, certificate), 1);
-    assert_int_equal(SSL_CTX_use_PrivateKey(server->context, key), 1);
-    SSL_CTX_set_alpn_select_cb(server->context, select_protocol, (void *)(uintptr_t) "\x08http/1.1");
-    X509_free(certificate);
-    EVP_PKEY_free(key);
-}
-
-static void server_start(struct server *server)
-{
-    server->ssl = SSL_new(server->context);
-    server->in = BIO_new(BIO_s_mem());
-    server->out = BIO_new(BIO_s_mem());
-    BIO_set_mem_eof_return(server->in, -1);
-    BIO_set_mem_eof_return(server->out, -1);
-    SSL_set_bio(server->ssl, server->in, server->out);
-    SSL_set_accept_state(server->ssl);
-}
-
-static void server_dispose(struct server *server)
-{
-    SSL_free(server->ssl);
-    SSL_CTX_free(server->context);
-}
-
 /* Moves records both ways, one byte at a time towards the client if asked. */
-static void exchange(struct tls_client *client, struct server *server, bool bytewise)
+static void exchange(struct tls_client *client, struct tls_server *server, bool bytewise)
 {
     const uint8_t *bytes;
     uint8_t buffer[4096];
@@ -181,7 +63,7 @@ static void exchange(struct tls_client *client, struct server *server, bool byte
     }
 }
 
-static enum tls_result handshake(struct tls_client *client, struct server *server, bool bytewise)
+static enum tls_result handshake(struct tls_client *client, struct tls_server *server, bool bytewise)
 {
     enum tls_result result = TLS_MORE;
 
@@ -191,17 +73,17 @@ static enum tls_result handshake(struct tls_client *client, struct server *serve
     return result;
 }
 
-static struct tls_client *connect_to(struct fixture *f, struct server *server, const char *host, enum tls_result expected)
+static struct tls_client *connect_to(struct fixture *f, struct tls_server *server, const char *host, enum tls_result expected)
 {
     struct tls_client *client;
 
-    server_start(server);
+    tls_server_start(server);
     assert_int_equal(tls_client_create(&client, f->context, host), 0);
     assert_int_equal(handshake(client, server, false), expected);
     return client;
 }
 
-static void assert_refused(struct fixture *f, struct server *server, const char *host, const char *why)
+static void assert_refused(struct fixture *f, struct tls_server *server, const char *host, const char *why)
 {
     struct tls_client *client = connect_to(f, server, host, TLS_FAILED);
 
@@ -209,18 +91,18 @@ static void assert_refused(struct fixture *f, struct server *server, const char 
         fail_msg("\"%s\" does not say \"%s\"", tls_client_error(client), why);
     assert_non_null(strstr(tls_client_error(client), host));
     tls_client_destroy(client);
-    server_dispose(server);
+    tls_server_dispose(server);
 }
 
 static void test_a_good_name_is_accepted_and_sent(void **state)
 {
     struct fixture *f = *state;
-    struct server server;
+    struct tls_server server;
     struct tls_client *client;
     const unsigned char *protocol;
     unsigned length;
 
-    server_init(&server, &f->authority, "DNS:builder.example", false);
+    tls_server_init(&server, &f->authority, "DNS:builder.example", false);
     client = connect_to(f, &server, "builder.example.", TLS_DONE);
     assert_string_equal(SSL_get_servername(server.ssl, TLSEXT_NAMETYPE_host_name), "builder.example");
     SSL_get0_alpn_selected(server.ssl, &protocol, &length);
@@ -228,7 +110,7 @@ static void test_a_good_name_is_accepted_and_sent(void **state)
     assert_memory_equal(protocol, "http/1.1", 8);
     assert_int_equal(SSL_version(server.ssl), TLS1_3_VERSION);
     tls_client_destroy(client);
-    server_dispose(&server);
+    tls_server_dispose(&server);
 }
 
 static void test_an_address_is_verified_and_not_sent(void **state)
@@ -237,27 +119,27 @@ static void test_an_address_is_verified_and_not_sent(void **state)
     struct fixture *f = *state;
 
     for (size_t i = 0; i < 2; i++) {
-        struct server server;
+        struct tls_server server;
         struct tls_client *client;
 
-        server_init(&server, &f->authority, "IP:127.0.0.1,IP:::1", false);
+        tls_server_init(&server, &f->authority, "IP:127.0.0.1,IP:::1", false);
         client = connect_to(f, &server, hosts[i], TLS_DONE);
         assert_null(SSL_get_servername(server.ssl, TLSEXT_NAMETYPE_host_name));
         tls_client_destroy(client);
-        server_dispose(&server);
+        tls_server_dispose(&server);
     }
 }
 
 static void test_another_name_or_address_is_refused(void **state)
 {
     struct fixture *f = *state;
-    struct server server;
+    struct tls_server server;
 
-    server_init(&server, &f->authority, "DNS:other.example", false);
+    tls_server_init(&server, &f->authority, "DNS:other.example", false);
     assert_refused(f, &server, "builder.example", "ostname mismatch");
-    server_init(&server, &f->authority, "DNS:127.0.0.1,IP:127.0.0.2", false);
+    tls_server_init(&server, &f->authority, "DNS:127.0.0.1,IP:127.0.0.2", false);
     assert_refused(f, &server, "127.0.0.1", "IP address mismatch");
-    server_init(&server, &f->authority, "DNS:build*.example", false);
+    tls_server_init(&server, &f->authority, "DNS:build*.example", false);
     assert_refused(f, &server, "builder.example", "ostname mismatch");
 }
 
@@ -265,9 +147,9 @@ static void test_an_unknown_authority_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct authority stranger = make_authority();
-    struct server server;
+    struct tls_server server;
 
-    server_init(&server, &stranger, "DNS:builder.example", false);
+    tls_server_init(&server, &stranger, "DNS:builder.example", false);
     assert_refused(f, &server, "builder.example", "unable to get local issuer certificate");
     authority_free(&stranger);
 }
@@ -275,24 +157,25 @@ static void test_an_unknown_authority_is_refused(void **state)
 static void test_an_expired_certificate_is_refused(void **state)
 {
     struct fixture *f = *state;
-    struct server server;
+    struct tls_server server;
 
-    server_init(&server, &f->authority, "DNS:builder.example", true);
+    tls_server_init(&server, &f->authority, "DNS:builder.example", true);
     assert_refused(f, &server, "builder.example", "has expired");
 }
 
 static void test_old_versions_and_other_protocols_are_refused(void **state)
 {
     struct fixture *f = *state;
-    struct server server;
+    char other_protocol[] = "\x02h2";
+    struct tls_server server;
 
-    server_init(&server, &f->authority, "DNS:builder.example", false);
+    tls_server_init(&server, &f->authority, "DNS:builder.example", false);
     SSL_CTX_set_security_level(server.context, 0);
     SSL_CTX_set_min_proto_version(server.context, TLS1_VERSION);
     SSL_CTX_set_max_proto_version(server.context, TLS1_1_VERSION);
     assert_refused(f, &server, "builder.example", "alert protocol version");
-    server_init(&server, &f->authority, "DNS:builder.example", false);
-    SSL_CTX_set_alpn_select_cb(server.context, select_protocol, (void *)(uintptr_t) "\x02h2");
+    tls_server_init(&server, &f->authority, "DNS:builder.example", false);
+    SSL_CTX_set_alpn_select_cb(server.context, select_protocol, other_protocol);
     assert_refused(f, &server, "builder.example", "no application protocol");
 }
 
@@ -310,7 +193,7 @@ static void test_what_is_no_tls_is_refused(void **state)
 }
 
 /* 100,000 bytes each way: several records, none of which fits the reader's buffer. */
-static void check_bytes_both_ways(struct tls_client *client, struct server *server)
+static void check_bytes_both_ways(struct tls_client *client, struct tls_server *server)
 {
     enum { LENGTH = 100000 };
     uint8_t *sent = malloc(LENGTH), *received = malloc(LENGTH + 1000);
@@ -342,12 +225,12 @@ static void test_bytes_go_both_ways_until_each_end(void **state)
     struct fixture *f = *state;
 
     for (size_t i = 0; i < 2; i++) {
-        struct server server;
+        struct tls_server server;
         struct tls_client *client;
         uint8_t byte;
         size_t got;
 
-        server_init(&server, &f->authority, "DNS:builder.example", false);
+        tls_server_init(&server, &f->authority, "DNS:builder.example", false);
         SSL_CTX_set_max_proto_version(server.context, versions[i]);
         client = connect_to(f, &server, "builder.example", TLS_DONE);
         check_bytes_both_ways(client, &server);
@@ -360,34 +243,34 @@ static void test_bytes_go_both_ways_until_each_end(void **state)
         exchange(client, &server, false);
         assert_int_equal(tls_client_read(client, &byte, 1, &got), TLS_CLOSED);
         tls_client_destroy(client);
-        server_dispose(&server);
+        tls_server_dispose(&server);
     }
 }
 
 static void test_a_handshake_byte_by_byte(void **state)
 {
     struct fixture *f = *state;
-    struct server server;
+    struct tls_server server;
     struct tls_client *client;
 
-    server_init(&server, &f->authority, "DNS:builder.example", false);
-    server_start(&server);
+    tls_server_init(&server, &f->authority, "DNS:builder.example", false);
+    tls_server_start(&server);
     assert_int_equal(tls_client_create(&client, f->context, "builder.example"), 0);
     assert_int_equal(handshake(client, &server, true), TLS_DONE);
     tls_client_destroy(client);
-    server_dispose(&server);
+    tls_server_dispose(&server);
 }
 
 static void test_a_record_that_was_changed_is_refused(void **state)
 {
     struct fixture *f = *state;
-    struct server server;
+    struct tls_server server;
     struct tls_client *client;
     uint8_t record[256], byte;
     size_t got;
     int length;
 
-    server_init(&server, &f->authority, "DNS:builder.example", false);
+    tls_server_init(&server, &f->authority, "DNS:builder.example", false);
     client = connect_to(f, &server, "builder.example", TLS_DONE);
     assert_int_equal(SSL_write_ex(server.ssl, "hello", 5, &got), 1);
     length = BIO_read(server.out, record, sizeof record);
@@ -396,7 +279,7 @@ static void test_a_record_that_was_changed_is_refused(void **state)
     assert_int_equal(tls_client_feed(client, record, (size_t)length), 0);
     assert_int_equal(tls_client_read(client, &byte, 1, &got), TLS_FAILED);
     tls_client_destroy(client);
-    server_dispose(&server);
+    tls_server_dispose(&server);
 }
 
 static void test_a_bad_ca_file_is_named(void **state)
