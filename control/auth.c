@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_APPS (UINT16_MAX - 1) /* UINT16_MAX means "no app" in an admission request */
+#define MAX_APPS (UINT16_MAX - 1u) /* UINT16_MAX means "no app" in an admission request */
 
 /* One item of the list, split: app, key and, if given, limit. */
 struct item {
@@ -108,7 +108,7 @@ static int add_item(struct access_table *table, const char *text, size_t length,
         return -EINVAL;
     }
     if (table->count == MAX_APPS) {
-        snprintf(error, error_capacity, "app %.*s is one too many; expected at most %d", (int)item.lengths[0], item.parts[0],
+        snprintf(error, error_capacity, "app %.*s is one too many; expected at most %u", (int)item.lengths[0], item.parts[0],
                  MAX_APPS);
         return -EINVAL;
     }

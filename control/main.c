@@ -22,8 +22,6 @@
 #define DRAIN_POLL_NS  (20 * NS_PER_MS)
 #define DRAIN_LIMIT_NS (SHARD_DRAIN_SPREAD_NS + 10 * NS_PER_S)
 
-extern char **environ;
-
 /* The .env file of the working directory, if there is one. 0, or the exit status after a line about what is wrong with it. */
 static int read_dotenv(struct dotenv *dotenv)
 {
