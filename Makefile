@@ -27,15 +27,16 @@ CFLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -f
 CFLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 CFLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 CFLAGS += -std=gnu17 $(CFLAGS_$(VARIANT)) $(WARNINGS) -fno-strict-aliasing -pthread
-LDFLAGS += $(filter -fsanitize=%,$(CFLAGS)) -pthread
+LDFLAGS += $(filter -fsanitize=%,$(CFLAGS)) -pthread -Wl,--as-needed
 # jemalloc and the sanitizers each want to be the allocator.
 JEMALLOC := $(if $(filter release debug,$(VARIANT)),yes)
 CPPFLAGS += $(if $(JEMALLOC),-DFLASHRELAY_JEMALLOC)
 LIBS := -luring -lxxhash -lssl -lcrypto -lbrotlienc -lbrotlidec -lbrotlicommon $(if $(JEMALLOC),-ljemalloc) -lm
 CONTROL_LIBS := -lmicrohttpd
+TOOL_LIBS := -ljansson
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
-programs = $(filter-out %/common %/unit %/fuzz %/e2e %/results %/cbench,$(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c))))
+programs = $(sort $(filter-out %/common %/unit %/fuzz %/e2e %/results %/cbench,$(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c)))))
 
 DATAPLANE_SOURCES := $(wildcard dataplane/*.c dataplane/*/*.c dataplane/*/*/*.c)
 CONTROL_SOURCES := $(filter-out control/main.c,$(wildcard control/*.c))
@@ -60,12 +61,14 @@ $(BIN)/flashrelay: $(OBJ)/control/main.o $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LIBS)
 
+# $(1): folder, $(2): libraries of ours, $(3): of others
 define PROGRAM
-$(BIN)/$(notdir $(1)): $(call objects,$(wildcard $(1)/*.c)) $(COMMON) $(CONTROL) $(DATAPLANE)
+$(BIN)/$(notdir $(1)): $(call objects,$(wildcard $(1)/*.c)) $(2)
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(CONTROL_LIBS) $$(LIBS)
+	$$(CC) $$(LDFLAGS) -o $$@ $$^ $(3) $$(LIBS)
 endef
-$(foreach p,$(sort $(call programs,tools) $(call programs,tests) $(call programs,perf)),$(eval $(call PROGRAM,$(p))))
+$(foreach p,$(call programs,tools),$(eval $(call PROGRAM,$(p),$(COMMON) $(DATAPLANE),$(TOOL_LIBS))))
+$(foreach p,$(call programs,tests) $(call programs,perf),$(eval $(call PROGRAM,$(p),$(COMMON) $(CONTROL) $(DATAPLANE),$(CONTROL_LIBS))))
 
 $(addprefix $(BIN)/,$(UNIT_TESTS)): $(BIN)/test_%: $(OBJ)/tests/unit/test_%.o $(COMMON) $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct flashblock_generator {
     struct flashblock flashblock;
     uint64_t block, gas_used, transactions; /* transactions: of this flashblock */
     unsigned next_index;
+    bool block_begun; /* one of its flashblocks was made */
     uint8_t bloom[256];
     size_t stamp_at;
     /* The variable parts are made first, so that their size is known when the text is put together. */
@@ -230,12 +232,26 @@ static void write_text(struct flashblock_generator *generator)
 
 static void begin_block(struct flashblock_generator *generator)
 {
+    generator->block_begun = true;
     generator->flashblock.payload_id = random_next(&generator->random);
     generator->gas_used = 0;
     memset(generator->bloom, 0, sizeof generator->bloom);
+}
+
+static void add_deposit(struct flashblock_generator *generator)
+{
     text_add_string(&generator->calls, "\"");
     transaction_add_deposit(&generator->calls, &generator->random);
     text_add_string(&generator->calls, "\"");
+}
+
+void flashblock_generator_skip_index(struct flashblock_generator *generator)
+{
+    generator->next_index = (generator->next_index + 1) % generator->options.per_block;
+    if (generator->next_index == 0) {
+        generator->block++;
+        generator->block_begun = false;
+    }
 }
 
 const struct flashblock *flashblock_generator_next(struct flashblock_generator *generator)
@@ -249,17 +265,17 @@ const struct flashblock *flashblock_generator_next(struct flashblock_generator *
     text_clear(&generator->balances);
     text_clear(&generator->receipts);
     generator->transactions = 0;
-    if (flashblock->index == 0)
+    if (!generator->block_begun)
         begin_block(generator);
+    if (flashblock->index == 0)
+        add_deposit(generator);
     frame = flashblock->index == 0 ? BASE_FRAME : FRAME;
     entries = generator->options.size_bytes > frame ? generator->options.size_bytes - frame : 0;
     make_entries(generator, entries);
     write_text(generator);
     flashblock->text = generator->text.bytes;
     flashblock->length = generator->text.length;
-    generator->next_index = (flashblock->index + 1) % generator->options.per_block;
-    if (generator->next_index == 0)
-        generator->block++;
+    flashblock_generator_skip_index(generator); /* the next one is this one's successor */
     return flashblock;
 }
 

@@ -30,6 +30,9 @@ void flashblock_generator_destroy(struct flashblock_generator *generator);
 /* Makes the next flashblock. */
 const struct flashblock *flashblock_generator_next(struct flashblock_generator *generator);
 
+/* The next flashblock gets an index one higher than it should have (the first of the next block, if there is none). */
+void flashblock_generator_skip_index(struct flashblock_generator *generator);
+
 /* Writes metadata.flashblock_timestamp (ns since 1970) into the flashblock made last: how receivers know its age. */
 void flashblock_generator_stamp(struct flashblock_generator *generator, uint64_t realtime_ns);
 
