@@ -26,6 +26,29 @@ static void a_peer_is_accepted_with_its_address(void **state)
     world_close(world);
 }
 
+static void an_ipv6_listener_takes_both_families(void **state)
+{
+    struct world *world = world_open_at(&defaults, "[::]:0");
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    int v4, v6 = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)state;
+    if (world == NULL) {
+        close(v6);
+        skip();
+        return;
+    }
+    v4 = peer_open(world, 0);
+    assert_true(ip_address_is_v4(&world->ends[0].peer.ip));
+    address.sin6_port = htons(engine_listen_port(world->engine));
+    assert_int_equal(connect(v6, (struct sockaddr *)&address, sizeof(address)), 0);
+    WORLD_UNTIL(world, world->end_count == 2);
+    assert_memory_equal(world->ends[1].peer.ip.bytes, &address.sin6_addr, 16);
+    close(v4);
+    close(v6);
+    world_close(world);
+}
+
 static void two_engines_talk(void **state)
 {
     struct world *server = world_open(&defaults), *client = world_open(&defaults);
@@ -103,7 +126,7 @@ static struct address busy_port(int descriptors[3])
     assert_int_equal(getsockname(descriptors[0], (struct sockaddr *)&sockaddr, &length), 0);
     for (unsigned i = 1; i < 3; i++) {
         descriptors[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        connect(descriptors[i], (struct sockaddr *)&sockaddr, length);
+        (void)connect(descriptors[i], (struct sockaddr *)&sockaddr, length);
     }
     assert_int_equal(address_from_sockaddr(&address, (struct sockaddr *)&sockaddr), 0);
     return address;
@@ -501,6 +524,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_peer_is_accepted_with_its_address),
+        cmocka_unit_test(an_ipv6_listener_takes_both_families),
         cmocka_unit_test(two_engines_talk),
         cmocka_unit_test(what_is_appended_while_connecting_goes_out),
         cmocka_unit_test(a_refused_connect_is_reported_and_gone),

@@ -295,8 +295,10 @@ static void zerocopy_sends_are_whole_and_let_go(void **state)
     int peer;
 
     (void)state;
-    if (world == NULL)
+    if (world == NULL) {
         skip();
+        return;
+    }
     random_seed(&random, 5);
     peer = peer_open(world, 0);
     for (uint64_t sequence = 2; sequence < FRAMES; sequence++) {
@@ -319,8 +321,10 @@ static void zerocopy_holds_a_frame_until_its_notification(void **state)
     int peer;
 
     (void)state;
-    if (world == NULL)
+    if (world == NULL) {
         skip();
+        return;
+    }
     peer = peer_open(world, 4096);
     connection = world->ends[1].connection;
     for (uint64_t sequence = 2; sequence <= 10; sequence++)
@@ -343,8 +347,10 @@ static void automatic_zerocopy_stops_where_the_kernel_copies(void **state)
     int peer;
 
     (void)state;
-    if (world == NULL)
+    if (world == NULL) {
         skip();
+        return;
+    }
     peer = peer_open(world, 0);
     for (uint64_t sequence = 2; sequence <= 40; sequence++) {
         world_append(world, sequence, 50000);

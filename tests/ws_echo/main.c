@@ -200,7 +200,7 @@ static void parse_uri(const struct command_line *line, const char *text, struct 
 
 static int run(struct echo *echo, const struct command_line *line, const char *listen_on, const char *connect_to)
 {
-    struct ws_uri uri;
+    static struct ws_uri uri;
     struct resolver_answer server;
     int status;
 
