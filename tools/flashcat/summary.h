@@ -1,0 +1,22 @@
+/* What a line says of a flashblock. */
+#ifndef FLASHCAT_SUMMARY_H
+#define FLASHCAT_SUMMARY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct summary {
+    char payload_id[64];
+    int64_t index, block_number; /* -1: not there */
+    size_t transactions;
+    uint64_t timestamp_ns; /* metadata.flashblock_timestamp, 0: not there */
+};
+
+/* Reads the JSON of a flashblock. False, and why in *error (static or until the next call), if it is none. */
+bool summary_read(struct summary *summary, const char *json, size_t length, const char **error);
+
+/* Prints the line. `wire_bytes` came over the wire at `now_ns` (since 1970) and are `json_bytes` of JSON. */
+void summary_print(const struct summary *summary, uint64_t now_ns, size_t wire_bytes, size_t json_bytes);
+
+#endif
