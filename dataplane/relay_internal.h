@@ -1,0 +1,65 @@
+/* A relay's own structure, which its files share. */
+#ifndef RELAY_INTERNAL_H
+#define RELAY_INTERNAL_H
+
+#include "flashrelay/relay.h"
+#include "flashrelay/thread.h"
+
+#include <pthread.h>
+
+/* One of the relay's threads: it turns its object until it is told to stop. */
+struct relay_thread {
+    char name[THREAD_NAME_BYTES];
+    int core; /* -1: not pinned */
+    void (*turn)(void *object);
+    void *object;
+    struct engine *engine; /* to wake it */
+    pthread_t thread;
+    bool started;
+    _Atomic bool stopping, ended;
+};
+
+struct relay_shard {
+    struct shard *shard;
+    counter *app_connections; /* one each app, NULL without apps */
+};
+
+struct relay {
+    struct relay_options options;
+    /* [0] what upstreams bring, [1] the same in brotli, if compressing; subscribers receive the last. Each with marks of its own. */
+    struct channel *channels[2];
+    struct channel_marks *marks[2];
+    unsigned channel_count;
+
+    struct ingest *ingest;
+    struct engine *ingest_engine;
+    struct compressor *compressor;
+    struct engine *ingest_wakes_compressor; /* what the ingest wakes where it is not the shards */
+    struct relay_shard *shards;
+    struct engine **shard_engines;
+    struct admission_queue *answers;
+
+    struct relay_thread *threads; /* ingest, shards, compressor */
+    unsigned thread_count;
+    bool ingest_stopped;
+};
+
+/* Creates all parts of a relay whose options are set, and listens. What was made stays there if the rest fails. */
+int relay_create_parts(struct relay *relay);
+
+/* Logs that `what` could not be created; returns `error`. */
+int relay_fail(int error, const char *what);
+
+/* The core for thread `index` (0: ingest, then the shards), -1 if threads are not pinned. */
+int relay_core(const struct relay_options *options, unsigned index);
+
+/* True if the list gives ingest or shard `index` a core that no other of them has. */
+bool relay_is_alone(const struct relay_options *options, unsigned index);
+
+/* Starts the thread, on its core. 0 or a negative errno, which was logged. */
+int relay_thread_start(struct relay_thread *thread);
+
+/* Tells all of them to stop, wakes them and waits for their end; those that were not started are skipped. */
+void relay_threads_stop(struct relay_thread *threads, unsigned count);
+
+#endif
