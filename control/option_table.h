@@ -32,6 +32,9 @@ extern const unsigned option_table_count;
 
 #define OPTION_VARIABLE_BYTES 64
 
+/* The name most like `name` of `length` letters, or NULL if none is. */
+const char *option_nearest(const char *name, size_t length);
+
 /* The option's environment variable; `text` has OPTION_VARIABLE_BYTES. Returns it. */
 const char *option_variable(const struct option *option, char *text);
 

@@ -22,6 +22,7 @@ struct reader {
     char *error;
     enum source sources_of[MAX_OPTIONS]; /* by index in the table */
     unsigned verbosity;                  /* times -v was seen */
+    const struct option *last;           /* the flag read before, or NULL */
 };
 
 static enum options_outcome fail(const struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -106,42 +107,14 @@ static enum options_outcome read_source(struct reader *reader, enum source sourc
     return outcome;
 }
 
-/* Letters to insert, remove or replace to make `b` of `a` (Levenshtein), for names of at most 63 letters. */
-static size_t distance(const char *a, size_t a_length, const char *b)
-{
-    size_t row[64], b_length = strlen(b);
-
-    if (b_length > 63)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= b_length; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a_length; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_length; j++) {
-            size_t replaced = diagonal + (a[i - 1] != b[j - 1]), least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = replaced < least ? replaced : least;
-        }
-    }
-    return row[b_length];
-}
-
 static enum options_outcome fail_unknown(const struct reader *reader, const char *argument, size_t length)
 {
-    size_t best = length / 3 + 1;
-    const char *nearest = NULL;
+    const char *nearest = option_nearest(argument + 2, length - 2);
+    int shown = (int)(length < 100 ? length : 100);
 
-    for (unsigned i = 0; i < option_table_count && length > 2; i++) {
-        size_t d = distance(argument + 2, length - 2, option_table[i].name);
-        if (d < best) {
-            best = d;
-            nearest = option_table[i].name;
-        }
-    }
     if (nearest)
-        return fail(reader, "%.*s: no such flag; did you mean --%s?", (int)(length < 100 ? length : 100), argument, nearest);
-    return fail(reader, "%.*s: no such flag; --help lists them", (int)(length < 100 ? length : 100), argument);
+        return fail(reader, "%.*s: no such flag; did you mean --%s?", shown, argument, nearest);
+    return fail(reader, "%.*s: no such flag; --help lists them", shown, argument);
 }
 
 static bool is_name(const char *name, const char *text, size_t length)
@@ -201,6 +174,18 @@ static enum options_outcome read_letters(struct reader *reader, const char *argu
     return outcome;
 }
 
+/* What stands where a flag should is not shown behind a secret: it may be the rest of one. */
+static enum options_outcome fail_no_flag(const struct reader *reader, const char *argument)
+{
+    const struct option *last = reader->last;
+
+    if (last && last->type->is_list)
+        return fail(reader, "--%s: expected its values separated by commas, without blanks", last->name);
+    if (last && last->type->is_switch)
+        return fail(reader, "--%s %.100s: expected --%s=true or --%s=false", last->name, argument, last->name, last->name);
+    return fail(reader, "\"%.100s\": expected a flag; --help lists them", argument);
+}
+
 /* One argument, and the next one if it is its value; *at moves behind what was read. */
 static enum options_outcome read_argument(struct reader *reader, char *const **at)
 {
@@ -209,8 +194,7 @@ static enum options_outcome read_argument(struct reader *reader, char *const **a
     const struct option *option;
 
     if (argument[0] != '-' || argument[1] == '\0')
-        return fail(reader, "\"%.100s\": expected a flag%s", argument,
-                    *at - 1 > reader->sources->arguments ? "; a switch takes its value as --flag=false" : "");
+        return fail_no_flag(reader, argument);
     if (argument[1] != '-')
         return read_letters(reader, argument);
     if (is_name("--help", argument, length))
@@ -226,6 +210,7 @@ static enum options_outcome read_argument(struct reader *reader, char *const **a
             return fail(reader, "--%s: expected a value: --%s %s", option->name, option->name, option->type->value_name);
         (*at)++;
     }
+    reader->last = option;
     return read_flag(reader, option, value);
 }
 

@@ -148,7 +148,7 @@ static void test_switches(void **state)
     assert_true(options.busy_poll);
     assert_true(options.access.public_access);
     assert_int_equal(READ(UPSTREAM, "--metrics", "false"), OPTIONS_BAD);
-    assert_string_equal(error, "\"false\": expected a flag; a switch takes its value as --flag=false");
+    assert_string_equal(error, "--metrics false: expected --metrics=true or --metrics=false");
 }
 
 static void test_logging_of_both_references(void **state)
@@ -260,7 +260,7 @@ static void test_errors_name_flag_value_and_expectation(void **state)
         {"--frobnicate", NULL, "--frobnicate: no such flag; --help lists them"},
         {"-x", NULL, "-x: no such flag; --help lists them"},
         {"--", NULL, "--: no such flag; --help lists them"},
-        {"word", NULL, "\"word\": expected a flag"},
+        {"--shards=2", "word", "\"word\": expected a flag; --help lists them"},
         {"--upstream-ca=1", "--upstream-ca=2", "--upstream-ca: given twice; expected once"},
     };
 
@@ -307,6 +307,8 @@ static void test_secrets_are_never_shown(void **state)
         assert_null(strstr(error, "hush"));
         assert_memory_equal(error, cases[i], strcspn(cases[i], "="));
     }
+    assert_int_equal(READ("--upstream-ws", "ws://a", "ws://user:hush@b"), OPTIONS_BAD);
+    assert_string_equal(error, "--upstream-ws: expected its values separated by commas, without blanks");
 }
 
 static void test_redis_is_refused_wherever_it_is_given(void **state)
