@@ -14,6 +14,7 @@ static bool append(struct upstream *upstream, const void *bytes, size_t length)
     return true;
 }
 
+/* What TLS has to say after our FIN is left unsaid. */
 bool upstream_send_records(struct upstream *upstream)
 {
     const uint8_t *records;
@@ -31,8 +32,6 @@ bool upstream_send(struct upstream *upstream, const void *bytes, size_t length)
 {
     struct connection *connection = upstream->connection;
 
-    if (connection->finishing)
-        return false;
     if (!upstream->tls)
         return append(upstream, bytes, length);
     /* What is encrypted must be sent, so there has to be room before. */

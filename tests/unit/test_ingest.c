@@ -240,8 +240,7 @@ static void assert_pieces(struct world *world, size_t index, unsigned builder, u
 
 static void test_what_finds_no_room_waits_in_order(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 2, .arena_bytes = ROOM});
-    unsigned unread;
+    struct world *world = world_open(&(struct world_options){.builders = 3, .arena_bytes = ROOM});
 
     (void)state;
     world_run(world, MOMENT);
@@ -250,32 +249,37 @@ static void test_what_finds_no_room_waits_in_order(void **state)
         send_piece(world, 0, i);
     world_run(world, MOMENT);
     send_piece(world, 1, 0);
-    builder_send_text(&world->builders[1], "{}");
+    world_run(world, MOMENT);
+    builder_send_text(&world->builders[2], "{}"); /* there would be room for it */
     world_run(world, MOMENT);
     assert_int_equal(channel_head(world->channel), 3);
-    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 2);
-    unread = (unsigned)counter_read(&world_counters(world, 0)->messages);
-    assert_int_equal(unread, 4); /* the rest waits in the network */
+    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 3);
+    assert_int_equal(counter_read(&world_counters(world, 0)->messages), 4); /* the rest waits in the network */
     world->log_held = false;
     world_run(world, 4 * MOMENT);
     assert_int_equal(world->published_count, 10);
     assert_pieces(world, 0, 0, 0, 4);
     assert_pieces(world, 4, 1, 0, 1);
+    assert_published_text(world, 5, "{}");
+    assert_pieces(world, 6, 0, 4, 4);
     assert_int_equal(counter_read(&world_counters(world, 0)->messages), 8);
     assert_int_equal(counter_read(&world_counters(world, 0)->connected), 1);
     world_close(world);
 }
 
-/* Ten seconds without room are no fault of the upstream's: its pongs were not read. */
+/* Ten seconds without room are no fault of the upstream's: its pong came, but was not read. */
 static void test_an_upstream_survives_a_long_time_without_room(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 1, .arena_bytes = ROOM});
 
     (void)state;
+    world->builders[0].mute = true;
     world_run(world, MOMENT);
     world->log_held = true;
     for (unsigned i = 0; i < 5; i++)
         send_piece(world, 0, i);
+    session_send_frame(builder_session(&world->builders[0]), WS_PONG, true, NULL, 0);
+    world->builders[0].mute = false;
     world_run(world, 10 * NS_PER_S);
     world->log_held = false;
     world_run(world, 10 * NS_PER_S);
@@ -307,6 +311,33 @@ static void test_a_message_that_waits_outlives_its_connection(void **state)
     world_close(world);
 }
 
+/* Of a large one the buffer's memory is given back, but not before it is published. */
+static void test_a_large_message_that_waits_outlives_its_connection(void **state)
+{
+    enum { LARGE = 3 << 20 };
+    struct world *world = world_open(&(struct world_options){
+        .builders = 1, .arena_bytes = 2 * LARGE - 1, .ingest = {.max_message_bytes = LARGE}, .network = {.window_bytes = LARGE}});
+    uint8_t *large = malloc(LARGE);
+
+    (void)state;
+    world_run(world, MOMENT);
+    world->log_held = true;
+    for (unsigned i = 0; i < 2; i++) {
+        fill(large, LARGE, i);
+        builder_send(&world->builders[0], WS_BINARY, large, LARGE);
+        world_run(world, NS_PER_S);
+    }
+    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 1);
+    sim_connection_reset(builder_session(&world->builders[0])->connection);
+    world_run(world, NS_PER_S);
+    world->log_held = false;
+    world_run(world, NS_PER_S);
+    assert_int_equal(world->published_count, 2);
+    assert_published(world, 1, large, LARGE);
+    free(large);
+    world_close(world);
+}
+
 static void test_an_end_behind_a_message_that_waits_is_seen(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 1, .arena_bytes = ROOM});
@@ -314,14 +345,14 @@ static void test_an_end_behind_a_message_that_waits_is_seen(void **state)
     (void)state;
     world_run(world, MOMENT);
     world->log_held = true;
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < 4; i++)
         send_piece(world, 0, i);
     world_run(world, MOMENT);
     engine_finish(world->builders[0].engine, world->builders[0].sessions[0].connection);
     world_run(world, MOMENT);
     world->log_held = false;
     world_run(world, 2 * NS_PER_S);
-    assert_int_equal(world->published_count, 5);
+    assert_int_equal(world->published_count, 4);
     assert_int_equal(world->builders[0].count, 2);
     world_close(world);
 }
@@ -508,27 +539,33 @@ static void test_its_pings_are_answered_at_once(void **state)
     world_close(world);
 }
 
-/* It neither answers nor reads; what it asks for must not pile up. */
+/* It neither answers nor reads; what it asks for must not pile up, and it is given up for its silence alone. */
+static void check_pings_of_one_who_reads_nothing(struct world *world)
+{
+    struct session *session;
+
+    world_run(world, MOMENT);
+    session = builder_session(&world->builders[0]);
+    sim_connection_stall(session->connection, true);
+    for (size_t sent = 0; sent < 4000; sent++) {
+        session_send_frame(session, WS_PING, true, "0123456789", 10);
+        if (sent % 100 == 0)
+            world_run(world, 50 * NS_PER_MS);
+    }
+    world_run(world, MOMENT);
+    assert_non_null(builder_session(&world->builders[0]));
+    world_run(world, 10 * NS_PER_S);
+    assert_null(session->connection);
+    assert_int_equal(counter_read(&world_counters(world, 0)->pongs_missed), 1);
+}
+
 static void test_pings_of_one_who_reads_nothing_are_left_unanswered(void **state)
 {
     struct world *world =
         world_open(&(struct world_options){.builders = 1, .network = {.window_bytes = 2000, .segment_max_bytes = 500}});
-    struct session *session;
-    size_t sent = 0;
 
     (void)state;
-    world_run(world, MOMENT);
-    session = builder_session(&world->builders[0]);
-    sim_connection_stall(session->connection, true);
-    for (; sent < 2000 && builder_session(&world->builders[0]); sent++) {
-        session_send_frame(session, WS_PING, true, "0123456789", 10);
-        if (sent % 100 == 0)
-            world_run(world, 100 * NS_PER_MS);
-    }
-    assert_true(sent == 2000);
-    world_run(world, 10 * NS_PER_S);
-    assert_null(session->connection);
-    assert_int_equal(counter_read(&world_counters(world, 0)->pongs_missed), 1);
+    check_pings_of_one_who_reads_nothing(world);
     world_close(world);
 }
 
@@ -721,6 +758,7 @@ static void test_stopping_with_a_message_that_waits_ends_too(void **state)
     ingest_stop(world->ingest);
     world_run(world, 2 * NS_PER_S);
     assert_true(ingest_is_stopped(world->ingest));
+    assert_int_equal(ingest_next_deadline(world->ingest), CLOCK_NEVER);
     world_close(world);
 }
 
@@ -873,6 +911,16 @@ static void test_tls_ends_and_failures(void **state)
     close_secure_world(&secure);
 }
 
+static void test_pings_through_tls_of_one_who_reads_nothing(void **state)
+{
+    struct secure_world secure = open_secure_world("IP:10.0.0.1", 0);
+
+    (void)state;
+    secure.world->builders[0].tls = &secure.server;
+    check_pings_of_one_who_reads_nothing(secure.world);
+    close_secure_world(&secure);
+}
+
 static void test_a_certificate_for_another_address_is_refused(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.2,DNS:10.0.0.1", 0);
@@ -976,6 +1024,7 @@ int main(void)
         cmocka_unit_test(test_what_finds_no_room_waits_in_order),
         cmocka_unit_test(test_an_upstream_survives_a_long_time_without_room),
         cmocka_unit_test(test_a_message_that_waits_outlives_its_connection),
+        cmocka_unit_test(test_a_large_message_that_waits_outlives_its_connection),
         cmocka_unit_test(test_an_end_behind_a_message_that_waits_is_seen),
         cmocka_unit_test(test_a_message_over_the_limit_is_closed_with_1009),
         cmocka_unit_test(test_protocol_errors_are_closed_with_1002),
@@ -1000,6 +1049,7 @@ int main(void)
         cmocka_unit_test(test_messages_come_through_tls_with_room_and_without),
         cmocka_unit_test(test_a_record_is_taken_up_again_after_each_message_that_waits),
         cmocka_unit_test(test_tls_ends_and_failures),
+        cmocka_unit_test(test_pings_through_tls_of_one_who_reads_nothing),
         cmocka_unit_test(test_a_certificate_for_another_address_is_refused),
         cmocka_unit_test(test_at_random_every_message_is_published_once_and_whole),
     };
