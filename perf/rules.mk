@@ -28,3 +28,6 @@ else
 	$(MAKE) -C $(BENCH_BASE) BASE= build/cbench
 	perf/cbench/compare.py --rounds $(BENCH_ROUNDS) --json build/bench.json $(BENCH_BASE)/build/cbench $(CBENCH)
 endif
+
+# The page's parts are put into the program.
+$(OBJ)/perf/flashbench/report_html.o: $(wildcard perf/flashbench/page/*)

@@ -1,0 +1,445 @@
+#include "flashbench/crowd.h"
+
+#include "flashbench/member.h"
+#include "flashrelay/clock.h"
+#include "flashrelay/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS_A_TURN      64
+#define READ_BUFFER_BYTES  (256u << 10)
+#define UPGRADES_AT_ONCE   256
+#define MEMBERS_AN_ADDRESS 250
+#define SLOW_BITE_NS       (100 * NS_PER_MS)
+#define CONNECT_AGAIN_NS   (100 * NS_PER_MS) /* where nobody listens yet */
+#define CLOCK_CHECK_NS     NS_PER_S
+
+struct crowd {
+    struct crowd_options options;
+    struct member_rules rules;
+    struct member *members;
+    uint32_t member_count, open, owed, in_progress, closed, churn_next;
+    uint32_t next_new; /* members from here on have never been connected */
+    int epoll;
+    uint8_t *buffer;
+    uint64_t next_bite_ns, next_clock_check_ns;
+    uint64_t realtime_offset_ns; /* realtime less monotonic */
+    char *request;
+    size_t request_length;
+    uint8_t key[16];
+    struct crowd_counters counters;
+};
+
+static int write_request(struct crowd *crowd)
+{
+    char text[ADDRESS_TEXT_BYTES], uri_text[HTTP_MAX_REQUEST_BYTES / 2];
+    struct ws_uri uri;
+    const char *error;
+
+    snprintf(uri_text, sizeof(uri_text), "ws://%s%s", address_format(&crowd->options.target, text), crowd->options.path);
+    crowd->request = malloc(HTTP_MAX_REQUEST_BYTES);
+    if (crowd->request == NULL || ws_uri_parse(&uri, uri_text, &error) != 0)
+        return -EINVAL;
+    long length = ws_write_upgrade_request(crowd->request, HTTP_MAX_REQUEST_BYTES, &uri, crowd->key);
+    ws_uri_dispose(&uri);
+    crowd->request_length = length > 0 ? (size_t)length : 0;
+    return length > 0 ? 0 : -EINVAL;
+}
+
+int crowd_create(struct crowd **out, const struct crowd_options *options)
+{
+    struct crowd *crowd = calloc(1, sizeof(*crowd));
+    int error = 0;
+
+    if (crowd == NULL)
+        return -ENOMEM;
+    crowd->options = *options;
+    crowd->rules = (struct member_rules){options->messages, options->skip_above_bytes, options->verify_every};
+    for (int kind = 0; kind < CROWD_KINDS; kind++)
+        crowd->member_count += options->counts[kind];
+    crowd->members = calloc(crowd->member_count + 1, sizeof(*crowd->members));
+    crowd->buffer = malloc(READ_BUFFER_BYTES);
+    crowd->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (crowd->members == NULL || crowd->buffer == NULL || crowd->epoll < 0)
+        error = crowd->epoll < 0 ? -errno : -ENOMEM;
+    if (error == 0)
+        error = write_request(crowd);
+    if (error != 0) {
+        crowd_destroy(crowd);
+        return error;
+    }
+    for (uint32_t i = 0; i < crowd->member_count; i++) {
+        enum crowd_kind kind = i < options->counts[CROWD_READER]                                 ? CROWD_READER
+                               : i < options->counts[CROWD_READER] + options->counts[CROWD_SLOW] ? CROWD_SLOW
+                                                                                                 : CROWD_STALLED;
+        crowd->members[i] = (struct member){.fd = -1, .column = i, .kind = (uint8_t)kind};
+    }
+    crowd->closed = crowd->member_count;
+    *out = crowd;
+    return 0;
+}
+
+void crowd_destroy(struct crowd *crowd)
+{
+    if (crowd == NULL)
+        return;
+    if (crowd->members != NULL)
+        crowd_leave(crowd);
+    if (crowd->epoll >= 0)
+        close(crowd->epoll);
+    free(crowd->request);
+    free(crowd->buffer);
+    free(crowd->members);
+    free(crowd);
+}
+
+uint32_t crowd_open(const struct crowd *crowd)
+{
+    return crowd->open;
+}
+
+uint32_t crowd_owed(const struct crowd *crowd)
+{
+    return crowd->owed;
+}
+
+void crowd_reset_counters(struct crowd *crowd)
+{
+    memset(&crowd->counters, 0, sizeof(crowd->counters));
+}
+
+const struct crowd_counters *crowd_counters_get(const struct crowd *crowd)
+{
+    return &crowd->counters;
+}
+
+/* --- coming and going --- */
+
+/* Each few members have a loopback address of their own, so that limits by address do not meet them all. */
+static void bind_source(const struct crowd *crowd, int fd, uint32_t column)
+{
+    const struct sockaddr_in source = {
+        .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(0x7f010001u + (column / MEMBERS_AN_ADDRESS << 8) + column % MEMBERS_AN_ADDRESS),
+    };
+
+    if (!ip_address_is_v4(&crowd->options.target.ip) || crowd->options.target.ip.bytes[12] != 127)
+        return;
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
+    if (bind(fd, (const struct sockaddr *)&source, sizeof(source)) != 0)
+        return; /* connects from the usual address then */
+}
+
+static void forget(struct crowd *crowd, struct member *member)
+{
+    if (member->state == MEMBER_OPEN) {
+        crowd->open--;
+        crowd->owed -= member->established && member->kind == CROWD_READER;
+    } else {
+        crowd->in_progress--;
+    }
+    close(member->fd);
+    member->fd = -1;
+    member->state = MEMBER_CLOSED;
+    member->established = false;
+    free(member->answer);
+    member->answer = NULL;
+    member_reset(member);
+    crowd->closed++;
+}
+
+/* The proxy ended it. */
+static void on_cut_off(struct crowd *crowd, struct member *member)
+{
+    uint64_t wait_ns = member->state == MEMBER_CONNECTING ? CONNECT_AGAIN_NS : crowd->options.reconnect_ns;
+
+    if (member->state == MEMBER_OPEN) {
+        crowd->counters.cut_off[member->kind]++;
+        crowd->counters.close_codes[member->close_code]++;
+    } else if (member->state == MEMBER_UPGRADING) {
+        crowd->counters.refused++;
+    }
+    forget(crowd, member);
+    member->reopen_ns = wait_ns != 0 ? clock_monotonic_ns() + wait_ns : 0;
+}
+
+static void watch(struct crowd *crowd, const struct member *member, int operation, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.u32 = member->column};
+
+    epoll_ctl(crowd->epoll, operation, member->fd, &event);
+}
+
+static void begin_connect(struct crowd *crowd, struct member *member)
+{
+    struct sockaddr_storage target;
+    socklen_t length = address_to_sockaddr(&crowd->options.target, &target);
+
+    member->fd = socket(target.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (member->fd < 0) { /* out of descriptors: tried again with the next tick */
+        member->reopen_ns = clock_monotonic_ns() + NS_PER_S;
+        return;
+    }
+    member->state = MEMBER_CONNECTING;
+    member->reopen_ns = 0;
+    crowd->closed--;
+    crowd->in_progress++;
+    crowd->counters.connects++;
+    if (crowd->options.kernel_time)
+        setsockopt(member->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
+    setsockopt(member->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    bind_source(crowd, member->fd, member->column);
+    if (connect(member->fd, (struct sockaddr *)&target, length) != 0 && errno != EINPROGRESS)
+        on_cut_off(crowd, member);
+    else
+        watch(crowd, member, EPOLL_CTL_ADD, EPOLLOUT);
+}
+
+static void on_connected(struct crowd *crowd, struct member *member)
+{
+    if (send(member->fd, crowd->request, crowd->request_length, MSG_NOSIGNAL) != (ssize_t)crowd->request_length) {
+        on_cut_off(crowd, member);
+        return;
+    }
+    member->answer = malloc(HTTP_MAX_REQUEST_BYTES);
+    if (member->answer == NULL)
+        abort();
+    member->answer_length = 0;
+    member->state = MEMBER_UPGRADING;
+    watch(crowd, member, EPOLL_CTL_MOD, EPOLLIN | EPOLLRDHUP);
+}
+
+static void take_bytes(struct crowd *crowd, struct member *member, uint8_t *bytes, size_t length, uint64_t now_ns);
+
+static void on_answer(struct crowd *crowd, struct member *member)
+{
+    ssize_t n = recv(member->fd, member->answer + member->answer_length, HTTP_MAX_REQUEST_BYTES - member->answer_length, 0);
+    struct ws_upgrade_answer answer;
+    size_t consumed = 0;
+
+    if (n <= 0) {
+        if (n == 0 || errno != EAGAIN)
+            on_cut_off(crowd, member);
+        return;
+    }
+    member->answer_length += (size_t)n;
+    enum http_parse_result result =
+        ws_upgrade_answer_parse(&answer, (char *)member->answer, member->answer_length, crowd->key, &consumed);
+    if (result == HTTP_PARSE_INCOMPLETE && member->answer_length < HTTP_MAX_REQUEST_BYTES)
+        return;
+    if (result != HTTP_PARSE_DONE || answer.status != 101 || answer.error[0] != '\0') {
+        on_cut_off(crowd, member);
+        return;
+    }
+    uint8_t *bytes = member->answer;
+    member->answer = NULL;
+    crowd->in_progress--;
+    crowd->open++;
+    member_begin(member, crowd->options.messages);
+    crowd->owed += member->established && member->kind == CROWD_READER;
+    if (member->kind != CROWD_READER)
+        watch(crowd, member, EPOLL_CTL_MOD, EPOLLRDHUP);
+    else if (consumed < member->answer_length)
+        take_bytes(crowd, member, bytes + consumed, member->answer_length - consumed, clock_monotonic_ns());
+    free(bytes);
+}
+
+/* --- reading --- */
+
+static void send_pong(const struct member *member, const struct ws_event *ping)
+{
+    uint8_t pong[WS_MAX_CONTROL_FRAME];
+    const uint8_t mask[4] = {0x5a, 0xc3, 0x17, 0x9e};
+    size_t length = ws_write_control(pong, WS_PONG, ping->bytes, ping->length, mask);
+
+    if (send(member->fd, pong, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length)
+        return; /* the proxy does not read: its time-out will tell */
+}
+
+static void take_bytes(struct crowd *crowd, struct member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    bool was_established = member->established;
+    enum member_outcome outcome = MEMBER_WANTS_MORE;
+    struct ws_event event;
+
+    for (size_t at = 0; at < length && outcome != MEMBER_ENDED;) {
+        at += member_take(member, &crowd->rules, bytes + at, length - at, now_ns, &event, &outcome);
+        if (outcome == MEMBER_WANTS_PONG)
+            send_pong(member, &event);
+    }
+    crowd->owed += member->established && !was_established;
+    if (outcome == MEMBER_ENDED) {
+        crowd->counters.protocol_errors += event.kind == WS_EVENT_ERROR;
+        on_cut_off(crowd, member);
+    }
+}
+
+/* recv(2) that also says when the kernel got what it returned, or when it was read where it does not say. */
+static ssize_t receive(struct crowd *crowd, const struct member *member, size_t length, int flags, uint64_t *arrived_ns)
+{
+    char control[CMSG_SPACE(sizeof(struct timespec)) + 64];
+    struct iovec piece = {.iov_base = crowd->buffer, .iov_len = length};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+
+    if (!crowd->options.kernel_time) {
+        ssize_t n = recv(member->fd, crowd->buffer, length, flags);
+        *arrived_ns = clock_monotonic_ns();
+        return n;
+    }
+    ssize_t n = recvmsg(member->fd, &message, flags);
+    uint64_t now_ns = clock_monotonic_ns();
+    *arrived_ns = now_ns;
+    const struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_TIMESTAMPNS) {
+        struct timespec stamp;
+        memcpy(&stamp, CMSG_DATA(header), sizeof(stamp));
+        uint64_t stamp_ns = (uint64_t)stamp.tv_sec * NS_PER_S + (uint64_t)stamp.tv_nsec - crowd->realtime_offset_ns;
+        *arrived_ns = stamp_ns < now_ns ? stamp_ns : now_ns;
+        crowd->counters.kernel_stamps++;
+        recorder_add(&crowd->counters.read_delay, now_ns - *arrived_ns);
+    }
+    return n;
+}
+
+static void on_readable(struct crowd *crowd, struct member *member)
+{
+    while (member->state == MEMBER_OPEN) {
+        bool skip = member->skip_left > 0;
+        size_t wanted = skip ? (member->skip_left < READ_BUFFER_BYTES ? (size_t)member->skip_left : READ_BUFFER_BYTES)
+                             : member_wants(member, &crowd->rules, READ_BUFFER_BYTES);
+        uint64_t arrived_ns;
+        ssize_t n = receive(crowd, member, wanted, MSG_DONTWAIT | (skip ? MSG_TRUNC : 0), &arrived_ns);
+
+        if (n <= 0) {
+            if (n == 0 || errno != EAGAIN)
+                on_cut_off(crowd, member);
+            return;
+        }
+        if (skip)
+            member_skipped(member, &crowd->rules, (size_t)n, arrived_ns);
+        else
+            take_bytes(crowd, member, crowd->buffer, (size_t)n, arrived_ns);
+        if ((size_t)n < wanted)
+            return;
+    }
+}
+
+static void on_event(struct crowd *crowd, struct member *member, uint32_t events)
+{
+    switch ((enum member_state)member->state) {
+    case MEMBER_CLOSED:
+        break;
+    case MEMBER_CONNECTING:
+        if (events & (EPOLLERR | EPOLLHUP))
+            on_cut_off(crowd, member);
+        else
+            on_connected(crowd, member);
+        break;
+    case MEMBER_UPGRADING:
+        on_answer(crowd, member);
+        break;
+    case MEMBER_OPEN:
+        if (member->kind == CROWD_READER)
+            on_readable(crowd, member);
+        else
+            on_cut_off(crowd, member);
+        break;
+    }
+}
+
+unsigned crowd_turn(struct crowd *crowd, int timeout_ms)
+{
+    struct epoll_event events[EVENTS_A_TURN];
+    int count = epoll_wait(crowd->epoll, events, EVENTS_A_TURN, timeout_ms);
+
+    for (int i = 0; i < count; i++)
+        on_event(crowd, &crowd->members[events[i].data.u32], events[i].events);
+    return count > 0 ? (unsigned)count : 0;
+}
+
+/* --- by time --- */
+
+static void take_bite(struct crowd *crowd, struct member *member)
+{
+    uint64_t left = crowd->options.slow_bytes_per_s * SLOW_BITE_NS / NS_PER_S;
+
+    while (left > 0) {
+        size_t wanted = left < READ_BUFFER_BYTES ? (size_t)left : READ_BUFFER_BYTES;
+        ssize_t n = recv(member->fd, crowd->buffer, wanted, MSG_DONTWAIT | MSG_TRUNC);
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+            on_cut_off(crowd, member);
+        if (n <= 0)
+            return;
+        left -= (uint64_t)n;
+    }
+}
+
+static void feed_slow(struct crowd *crowd, uint64_t now_ns)
+{
+    uint32_t first = crowd->options.counts[CROWD_READER];
+
+    if (crowd->options.counts[CROWD_SLOW] == 0 || now_ns < crowd->next_bite_ns)
+        return;
+    crowd->next_bite_ns = now_ns + SLOW_BITE_NS;
+    for (uint32_t i = first; i < first + crowd->options.counts[CROWD_SLOW]; i++)
+        if (crowd->members[i].state == MEMBER_OPEN)
+            take_bite(crowd, &crowd->members[i]);
+}
+
+static void reconnect(struct crowd *crowd, uint64_t now_ns)
+{
+    if (crowd->closed == crowd->member_count - crowd->next_new)
+        return; /* only those are closed that never were connected */
+    for (uint32_t i = 0; i < crowd->next_new && crowd->in_progress < UPGRADES_AT_ONCE; i++) {
+        struct member *member = &crowd->members[i];
+        if (member->state == MEMBER_CLOSED && member->reopen_ns != 0 && member->reopen_ns <= now_ns)
+            begin_connect(crowd, member);
+    }
+}
+
+static void check_clocks(struct crowd *crowd, uint64_t now_ns)
+{
+    if (now_ns < crowd->next_clock_check_ns)
+        return;
+    crowd->next_clock_check_ns = now_ns + CLOCK_CHECK_NS;
+    crowd->realtime_offset_ns = clock_realtime_ns() - clock_monotonic_ns();
+}
+
+void crowd_tick(struct crowd *crowd, uint64_t now_ns)
+{
+    check_clocks(crowd, now_ns);
+    while (crowd->next_new < crowd->member_count && crowd->in_progress < UPGRADES_AT_ONCE)
+        begin_connect(crowd, &crowd->members[crowd->next_new++]);
+    reconnect(crowd, now_ns);
+    feed_slow(crowd, now_ns);
+}
+
+void crowd_churn(struct crowd *crowd, uint32_t count)
+{
+    uint32_t readers = crowd->options.counts[CROWD_READER];
+
+    for (; count > 0 && readers > 0; count--) {
+        struct member *member = &crowd->members[crowd->churn_next++ % readers];
+        if (member->state != MEMBER_OPEN)
+            continue;
+        if (member->established)
+            messages_owe(crowd->options.messages, member->expected, -1);
+        forget(crowd, member);
+        begin_connect(crowd, member);
+    }
+}
+
+void crowd_leave(struct crowd *crowd)
+{
+    for (uint32_t i = 0; i < crowd->member_count; i++)
+        if (crowd->members[i].state != MEMBER_CLOSED)
+            forget(crowd, &crowd->members[i]);
+}

@@ -1,0 +1,71 @@
+/*
+ * Plays the subscribers, thousands on one thread. It reads with plain non-blocking calls and not with the relay's engine, so that a fault
+ * of the one is not hidden by the same fault of the other, and so light that it stays ahead of any proxy: of a large message it takes
+ * the beginning, which names it, and lets the kernel drop the rest uncopied (MSG_TRUNC), but for a sample that is compared whole.
+ */
+#ifndef FLASHBENCH_CROWD_H
+#define FLASHBENCH_CROWD_H
+
+#include "flashbench/messages.h"
+#include "flashrelay/address.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum crowd_kind {
+    CROWD_READER,  /* takes everything at once; only these are measured */
+    CROWD_SLOW,    /* takes so many bytes a second */
+    CROWD_STALLED, /* takes nothing */
+    CROWD_KINDS
+};
+
+struct crowd_options {
+    struct address target;
+    const char *path; /* "/ws" */
+    uint32_t counts[CROWD_KINDS];
+    uint64_t slow_bytes_per_s;
+    uint64_t reconnect_ns;     /* who is cut off comes back after that; 0: stays away */
+    bool kernel_time;          /* arrival as the kernel stamped it, where it does */
+    uint64_t skip_above_bytes; /* messages up to this are always compared whole */
+    uint32_t verify_every;     /* of larger ones, one in so many deliveries */
+    struct messages *messages;
+};
+
+struct crowd_counters {
+    uint64_t connects, refused;
+    uint64_t cut_off[CROWD_KINDS]; /* connections that the proxy ended */
+    uint64_t close_codes[5000];    /* by code of its close frame; [0]: ended without one */
+    uint64_t protocol_errors;
+    uint64_t kernel_stamps;
+    struct recorder read_delay; /* from the kernel's time stamp to the reading of it */
+};
+
+struct crowd;
+
+/* 0 or a negative errno. Connects nobody yet. */
+int crowd_create(struct crowd **crowd, const struct crowd_options *options);
+void crowd_destroy(struct crowd *crowd);
+
+/* Handles what happened, or waits for it up to `timeout_ms`. Returns how many sockets had something. */
+unsigned crowd_turn(struct crowd *crowd, int timeout_ms);
+
+/* What is due by time: more connections, those that come back, slow readers' bites. */
+void crowd_tick(struct crowd *crowd, uint64_t now_ns);
+
+/* `count` readers leave, taking turns, and come back at once. */
+void crowd_churn(struct crowd *crowd, uint32_t count);
+
+/* Ends all connections. */
+void crowd_leave(struct crowd *crowd);
+
+/* How many of all kinds have been upgraded and are open. */
+uint32_t crowd_open(const struct crowd *crowd);
+
+/* How many readers are owed the next message. */
+uint32_t crowd_owed(const struct crowd *crowd);
+
+/* Counts of zero again, for the time that is measured. */
+void crowd_reset_counters(struct crowd *crowd);
+const struct crowd_counters *crowd_counters_get(const struct crowd *crowd);
+
+#endif

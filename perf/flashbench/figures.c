@@ -1,0 +1,160 @@
+#include "flashbench/figures.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static double milliseconds(const struct recorder *recorder, double quantile)
+{
+    return recorder->count > 0 ? (double)recorder_quantile(recorder, quantile) / 1e6 : NAN;
+}
+
+static double cpu_a_second(const struct run_result *run)
+{
+    return run->cpu_ns > 0 ? (double)run->cpu_ns / 1e6 / run->seconds : NAN;
+}
+
+static double first_median(const struct run_result *run)
+{
+    return milliseconds(&run->totals.first, 0.5);
+}
+
+static double median_median(const struct run_result *run)
+{
+    return milliseconds(&run->totals.median, 0.5);
+}
+
+static double last_median(const struct run_result *run)
+{
+    return milliseconds(&run->totals.last, 0.5);
+}
+
+static double last_p99(const struct run_result *run)
+{
+    return milliseconds(&run->totals.last, 0.99);
+}
+
+static double spread_median(const struct run_result *run)
+{
+    return milliseconds(&run->totals.spread, 0.5);
+}
+
+static double latency_p50(const struct run_result *run)
+{
+    return milliseconds(&run->totals.latency, 0.5);
+}
+
+static double latency_p99(const struct run_result *run)
+{
+    return milliseconds(&run->totals.latency, 0.99);
+}
+
+static double latency_p999(const struct run_result *run)
+{
+    return milliseconds(&run->totals.latency, 0.999);
+}
+
+static double latency_p9999(const struct run_result *run)
+{
+    return milliseconds(&run->totals.latency, 0.9999);
+}
+
+static double latency_p99999(const struct run_result *run)
+{
+    return milliseconds(&run->totals.latency, 0.99999);
+}
+
+static double latency_max(const struct run_result *run)
+{
+    return milliseconds(&run->totals.latency, 1);
+}
+
+/* How far the luckiest and the unluckiest subscriber's mean rank lie apart: 0 is fair, 1 is always the same order. */
+static double unfairness(const struct run_result *run)
+{
+    return run->rank_count > 1 ? run->ranks[run->rank_count - 1] - run->ranks[0] : NAN;
+}
+
+static double memory_a_subscriber(const struct run_result *run)
+{
+    return run_memory_per_subscriber_bytes(run);
+}
+
+static double rss(const struct run_result *run)
+{
+    return run->memory_after.rss_bytes > 0 ? (double)(run->memory_after.rss_bytes + run->memory_after.huge_bytes) / 1e6 : NAN;
+}
+
+static double switches(const struct run_result *run)
+{
+    return run->totals.messages > 0 && run->cpu_ns > 0
+               ? (double)(run->switches_voluntary + run->switches_involuntary) / (double)run->totals.messages
+               : NAN;
+}
+
+static double deliveries(const struct run_result *run)
+{
+    return (double)run->totals.deliveries;
+}
+
+static double lost(const struct run_result *run)
+{
+    return (double)run->totals.lost;
+}
+
+static double wrong(const struct run_result *run)
+{
+    return (double)(run->totals.repeated + run->totals.reordered + run->totals.corrupt + run->totals.late +
+                    run->crowd.protocol_errors);
+}
+
+static double cut_off(const struct run_result *run)
+{
+    return (double)run->crowd.cut_off[CROWD_READER];
+}
+
+const struct figure figures[] = {
+    {"cpu_us_a_delivery", "CPU a delivery", "us", 2, run_cpu_per_delivery_us, true},
+    {"cpu_with_softirq_us_a_delivery", "with ksoftirqd of its cores", "us", 2, run_cpu_with_softirq_per_delivery_us, true},
+    {"cpu_ms_a_second", "CPU a second", "ms", 1, cpu_a_second, true},
+    {"first_ms", "first subscriber, median", "ms", 3, first_median, true},
+    {"median_ms", "median subscriber, median", "ms", 3, median_median, true},
+    {"last_ms", "last subscriber, median", "ms", 3, last_median, true},
+    {"last_p99_ms", "last subscriber, p99", "ms", 3, last_p99, true},
+    {"spread_ms", "last less first, median", "ms", 3, spread_median, true},
+    {"latency_p50_ms", "any delivery, p50", "ms", 3, latency_p50, true},
+    {"latency_p99_ms", "any delivery, p99", "ms", 3, latency_p99, true},
+    {"latency_p99.9_ms", "any delivery, p99.9", "ms", 3, latency_p999, true},
+    {"latency_p99.99_ms", "any delivery, p99.99", "ms", 3, latency_p9999, true},
+    {"latency_p99.999_ms", "any delivery, p99.999", "ms", 3, latency_p99999, true},
+    {"latency_max_ms", "any delivery, worst", "ms", 3, latency_max, true},
+    {"unfairness", "mean ranks' spread (0: fair)", "", 3, unfairness, false},
+    {"memory_bytes_a_subscriber", "memory a subscriber", "B", 0, memory_a_subscriber, true},
+    {"rss_mb", "resident, huge pages included", "MB", 1, rss, true},
+    {"switches_a_message", "context switches a message", "", 1, switches, false},
+    {"deliveries", "deliveries", "", 0, deliveries, false},
+    {"lost", "lost", "", 0, lost, false},
+    {"wrong", "repeated, reordered, corrupt, late", "", 0, wrong, false},
+    {"cut_off", "readers cut off", "", 0, cut_off, false},
+};
+const unsigned figure_count = sizeof(figures) / sizeof(figures[0]);
+
+static int compare_values(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+struct summary summarise(double *values, unsigned count)
+{
+    unsigned known = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        if (!isnan(values[i]))
+            values[known++] = values[i];
+    if (known == 0)
+        return (struct summary){NAN, NAN, NAN, 0};
+    qsort(values, known, sizeof(double), compare_values);
+    double median = known % 2 == 1 ? values[known / 2] : (values[known / 2 - 1] + values[known / 2]) / 2;
+    return (struct summary){median, values[0], values[known - 1], known};
+}

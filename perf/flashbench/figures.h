@@ -1,0 +1,28 @@
+/* The figures that a run boils down to, one list for the table, the comparison and the JSON. */
+#ifndef FLASHBENCH_FIGURES_H
+#define FLASHBENCH_FIGURES_H
+
+#include "flashbench/run.h"
+
+struct figure {
+    const char *key;   /* in JSON */
+    const char *title; /* in tables */
+    const char *unit;
+    int digits;                                  /* after the point */
+    double (*get)(const struct run_result *run); /* NAN: not known */
+    bool compared;                               /* a ratio of it means something */
+};
+
+extern const struct figure figures[];
+extern const unsigned figure_count;
+
+/* A set of values, e.g. one figure over all rounds. */
+struct summary {
+    double median, minimum, maximum;
+    unsigned count; /* 0: no value */
+};
+
+/* Of the values that are not NAN; sorts them in place. */
+struct summary summarise(double *values, unsigned count);
+
+#endif

@@ -1,0 +1,308 @@
+/*
+ * flashbench measures any flashblocks proxy from outside: it plays the builder and the subscribers around it, on a core of its own, and
+ * says what every delivery took. See perf/README.md for what each figure means.
+ */
+#include "common/command_line.h"
+#include "flashbench/measurement.h"
+#include "flashbench/presets.h"
+#include "flashbench/report.h"
+#include "flashrelay/clock.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define MAX_DOCUMENTS 32
+
+struct settings {
+    struct option_texts proxies, against;
+    struct option_values subscribers, bytes, intervals, proxy_cores;
+    struct run_options run;
+    uint64_t rounds, own_core, pid;
+    struct address connect, builder_listen;
+    const char *json, *html, *preset, *documents[MAX_DOCUMENTS];
+    bool list_presets, no_pin;
+};
+
+static struct settings settings = {
+    .subscribers = {{1000}, 1},
+    .bytes = {{25000}, 1},
+    .intervals = {{200 * NS_PER_MS}, 1},
+    .run = {.warm_up_ns = 1 * NS_PER_S,
+            .duration_ns = 4 * NS_PER_S,
+            .patience_ns = 5 * NS_PER_S,
+            .burst = 1,
+            .slow_bytes_per_s = 50000,
+            .verify_every = 64,
+            .path = "/ws"},
+    .own_core = UINT64_MAX,
+};
+
+static const struct command_option entries[] = {
+    {"--proxy", "COMMAND", "a proxy: 'LABEL=PROGRAM ... {upstream} ... {listen}', flashrelay or bare_loop; repeat to alternate",
+     OPTION_TEXTS, &settings.proxies, 0, 0},
+    {"--against", "COMMAND", "the same, placed before all --proxy: with a preset", OPTION_TEXTS, &settings.against, 0, 0},
+    {"--connect", "IP:PORT", "measure a proxy that runs already and listens there; needs --builder-listen", OPTION_ADDRESS,
+     &settings.connect, 0, 0},
+    {"--builder-listen", "IP:PORT", "where the running proxy finds its upstream", OPTION_ADDRESS, &settings.builder_listen, 0, 0},
+    {"--pid", "PID", "of the running proxy, for its CPU and memory", OPTION_NUMBER, &settings.pid, 1, 4194304},
+    {"--subscribers", "N,...", "readers (default 1000); several: a sweep", OPTION_NUMBER_LIST, &settings.subscribers, 1, 60000},
+    {"--bytes", "SIZE,...", "of a flashblock (default 25k); several: a sweep", OPTION_BYTES_LIST, &settings.bytes, 100,
+     16u << 20},
+    {"--interval", "TIME,...", "between flashblocks (default 200ms); several: a sweep", OPTION_DURATION_LIST, &settings.intervals,
+     NS_PER_MS, 3600 * NS_PER_S},
+    {"--duration", "TIME", "measured in each run (default 4s)", OPTION_DURATION, &settings.run.duration_ns, NS_PER_MS, 0},
+    {"--warm-up", "TIME", "before it (default 1s)", OPTION_DURATION, &settings.run.warm_up_ns, 0, 0},
+    {"--patience", "TIME", "how long a delivery may take before it is lost (default 5s)", OPTION_DURATION,
+     &settings.run.patience_ns, NS_PER_MS, 30 * NS_PER_S},
+    {"--rounds", "N", "runs of each proxy (default 1 for one proxy, 7 to alternate)", OPTION_NUMBER, &settings.rounds, 1, 1000},
+    {"--burst", "N", "flashblocks offered at once (default 1)", OPTION_NUMBER, &settings.run.burst, 1, 400},
+    {"--churn", "N", "readers that leave and come back each second", OPTION_NUMBER, &settings.run.churn_per_s, 0, 100000},
+    {"--stalled", "N", "subscribers beside the readers that never read", OPTION_NUMBER, &settings.run.stalled, 0, 60000},
+    {"--slow", "N", "subscribers beside the readers that read slowly", OPTION_NUMBER, &settings.run.slow, 0, 60000},
+    {"--slow-rate", "SIZE", "bytes a second that each of these reads (default 50k)", OPTION_BYTES, &settings.run.slow_bytes_per_s,
+     10, 0},
+    {"--reconnect", "TIME", "who is cut off comes back after that (default: never)", OPTION_DURATION, &settings.run.reconnect_ns,
+     NS_PER_MS, 0},
+    {"--verify-every", "N", "compare one in N deliveries over 8 KiB byte by byte, all below (default 64; 1: all)", OPTION_NUMBER,
+     &settings.run.verify_every, 1, 1000000},
+    {"--path", "PATH", "that subscribers ask for (default /ws)", OPTION_TEXT, &settings.run.path, 0, 0},
+    {"--proxy-cores", "N,...", "that the proxy runs on (default: the first)", OPTION_NUMBER_LIST, &settings.proxy_cores, 0, 1023},
+    {"--own-core", "N", "that flashbench runs on (default: the second)", OPTION_NUMBER, &settings.own_core, 0, 1023},
+    {"--no-pin", NULL, "leave everything where the system puts it", OPTION_SWITCH, &settings.no_pin, 0, 0},
+    {"--sleep", NULL, "wait for events instead of polling: the proxy then pays for waking flashbench", OPTION_SWITCH,
+     &settings.run.sleep, 0, 0},
+    {"--user-time", NULL, "take arrival times when reading, not from the kernel's time stamps", OPTION_SWITCH,
+     &settings.run.user_time, 0, 0},
+    {"--scrape", "IP:PORT", "report which of the proxy's metrics changed while measuring", OPTION_TEXT, &settings.run.scrape, 0,
+     0},
+    {"--proxy-output", "FILE", "append the proxy's output there (default: dropped)", OPTION_TEXT, &settings.run.proxy_output, 0,
+     0},
+    {"--json", "FILE", "write the result there; - for standard output instead of the table", OPTION_TEXT, &settings.json, 0, 0},
+    {"--html", "FILE", "write a page there that shows the result, and every JSON result given as an argument", OPTION_TEXT,
+     &settings.html, 0, 0},
+    {"--preset", "NAME", "take the options of a named measurement first", OPTION_TEXT, &settings.preset, 0, 0},
+    {"--list-presets", NULL, "list them", OPTION_SWITCH, &settings.list_presets, 0, 0},
+};
+
+static const struct command_line line = {
+    .program = "flashbench",
+    .usage = "[OPTION]... [RESULT.json]...",
+    .summary = "Measures a flashblocks proxy between a builder and many subscribers, or compares two by turns;\n"
+               "with earlier results as arguments and --html, shows those too.",
+    .options = entries,
+    .option_count = sizeof(entries) / sizeof(entries[0]),
+    .operands = settings.documents,
+    .operands_maximum = MAX_DOCUMENTS,
+};
+
+/* --- the command line --- */
+
+static void print_presets(void)
+{
+    for (unsigned i = 0; preset_at(i)->name != NULL; i++)
+        printf("%-16s %s\n", preset_at(i)->name, preset_at(i)->what);
+}
+
+/* A preset's options come first, so that the others can change them. */
+static void parse_command_line(int argc, char **argv)
+{
+    command_line_parse(&line, argc, argv);
+    if (settings.preset == NULL)
+        return;
+    const struct preset *preset = preset_find(settings.preset);
+    if (preset == NULL)
+        command_line_fail(&line, "--preset: got '%s', expected one of those that --list-presets lists", settings.preset);
+    char *arguments[PRESET_MAX_ARGUMENTS + 1] = {argv[0]};
+    int count = 1;
+    for (const char *const *argument = preset->arguments; *argument != NULL; argument++)
+        arguments[count++] = strdup(*argument);
+    settings.proxies.count = 0;
+    settings.against.count = 0;
+    command_line_parse(&line, count, arguments);
+    command_line_parse(&line, argc, argv);
+}
+
+static void add_proxies(struct measurement *m, const struct option_texts *texts)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        if (m->proxy_count == MEASUREMENT_MAX_PROXIES)
+            command_line_fail(&line, "--proxy: more than %u", MEASUREMENT_MAX_PROXIES);
+        if (!proxy_parse(&m->proxies[m->proxy_count++], texts->values[i]))
+            command_line_fail(&line, "--proxy: got '%s', expected a command with {upstream} and {listen} in it", texts->values[i]);
+    }
+}
+
+static void choose_proxies(struct measurement *m)
+{
+    if (settings.connect.port == 0) {
+        add_proxies(m, &settings.against);
+        add_proxies(m, &settings.proxies);
+        return;
+    }
+    if (settings.builder_listen.port == 0 || settings.proxies.count + settings.against.count > 0)
+        command_line_fail(&line, "--connect goes with --builder-listen and without --proxy");
+    m->proxy_count = 1;
+    snprintf(m->proxies[0].label, sizeof(m->proxies[0].label), "running");
+    m->options.connect = &settings.connect;
+    m->options.builder_listen = &settings.builder_listen;
+    m->options.pid = (pid_t)settings.pid;
+}
+
+static void choose_points(struct measurement *m)
+{
+    for (size_t s = 0; s < settings.subscribers.count; s++)
+        for (size_t b = 0; b < settings.bytes.count; b++)
+            for (size_t i = 0; i < settings.intervals.count; i++) {
+                if (m->point_count == MEASUREMENT_MAX_POINTS)
+                    command_line_fail(&line, "more than %u points in the sweep", MEASUREMENT_MAX_POINTS);
+                m->points[m->point_count++] =
+                    (struct run_point){settings.subscribers.values[s], settings.bytes.values[b], settings.intervals.values[i]};
+            }
+}
+
+/* The proxy on the first core that we may use and ourselves on the second, unless told otherwise. */
+static void choose_cores(struct measurement *m)
+{
+    cpu_set_t allowed;
+    int cores[2] = {-1, -1};
+    unsigned found = 0;
+
+    sched_getaffinity(0, sizeof(allowed), &allowed);
+    for (int core = 0; core < CPU_SETSIZE && found < 2; core++)
+        if (CPU_ISSET((size_t)core, &allowed))
+            cores[found++] = core;
+    m->options.proxy_core_count = 0;
+    for (size_t i = 0; i < settings.proxy_cores.count; i++)
+        m->options.proxy_cores[m->options.proxy_core_count++] = (int)settings.proxy_cores.values[i];
+    if (settings.no_pin || found < 2)
+        return;
+    if (m->options.proxy_core_count == 0)
+        m->options.proxy_cores[m->options.proxy_core_count++] = cores[0];
+    m->options.own_core = settings.own_core != UINT64_MAX ? (int)settings.own_core : cores[1];
+    CPU_ZERO(&allowed);
+    CPU_SET((size_t)m->options.own_core, &allowed);
+    if (sched_setaffinity(0, sizeof(allowed), &allowed) != 0)
+        command_line_fail(&line, "--own-core: core %d cannot be used: %s", m->options.own_core, strerror(errno));
+}
+
+/* --- the measurement --- */
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    run_interrupted = 1;
+}
+
+static void print_progress(void *context, const char *text)
+{
+    (void)context;
+    fprintf(stderr, "\r\033[K%s", text);
+    fflush(stderr);
+}
+
+static void write_file(const char *path, const struct text *text)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
+
+    if (file == NULL || fwrite(text->bytes, 1, text->length, file) != text->length ||
+        (file == stdout ? fflush(file) : fclose(file)) != 0) {
+        fprintf(stderr, "flashbench: cannot write %s: %s\n", path, strerror(errno));
+        exit(1);
+    }
+}
+
+static void read_document(const char *path, struct text *text)
+{
+    char piece[65536];
+    size_t n;
+    FILE *file = fopen(path, "r");
+
+    if (file == NULL)
+        command_line_fail(&line, "%s: %s", path, strerror(errno));
+    while ((n = fread(piece, 1, sizeof(piece), file)) > 0)
+        text_add(text, piece, n);
+    fclose(file);
+    if (text->length == 0 || strncmp(text->bytes, "{\"flashbench\":", 14) != 0)
+        command_line_fail(&line, "%s is no result of flashbench --json", path);
+}
+
+static void write_page(const struct text *own)
+{
+    struct text documents[MAX_DOCUMENTS + 1] = {0}, page = {0};
+    size_t count = 0;
+
+    for (; count < MAX_DOCUMENTS && settings.documents[count] != NULL; count++)
+        read_document(settings.documents[count], &documents[count]);
+    if (own != NULL)
+        text_add(&documents[count++], own->bytes, own->length);
+    report_html(documents, count, &page);
+    write_file(settings.html, &page);
+    for (size_t i = 0; i < count; i++)
+        text_dispose(&documents[i]);
+    text_dispose(&page);
+}
+
+static int measure(struct measurement *m)
+{
+    struct text json = {0};
+    bool on_terminal = isatty(STDERR_FILENO) != 0;
+
+    if (measurement_init(m) != 0)
+        command_line_fail(&line, "no memory for so many runs");
+    bool good = measurement_run(m, on_terminal ? print_progress : NULL, NULL);
+    if (on_terminal)
+        fputs("\r\033[K", stderr);
+    report_json(m, &json);
+    if (settings.json == NULL || strcmp(settings.json, "-") != 0)
+        report_table(m, stdout);
+    if (settings.json != NULL)
+        write_file(settings.json, &json);
+    if (settings.html != NULL)
+        write_page(&json);
+    text_dispose(&json);
+    measurement_dispose(m);
+    return good ? 0 : 1;
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct measurement measurement;
+    const struct sigaction interrupt = {.sa_handler = on_signal};
+
+    parse_command_line(argc, argv);
+    if (settings.list_presets) {
+        print_presets();
+        return 0;
+    }
+    measurement.options = settings.run;
+    choose_proxies(&measurement);
+    if (measurement.proxy_count == 0) {
+        if (settings.html == NULL || settings.documents[0] == NULL)
+            command_line_fail(&line, "--proxy missing: a command, flashrelay or bare_loop (--help explains)");
+        write_page(NULL);
+        return 0;
+    }
+    choose_points(&measurement);
+    choose_cores(&measurement);
+    measurement.rounds = settings.rounds != 0 ? (unsigned)settings.rounds : measurement.proxy_count > 1 ? 7 : 1;
+    raise_descriptor_limit();
+    sigaction(SIGINT, &interrupt, NULL);
+    sigaction(SIGTERM, &interrupt, NULL);
+    return measure(&measurement);
+}

@@ -1,0 +1,87 @@
+#include "flashbench/measurement.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAX_ROUNDS 1000
+
+static struct run_result *slot(const struct measurement *m, unsigned point, unsigned round, unsigned proxy)
+{
+    return &m->results[(point * m->rounds + round) * m->proxy_count + proxy];
+}
+
+int measurement_init(struct measurement *m)
+{
+    m->results = calloc((size_t)m->point_count * m->rounds * m->proxy_count, sizeof(*m->results));
+    return m->results != NULL ? 0 : -ENOMEM;
+}
+
+void measurement_dispose(struct measurement *m)
+{
+    for (unsigned i = 0; m->results != NULL && i < m->point_count * m->rounds * m->proxy_count; i++)
+        run_result_dispose(&m->results[i]);
+    free(m->results);
+    m->results = NULL;
+}
+
+const struct run_result *measurement_result(const struct measurement *m, unsigned point, unsigned round, unsigned proxy)
+{
+    return slot(m, point, round, proxy);
+}
+
+/* All proxies once; another one begins each round. False if one failed. */
+static bool run_round(struct measurement *m, unsigned point, unsigned round, run_progress *progress, void *context)
+{
+    for (unsigned i = 0; i < m->proxy_count && !run_interrupted; i++) {
+        unsigned proxy = (i + round) % m->proxy_count;
+        struct run_result *result = slot(m, point, round, proxy);
+
+        run_measure(&m->options, &m->points[point], &m->proxies[proxy], progress, context, result);
+        if (result->failure[0] != '\0') {
+            fprintf(stderr, "\nflashbench: %s: %s\n", m->proxies[proxy].label, result->failure);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool measurement_run(struct measurement *m, run_progress *progress, void *context)
+{
+    bool good = true;
+
+    for (unsigned point = 0; point < m->point_count && !run_interrupted; point++) {
+        for (unsigned round = 0; round < m->rounds && !run_interrupted && good; round++) {
+            good = run_round(m, point, round, progress, context);
+            m->rounds_done[point] = round + 1;
+        }
+    }
+    return good;
+}
+
+static double value_of(const struct run_result *result, const struct figure *figure)
+{
+    return result->totals.messages > 0 ? figure->get(result) : NAN;
+}
+
+struct summary measurement_figure(const struct measurement *m, unsigned point, unsigned proxy, const struct figure *figure)
+{
+    double values[MAX_ROUNDS];
+
+    for (unsigned round = 0; round < m->rounds_done[point]; round++)
+        values[round] = value_of(slot(m, point, round, proxy), figure);
+    return summarise(values, m->rounds_done[point]);
+}
+
+struct summary measurement_ratio(const struct measurement *m, unsigned point, unsigned proxy, unsigned against,
+                                 const struct figure *figure)
+{
+    double ratios[MAX_ROUNDS];
+
+    for (unsigned round = 0; round < m->rounds_done[point]; round++) {
+        double base = value_of(slot(m, point, round, against), figure);
+        ratios[round] = base > 0 ? value_of(slot(m, point, round, proxy), figure) / base : NAN;
+    }
+    return summarise(ratios, m->rounds_done[point]);
+}

@@ -1,0 +1,40 @@
+/* A whole measurement: every point of the sweep, every proxy, round after round; and the ratios that come out. */
+#ifndef FLASHBENCH_MEASUREMENT_H
+#define FLASHBENCH_MEASUREMENT_H
+
+#include "flashbench/figures.h"
+#include "flashbench/run.h"
+
+#define MEASUREMENT_MAX_PROXIES 16
+#define MEASUREMENT_MAX_POINTS  64
+
+struct measurement {
+    struct run_options options;
+    struct proxy proxies[MEASUREMENT_MAX_PROXIES];
+    unsigned proxy_count;
+    struct run_point points[MEASUREMENT_MAX_POINTS];
+    unsigned point_count;
+    unsigned rounds;
+    struct run_result *results; /* [point][round][proxy] */
+    unsigned rounds_done[MEASUREMENT_MAX_POINTS];
+};
+
+/* Allocates the results. 0 or -ENOMEM; measurement_dispose frees them. */
+int measurement_init(struct measurement *measurement);
+void measurement_dispose(struct measurement *measurement);
+
+/* Measures everything, or until run_interrupted. False if a run failed. */
+bool measurement_run(struct measurement *measurement, run_progress *progress, void *context);
+
+const struct run_result *measurement_result(const struct measurement *measurement, unsigned point, unsigned round,
+                                            unsigned proxy);
+
+/* One figure of one proxy over the rounds. */
+struct summary measurement_figure(const struct measurement *measurement, unsigned point, unsigned proxy,
+                                  const struct figure *figure);
+
+/* The same as a ratio to another proxy's, round by round. */
+struct summary measurement_ratio(const struct measurement *measurement, unsigned point, unsigned proxy, unsigned against,
+                                 const struct figure *figure);
+
+#endif

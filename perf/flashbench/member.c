@@ -1,0 +1,228 @@
+#include "flashbench/member.h"
+
+#include "flashrelay/brotli_codec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_MESSAGE_BYTES (64u << 20)
+#define LONGEST_HEADER    10 /* of a server's frame */
+
+void member_begin(struct member *member, const struct messages *messages)
+{
+    ws_reader_init(&member->reader, WS_CLIENT, MAX_MESSAGE_BYTES);
+    member->state = MEMBER_OPEN;
+    member->close_code = 0;
+    member->established = messages->head == 0;
+    member->expected = messages->head == 0 ? 1 : 0;
+    member_reset(member);
+}
+
+void member_reset(struct member *member)
+{
+    free(member->gathered);
+    member->gathered = NULL;
+    member->gathered_capacity = 0;
+    member->message = NULL;
+    member->position = 0;
+    member->skip_left = 0;
+    member->prefix_length = 0;
+    member->packed = member->corrupt = member->whole = false;
+}
+
+size_t member_wants(const struct member *member, const struct member_rules *rules, size_t capacity)
+{
+    const struct message *next = messages_find(rules->messages, member->expected);
+    size_t beginning = LONGEST_HEADER + MESSAGE_PREFIX_BYTES;
+
+    if (member->whole || next == NULL || next->length <= rules->skip_above_bytes)
+        return capacity;
+    return beginning;
+}
+
+/* --- recognising and comparing --- */
+
+static bool is_sampled(const struct member *member, const struct member_rules *rules)
+{
+    return (member->message->number + member->column) % rules->verify_every == 0;
+}
+
+/* Once enough of the beginning is known, or all there is. */
+static void recognise(struct member *member, const struct member_rules *rules)
+{
+    size_t white = 0;
+
+    while (white < member->prefix_length && member->prefix[white] <= ' ')
+        white++;
+    member->packed = white < member->prefix_length && member->prefix[white] != '{';
+    member->message =
+        messages_recognise(rules->messages, member->prefix, member->prefix_length, member->expected, member->packed);
+    member->whole = member->packed || member->message == NULL || member->message->length <= rules->skip_above_bytes ||
+                    is_sampled(member, rules);
+}
+
+static void gather(struct member *member, const uint8_t *bytes, size_t length)
+{
+    if (member->position + length > member->gathered_capacity) {
+        member->gathered_capacity = (member->position + length) * 2;
+        member->gathered = realloc(member->gathered, member->gathered_capacity);
+        if (member->gathered == NULL)
+            abort();
+    }
+    memcpy(member->gathered + member->position, bytes, length);
+}
+
+/* Compares a piece with what was sent, or keeps it where that is not known yet. */
+static void check(struct member *member, const uint8_t *bytes, size_t length)
+{
+    const struct message *message = member->message;
+
+    if (message == NULL) {
+        gather(member, bytes, length);
+        return;
+    }
+    const uint8_t *sent = member->packed ? message->packed : message->bytes + message->header_length;
+    size_t sent_length = member->packed ? message->packed_length : message->length;
+    if (member->position + length > sent_length || memcmp(sent + member->position, bytes, length) != 0)
+        member->corrupt = true;
+}
+
+/* Payload, in pieces: the beginning is collected until it names the message. */
+static void take_payload(struct member *member, const struct member_rules *rules, const uint8_t *bytes, size_t length, bool last)
+{
+    while (member->prefix_length < MESSAGE_PREFIX_BYTES && length > 0) {
+        member->prefix[member->prefix_length++] = *bytes++;
+        length--;
+    }
+    if (member->position == 0 && member->prefix_length > 0 && (last || member->prefix_length == MESSAGE_PREFIX_BYTES)) {
+        recognise(member, rules);
+        check(member, member->prefix, member->prefix_length);
+        member->position = member->prefix_length;
+    }
+    if (length > 0) {
+        check(member, bytes, length);
+        member->position += length;
+    }
+}
+
+/* --- the end of a message --- */
+
+/* A brotli form not seen before: what it holds must be a message that was sent, and is remembered as that one's form. */
+static void unpack(struct member *member, const struct member_rules *rules)
+{
+    size_t capacity = 0, length;
+
+    for (unsigned i = 0; i < MESSAGES_KEPT; i++)
+        capacity = rules->messages->kept[i].length > capacity ? rules->messages->kept[i].length : capacity;
+    uint8_t *text = malloc(capacity + 1);
+    if (text == NULL)
+        abort();
+    if (brotli_decompress(member->gathered, member->position, text, capacity, &length) == 0) {
+        size_t prefix = length < MESSAGE_PREFIX_BYTES ? length : MESSAGE_PREFIX_BYTES;
+        struct message *message = messages_recognise(rules->messages, text, prefix, member->expected, false);
+        if (message != NULL && message->length == length && memcmp(message->bytes + message->header_length, text, length) == 0) {
+            free(message->packed);
+            message->packed = member->gathered;
+            message->packed_length = member->position;
+            member->gathered = NULL;
+            member->message = message;
+        }
+    }
+    free(text);
+}
+
+static void count_delivery(struct member *member, const struct member_rules *rules, uint64_t now_ns)
+{
+    struct message_totals *totals = &rules->messages->totals;
+    struct message *message = member->message;
+    uint64_t number = message->number;
+
+    if (!member->established) {
+        member->established = true;
+        member->expected = number;
+        messages_owe(rules->messages, number, 1);
+    }
+    if (number < member->expected && message->arrivals[member->column] == 0)
+        totals->reordered += message->measured;
+    if (number >= member->expected)
+        member->expected = number + 1;
+    totals->verified_whole += member->whole && message->measured;
+    messages_arrived(rules->messages, message, member->column, now_ns);
+}
+
+static void finish_message(struct member *member, const struct member_rules *rules, uint64_t now_ns)
+{
+    if (member->message == NULL && member->packed && member->position > 0)
+        unpack(member, rules);
+    const struct message *message = member->message;
+    if (message != NULL && member->position != (member->packed ? message->packed_length : message->length))
+        member->corrupt = true;
+    if (message == NULL || member->corrupt)
+        rules->messages->totals.corrupt++;
+    else
+        count_delivery(member, rules, now_ns);
+    member_reset(member);
+}
+
+/* --- the stream --- */
+
+/* After the beginning of a frame: what follows of it need not be looked at. */
+static void skip_rest(struct member *member)
+{
+    if (member->message != NULL && !member->whole && member->reader.frame_left > 1)
+        member->skip_left = member->reader.frame_left;
+}
+
+static enum member_outcome take_event(struct member *member, const struct member_rules *rules, const struct ws_event *event,
+                                      uint64_t now_ns)
+{
+    switch (event->kind) {
+    case WS_EVENT_DATA:
+        take_payload(member, rules, event->bytes, event->length, event->last);
+        if (event->last)
+            finish_message(member, rules, now_ns);
+        return MEMBER_WANTS_MORE;
+    case WS_EVENT_PING:
+        return MEMBER_WANTS_PONG;
+    case WS_EVENT_CLOSE:
+        member->close_code = event->code;
+        return MEMBER_ENDED;
+    case WS_EVENT_ERROR:
+        member->close_code = 0;
+        return MEMBER_ENDED;
+    case WS_EVENT_NONE:
+    case WS_EVENT_PONG:
+        break;
+    }
+    return MEMBER_WANTS_MORE;
+}
+
+size_t member_take(struct member *member, const struct member_rules *rules, uint8_t *bytes, size_t length, uint64_t now_ns,
+                   struct ws_event *event, enum member_outcome *outcome)
+{
+    size_t taken = 0;
+
+    *outcome = MEMBER_WANTS_MORE;
+    while (taken < length && *outcome == MEMBER_WANTS_MORE) {
+        taken += ws_read(&member->reader, bytes + taken, length - taken, event);
+        *outcome = take_event(member, rules, event, now_ns);
+    }
+    skip_rest(member);
+    return taken;
+}
+
+/* The frame's last byte, which was dropped with the others, is stood in for by a space: so the reader sees the frame end. */
+void member_skipped(struct member *member, const struct member_rules *rules, size_t length, uint64_t now_ns)
+{
+    uint8_t stand_in = ' ';
+    struct ws_event event;
+
+    member->skip_left -= length;
+    member->position += length;
+    if (member->skip_left > 0)
+        return;
+    member->reader.frame_left = 1;
+    ws_read(&member->reader, &stand_in, 1, &event);
+    if (event.kind == WS_EVENT_DATA && event.last)
+        finish_message(member, rules, now_ns);
+}

@@ -1,0 +1,229 @@
+#include "flashbench/messages.h"
+
+#include "flashrelay/ws.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct message *slot_of(struct messages *messages, uint64_t number)
+{
+    return &messages->kept[number & (MESSAGES_KEPT - 1)];
+}
+
+int messages_init(struct messages *messages, uint32_t subscribers)
+{
+    uint32_t columns = subscribers > 0 ? subscribers : 1;
+
+    memset(messages, 0, sizeof(*messages));
+    messages->columns = columns;
+    messages->unsettled = 1;
+    messages->rank_sums = calloc(columns, sizeof(double));
+    messages->rank_counts = calloc(columns, sizeof(uint32_t));
+    messages->sort_space = calloc(columns, sizeof(uint64_t));
+    messages->totals.points = calloc(TIME_LINE_POINTS, sizeof(struct message_point));
+    messages->totals.point_stride = 1;
+    bool complete = messages->rank_sums && messages->rank_counts && messages->sort_space && messages->totals.points;
+    for (unsigned i = 0; i < MESSAGES_KEPT && complete; i++) {
+        messages->kept[i].arrivals = calloc(columns, sizeof(uint32_t));
+        complete = messages->kept[i].arrivals != NULL;
+    }
+    if (complete)
+        return 0;
+    messages_dispose(messages);
+    return -ENOMEM;
+}
+
+void messages_dispose(struct messages *messages)
+{
+    for (unsigned i = 0; i < MESSAGES_KEPT; i++) {
+        free(messages->kept[i].arrivals);
+        free(messages->kept[i].bytes);
+        free(messages->kept[i].packed);
+    }
+    free(messages->totals.points);
+    free(messages->sort_space);
+    free(messages->rank_counts);
+    free(messages->rank_sums);
+    memset(messages, 0, sizeof(*messages));
+}
+
+/* --- counting up --- */
+
+static int compare_arrivals(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Fills sort_space with arrival and column of everyone who has it, earliest first. Returns how many. */
+static uint32_t sort_arrivals(struct messages *messages, const struct message *message)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < messages->columns; i++)
+        if (message->arrivals[i] != 0)
+            messages->sort_space[count++] = (uint64_t)message->arrivals[i] << 32 | i;
+    qsort(messages->sort_space, count, sizeof(uint64_t), compare_arrivals);
+    return count;
+}
+
+/* When the time line is full, every second point goes, and of what comes only every second one is kept. */
+static void add_point(struct message_totals *totals, const struct message_point *point)
+{
+    if (totals->messages % totals->point_stride != 0)
+        return;
+    if (totals->point_count == TIME_LINE_POINTS) {
+        for (uint32_t i = 0; i < TIME_LINE_POINTS / 2; i++)
+            totals->points[i] = totals->points[2 * i];
+        totals->point_count /= 2;
+        totals->point_stride *= 2;
+    }
+    totals->points[totals->point_count++] = *point;
+}
+
+static uint64_t arrival_ns(const struct messages *messages, uint32_t place)
+{
+    return (messages->sort_space[place] >> 32) * MESSAGE_TICK_NS;
+}
+
+static void count_ranks(struct messages *messages, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && count > 1; i++) {
+        uint32_t column = (uint32_t)messages->sort_space[i];
+        messages->rank_sums[column] += (double)i / (count - 1);
+        messages->rank_counts[column]++;
+    }
+}
+
+static void count_up(struct messages *messages, const struct message *message, uint64_t now_ns)
+{
+    struct message_totals *totals = &messages->totals;
+    uint32_t count = sort_arrivals(messages, message);
+    uint32_t missing = message->owed > count ? message->owed - count : 0;
+
+    totals->owed += message->owed;
+    totals->deliveries += count;
+    totals->lost += missing;
+    totals->bytes += (uint64_t)count * message->length;
+    for (uint32_t i = 0; i < count; i++)
+        recorder_add(&totals->latency, arrival_ns(messages, i));
+    for (uint32_t i = 0; i < missing; i++)
+        recorder_add(&totals->latency, now_ns - message->offered_ns);
+    if (count > 0) {
+        uint64_t first = arrival_ns(messages, 0), median = arrival_ns(messages, count / 2),
+                 last = arrival_ns(messages, count - 1);
+        recorder_add(&totals->first, first);
+        recorder_add(&totals->median, median);
+        recorder_add(&totals->last, last);
+        recorder_add(&totals->spread, last - first);
+        add_point(totals, &(struct message_point){message->offered_ns - messages->measured_from_ns, (uint32_t)(first / 1000),
+                                                  (uint32_t)(median / 1000), (uint32_t)(last / 1000)});
+        count_ranks(messages, count);
+    }
+    totals->messages++;
+}
+
+static void settle_oldest(struct messages *messages, uint64_t now_ns)
+{
+    struct message *message = slot_of(messages, messages->unsettled);
+
+    if (message->measured)
+        count_up(messages, message, now_ns);
+    message->open = false;
+    messages->unsettled++;
+}
+
+bool messages_settle(struct messages *messages, uint64_t now_ns, uint64_t patience_ns)
+{
+    if (messages->unsettled > messages->head)
+        return false;
+    const struct message *oldest = slot_of(messages, messages->unsettled);
+    if (oldest->delivered < oldest->owed && now_ns - oldest->offered_ns < patience_ns)
+        return false;
+    settle_oldest(messages, now_ns);
+    return true;
+}
+
+/* --- life of a message --- */
+
+struct message *messages_next(struct messages *messages, uint64_t now_ns)
+{
+    struct message *message = slot_of(messages, messages->head + 1);
+
+    if (message->open)
+        settle_oldest(messages, now_ns);
+    return message;
+}
+
+void messages_offer(struct messages *messages, uint64_t now_ns, uint32_t owed, bool measured)
+{
+    struct message *message = slot_of(messages, messages->head + 1);
+
+    assert(!message->open);
+    if (measured && messages->measured_from_ns == 0)
+        messages->measured_from_ns = now_ns;
+    free(message->packed);
+    message->packed = NULL;
+    message->number = ++messages->head;
+    message->offered_ns = now_ns;
+    message->owed = owed;
+    message->delivered = 0;
+    message->measured = measured;
+    message->open = true;
+    memset(message->arrivals, 0, messages->columns * sizeof(uint32_t));
+}
+
+struct message *messages_find(struct messages *messages, uint64_t number)
+{
+    struct message *message = slot_of(messages, number);
+
+    return number != 0 && message->number == number ? message : NULL;
+}
+
+static bool begins_with(const struct message *message, const uint8_t *prefix, size_t length, bool packed)
+{
+    const uint8_t *bytes = packed ? message->packed : message->bytes + message->header_length;
+    size_t available = packed ? message->packed_length : message->length;
+
+    return message->number != 0 && bytes != NULL && length <= available && memcmp(bytes, prefix, length) == 0;
+}
+
+struct message *messages_recognise(struct messages *messages, const uint8_t *prefix, size_t length, uint64_t expected,
+                                   bool packed)
+{
+    struct message *message = messages_find(messages, expected);
+
+    if (message != NULL && begins_with(message, prefix, length, packed))
+        return message;
+    for (unsigned i = 0; i < MESSAGES_KEPT; i++)
+        if (begins_with(&messages->kept[i], prefix, length, packed))
+            return &messages->kept[i];
+    return NULL;
+}
+
+void messages_owe(struct messages *messages, uint64_t number, int change)
+{
+    for (; number <= messages->head; number++) {
+        struct message *message = messages_find(messages, number);
+        if (message != NULL && message->open)
+            message->owed += (uint32_t)change;
+    }
+}
+
+void messages_arrived(struct messages *messages, struct message *message, uint32_t column, uint64_t now_ns)
+{
+    struct message_totals *totals = &messages->totals;
+    uint64_t ticks = now_ns > message->offered_ns ? (now_ns - message->offered_ns) / MESSAGE_TICK_NS : 0;
+
+    if (message->arrivals[column] != 0)
+        totals->repeated += message->measured;
+    else if (!message->open)
+        totals->late += message->measured;
+    else {
+        message->arrivals[column] = ticks == 0 ? 1 : ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
+        message->delivered++;
+    }
+}

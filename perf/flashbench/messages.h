@@ -1,0 +1,91 @@
+/*
+ * The messages of a run: what the builder offered, when, and when which subscriber had it. Recognises a message by its beginning, so any
+ * content will do whose first bytes differ from message to message, as a flashblock's do.
+ */
+#ifndef FLASHBENCH_MESSAGES_H
+#define FLASHBENCH_MESSAGES_H
+
+#include "flashbench/recorder.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MESSAGES_KEPT 512 /* power of two; what arrives later than that many messages on is counted as late */
+/* So many bytes tell messages apart. */
+#define MESSAGE_PREFIX_BYTES 64
+
+struct message {
+    uint64_t number; /* from 1 */
+    uint8_t *bytes;  /* of the JSON, behind `header_length` bytes of frame header */
+    size_t length, capacity;
+    uint8_t header_length;
+    uint8_t *packed; /* the brotli form in which it came, once one came; NULL before */
+    size_t packed_length;
+    uint64_t offered_ns; /* when its first byte was offered; when it was due, if the proxy did not take the one before */
+    uint32_t owed, delivered;
+    uint32_t *arrivals; /* by subscriber: latency in MESSAGE_TICK_NS, 0 while it has not come */
+    bool measured;      /* offered within the measured time */
+    bool open;          /* offered and not yet settled */
+};
+
+#define MESSAGE_TICK_NS 8 /* 34 s fit into 32 bits */
+
+/* One message as a point on the time line. */
+struct message_point {
+    uint64_t at_ns; /* since the first measured one */
+    uint32_t first_us, median_us, last_us;
+};
+
+#define TIME_LINE_POINTS 4096
+
+/* What all settled, measured messages add up to. */
+struct message_totals {
+    uint64_t messages, owed, deliveries, bytes;
+    uint64_t lost, late, repeated, reordered, corrupt;
+    uint64_t verified_whole;                     /* deliveries compared byte by byte; of the others, beginning and length */
+    struct recorder latency;                     /* of every delivery; what was lost counts with the time it has been missing */
+    struct recorder first, median, last, spread; /* of each message */
+    struct message_point *points;
+    uint32_t point_count, point_stride;
+};
+
+struct messages {
+    struct message kept[MESSAGES_KEPT];
+    uint64_t head;      /* the newest number offered */
+    uint64_t unsettled; /* the oldest number not settled */
+    uint32_t columns;   /* subscribers */
+    double *rank_sums;  /* by subscriber: 0 first, 1 last, summed over messages */
+    uint32_t *rank_counts;
+    uint64_t *sort_space;
+    uint64_t measured_from_ns;
+    struct message_totals totals;
+};
+
+/* Prepares for `subscribers` columns. 0 or -ENOMEM. */
+int messages_init(struct messages *messages, uint32_t subscribers);
+void messages_dispose(struct messages *messages);
+
+/* The slot that the next message will have, for its bytes to be written; settles what was there. */
+struct message *messages_next(struct messages *messages, uint64_t now_ns);
+
+/* The next message is offered now, and owed to `owed` subscribers. */
+void messages_offer(struct messages *messages, uint64_t now_ns, uint32_t owed, bool measured);
+
+/* A message that is kept, by number, or NULL. */
+struct message *messages_find(struct messages *messages, uint64_t number);
+
+/* The kept message that begins with `prefix`, `expected` first; NULL if none does. `packed`: of the forms that came. */
+struct message *messages_recognise(struct messages *messages, const uint8_t *prefix, size_t length, uint64_t expected,
+                                   bool packed);
+
+/* One more (+1) or less (-1) is owed every offered message from `number` on. */
+void messages_owe(struct messages *messages, uint64_t number, int change);
+
+/* Message `message` has arrived whole at subscriber `column` at `now_ns`. */
+void messages_arrived(struct messages *messages, struct message *message, uint32_t column, uint64_t now_ns);
+
+/* Counts up messages that all have, or that are older than `patience_ns`; at most one a call. False if there was nothing to do. */
+bool messages_settle(struct messages *messages, uint64_t now_ns, uint64_t patience_ns);
+
+#endif

@@ -1,0 +1,19 @@
+/* Named measurements: the options of each row that the project has set itself. */
+#ifndef FLASHBENCH_PRESETS_H
+#define FLASHBENCH_PRESETS_H
+
+#define PRESET_MAX_ARGUMENTS 48
+
+struct preset {
+    const char *name;
+    const char *what; /* one line */
+    const char *arguments[PRESET_MAX_ARGUMENTS];
+};
+
+/* The preset of that name, or NULL. */
+const struct preset *preset_find(const char *name);
+
+/* One after the other, NULL behind the last. */
+const struct preset *preset_at(unsigned index);
+
+#endif

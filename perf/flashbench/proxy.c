@@ -1,0 +1,142 @@
+#include "flashbench/proxy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct built_in {
+    const char *name, *arguments;
+};
+
+/* Found beside flashbench. Limits are lifted where they are not what is measured. */
+static const struct built_in built_ins[] = {
+    {"flashrelay", "--upstream-ws {upstream} --listen-addr {listen} --shards 1 --instance-connection-limit 19000 "
+                   "--per-ip-connection-limit 0 --metrics=false --log-level warn"},
+    {"bare_loop", "{upstream} {listen}"},
+};
+
+static const struct built_in *find_built_in(const char *text, size_t length)
+{
+    for (size_t i = 0; i < sizeof(built_ins) / sizeof(built_ins[0]); i++)
+        if (strlen(built_ins[i].name) == length && memcmp(built_ins[i].name, text, length) == 0)
+            return &built_ins[i];
+    return NULL;
+}
+
+static bool own_folder(char *folder, size_t capacity)
+{
+    char path[512];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+    if (length < 0)
+        return false;
+    path[length] = '\0';
+    return snprintf(folder, capacity, "%s", dirname(path)) < (int)capacity;
+}
+
+bool proxy_parse(struct proxy *proxy, const char *text)
+{
+    size_t label_length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+@ ");
+    char folder[512];
+    int length;
+
+    if (text[label_length] == '=' && label_length > 0 && memchr(text, ' ', label_length) == NULL) {
+        snprintf(proxy->label, sizeof(proxy->label), "%.*s", (int)label_length, text);
+        text += label_length + 1;
+    } else {
+        proxy->label[0] = '\0';
+    }
+    size_t program_length = strcspn(text, " ");
+    const struct built_in *built_in = find_built_in(text, program_length);
+    if (built_in != NULL) {
+        if (proxy->label[0] == '\0')
+            snprintf(proxy->label, sizeof(proxy->label), "%s", text);
+        if (!own_folder(folder, sizeof(folder)))
+            return false;
+        length = snprintf(proxy->command, sizeof(proxy->command), "%s/%s %s%s", folder, built_in->name, built_in->arguments,
+                          text + program_length);
+    } else {
+        length = snprintf(proxy->command, sizeof(proxy->command), "%s", text);
+        char program[256];
+        snprintf(program, sizeof(program), "%.*s", (int)program_length, text);
+        if (proxy->label[0] == '\0')
+            snprintf(proxy->label, sizeof(proxy->label), "%s", basename(program));
+    }
+    return length < (int)sizeof(proxy->command) && strstr(proxy->command, "{upstream}") != NULL &&
+           strstr(proxy->command, "{listen}") != NULL;
+}
+
+/* Puts the addresses in and cuts the command into words; quotes ' and " keep blanks together. */
+static unsigned split_command(const char *command, const char *upstream, const char *listen, char *space, size_t capacity,
+                              char **arguments)
+{
+    const char *end = space + capacity - 1;
+    unsigned count = 0;
+    char quote = '\0';
+
+    while (*command != '\0' && count < PROXY_MAX_ARGUMENTS - 1) {
+        command += strspn(command, " ");
+        if (*command == '\0')
+            break;
+        arguments[count++] = space;
+        while (*command != '\0' && (quote != '\0' || *command != ' ') && space < end) {
+            const char *value = strncmp(command, "{upstream}", 10) == 0 ? upstream
+                                : strncmp(command, "{listen}", 8) == 0  ? listen
+                                                                        : NULL;
+            if (value != NULL) {
+                int n = snprintf(space, (size_t)(end - space), "%s", value);
+                space += n < end - space ? n : end - space;
+                command += value == upstream ? 10 : 8;
+            } else if (quote != '\0' ? *command == quote : *command == '\'' || *command == '"') {
+                quote = quote != '\0' ? '\0' : *command;
+                command++;
+            } else {
+                *space++ = *command++;
+            }
+        }
+        *space = '\0';
+        space += space < end;
+    }
+    arguments[count] = NULL;
+    return count;
+}
+
+int proxy_start(const struct proxy *proxy, struct process *process, uint16_t upstream_port, const struct address *listen,
+                const int *cores, unsigned core_count, const char *output)
+{
+    char upstream[64], listen_text[ADDRESS_TEXT_BYTES], space[2048];
+    char *arguments[PROXY_MAX_ARGUMENTS];
+    int descriptor = open(output != NULL ? output : "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+    if (descriptor < 0)
+        return -errno;
+    snprintf(upstream, sizeof(upstream), "ws://127.0.0.1:%u/ws", upstream_port);
+    address_format(listen, listen_text);
+    split_command(proxy->command, upstream, listen_text, space, sizeof(space), arguments);
+    const struct process_options options = {
+        .arguments = arguments, .cores = cores, .core_count = core_count, .output = descriptor};
+    int error = process_start(process, &options);
+    close(descriptor);
+    return error;
+}
+
+int proxy_free_address(struct address *address)
+{
+    struct sockaddr_storage sockaddr;
+    socklen_t length;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), error = 0;
+
+    address_parse(address, "127.0.0.1:0");
+    length = address_to_sockaddr(address, &sockaddr);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&sockaddr, length) != 0 ||
+        getsockname(fd, (struct sockaddr *)&sockaddr, &length) != 0)
+        error = -errno;
+    else
+        address_from_sockaddr(address, (struct sockaddr *)&sockaddr);
+    if (fd >= 0)
+        close(fd);
+    return error;
+}

@@ -1,0 +1,31 @@
+/* Records durations the way HdrHistogram does: 256 buckets a power of two, so every quantile is known to 0.4 %, up to 18 minutes. */
+#ifndef FLASHBENCH_RECORDER_H
+#define FLASHBENCH_RECORDER_H
+
+#include <stdint.h>
+
+#define RECORDER_SUB_BUCKET_BITS 8
+#define RECORDER_MAX_BITS        40
+#define RECORDER_BUCKETS         ((RECORDER_MAX_BITS - RECORDER_SUB_BUCKET_BITS + 1) << RECORDER_SUB_BUCKET_BITS)
+
+struct recorder {
+    uint64_t count, minimum, maximum; /* minimum is meaningless while count is 0 */
+    double sum;
+    uint32_t buckets[RECORDER_BUCKETS];
+};
+
+/* An empty one. */
+void recorder_reset(struct recorder *recorder);
+
+/* Counts one value; what is too large counts in the last bucket, with its true maximum. */
+void recorder_add(struct recorder *recorder, uint64_t value);
+
+/* Adds all of `from` to `into`. */
+void recorder_merge(struct recorder *into, const struct recorder *from);
+
+/* The smallest recorded value (to bucket width) that at least the share `quantile` of all values does not exceed; 0 while empty. */
+uint64_t recorder_quantile(const struct recorder *recorder, double quantile);
+
+double recorder_mean(const struct recorder *recorder);
+
+#endif

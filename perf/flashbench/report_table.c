@@ -1,0 +1,98 @@
+#include "flashbench/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define TITLE_WIDTH  36
+#define COLUMN_WIDTH 18
+
+static void print_value(FILE *out, const struct summary *summary, const struct figure *figure, unsigned rounds)
+{
+    char text[48];
+
+    if (summary->count == 0)
+        snprintf(text, sizeof(text), "-");
+    else if (rounds > 1 && figure->compared)
+        snprintf(text, sizeof(text), "%.*f ±%.0f%%", figure->digits, summary->median,
+                 summary->median > 0 ? (summary->maximum - summary->minimum) / 2 / summary->median * 100 : 0);
+    else
+        snprintf(text, sizeof(text), "%.*f", figure->digits, summary->median);
+    /* The plus-minus sign takes two bytes and one column. */
+    fprintf(out, "%*s", rounds > 1 && figure->compared && summary->count > 0 ? COLUMN_WIDTH + 1 : COLUMN_WIDTH, text);
+}
+
+static void print_ratios(const struct measurement *m, unsigned point, const struct figure *figure, FILE *out)
+{
+    unsigned subject = m->proxy_count - 1;
+
+    for (unsigned against = 0; against < subject; against++) {
+        struct summary ratio = measurement_ratio(m, point, subject, against, figure);
+        if (ratio.count == 0 || !figure->compared)
+            fprintf(out, "%24s", "");
+        else
+            fprintf(out, "%9.2f (%.2f - %.2f)", ratio.median, ratio.minimum, ratio.maximum);
+    }
+}
+
+static void print_head(const struct measurement *m, unsigned point, FILE *out)
+{
+    const struct run_point *p = &m->points[point];
+    const struct run_options *o = &m->options;
+
+    fprintf(out, "\n%llu subscribers, %llu bytes, every %.6g ms", (unsigned long long)p->subscribers,
+            (unsigned long long)p->bytes, (double)p->interval_ns / 1e6);
+    if (o->burst > 1)
+        fprintf(out, ", %llu at once", (unsigned long long)o->burst);
+    if (o->churn_per_s > 0)
+        fprintf(out, ", %llu leave and return a second", (unsigned long long)o->churn_per_s);
+    if (o->slow > 0)
+        fprintf(out, ", %llu slow beside them", (unsigned long long)o->slow);
+    if (o->stalled > 0)
+        fprintf(out, ", %llu stalled beside them", (unsigned long long)o->stalled);
+    fprintf(out, "; %u round%s of %.6g s\n", m->rounds_done[point], m->rounds_done[point] == 1 ? "" : "s",
+            (double)o->duration_ns / 1e9);
+    fprintf(out, "%-*s", TITLE_WIDTH, "");
+    for (unsigned proxy = 0; proxy < m->proxy_count; proxy++)
+        fprintf(out, "%*.*s", COLUMN_WIDTH, COLUMN_WIDTH - 1, m->proxies[proxy].label);
+    for (unsigned against = 0; against + 1 < m->proxy_count; against++)
+        fprintf(out, "  against %-*.14s", 14, m->proxies[against].label);
+    fputc('\n', out);
+}
+
+static void print_notes(const struct measurement *m, unsigned point, FILE *out)
+{
+    for (unsigned proxy = 0; proxy < m->proxy_count; proxy++) {
+        for (unsigned round = 0; round < m->rounds_done[point]; round++) {
+            const struct run_result *run = measurement_result(m, point, round, proxy);
+            if (run->was_bottleneck)
+                fprintf(out, "flashbench itself was the bottleneck (%s, round %u): busy %.0f %%, builder late p99 %.2f ms\n",
+                        m->proxies[proxy].label, round + 1, run->busy_share * 100,
+                        (double)recorder_quantile(&run->lateness, 0.99) / 1e6);
+            if (!run->complete && run->totals.messages > 0)
+                fprintf(out, "interrupted (%s, round %u): what was measured until then\n", m->proxies[proxy].label, round + 1);
+            if (run->scraped != NULL && run->scraped[0] != '\0')
+                fprintf(out, "metrics of %s that changed, round %u:\n%s", m->proxies[proxy].label, round + 1, run->scraped);
+        }
+    }
+}
+
+void report_table(const struct measurement *m, FILE *out)
+{
+    for (unsigned point = 0; point < m->point_count; point++) {
+        if (m->rounds_done[point] == 0)
+            continue;
+        print_head(m, point, out);
+        for (unsigned i = 0; i < figure_count; i++) {
+            char title[64];
+            snprintf(title, sizeof(title), "%s%s%s", figures[i].title, figures[i].unit[0] != '\0' ? ", " : "", figures[i].unit);
+            fprintf(out, "%-*s", TITLE_WIDTH, title);
+            for (unsigned proxy = 0; proxy < m->proxy_count; proxy++) {
+                struct summary summary = measurement_figure(m, point, proxy, &figures[i]);
+                print_value(out, &summary, &figures[i], m->rounds_done[point]);
+            }
+            print_ratios(m, point, &figures[i], out);
+            fputc('\n', out);
+        }
+        print_notes(m, point, out);
+    }
+}

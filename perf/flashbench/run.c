@@ -1,0 +1,392 @@
+#include "flashbench/run.h"
+
+#include "flashbench/builder.h"
+#include "flashbench/scrape.h"
+#include "flashrelay/clock.h"
+#include "flashrelay/random.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define START_PATIENCE_NS (10 * NS_PER_S)
+#define TICK_NS           NS_PER_MS
+#define BUSY_TICK_NS      (20 * NS_PER_MS) /* what else is due waits at most this long for a crowd that is never idle */
+#define PROGRESS_NS       (250 * NS_PER_MS)
+#define STOP_PATIENCE_MS  7000
+#define BUSY_LIMIT        0.95
+#define LATENESS_LIMIT_NS (5 * NS_PER_MS)
+
+volatile sig_atomic_t run_interrupted;
+
+struct run {
+    const struct run_options *options;
+    struct run_result *result;
+    struct messages *messages;
+    struct builder *builder;
+    struct crowd *crowd;
+    struct process process;
+    pid_t pid;
+    run_progress *progress;
+    void *progress_context;
+    uint64_t next_tick_ns, next_progress_ns, last_tick_ns, churn_debt; /* churn_debt: readers times ns */
+    uint64_t next_due_ns;                                              /* of a message; CLOCK_NEVER while none is sent */
+    uint64_t sent, warm_up_messages, all_messages;
+    uint64_t busy_ns, measured_since_ns, cpu_start_ns, softirq_start_ns, switches_start[2];
+    char *scrape_before;
+    bool sampled_start, builder_behind;
+};
+
+static void fail(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void fail(struct run *run, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(run->result->failure, sizeof(run->result->failure), format, arguments);
+    va_end(arguments);
+}
+
+static bool goes_on(struct run *run)
+{
+    if (run->result->failure[0] == '\0' && run->process.pid != 0 && !process_is_running(&run->process))
+        fail(run, "the proxy ended with status %d", run->process.status);
+    return run->result->failure[0] == '\0' && !run_interrupted;
+}
+
+static void report(struct run *run, uint64_t now_ns, const char *what)
+{
+    const struct message_totals *totals = &run->messages->totals;
+    char line[160];
+
+    if (run->progress == NULL || now_ns < run->next_progress_ns)
+        return;
+    run->next_progress_ns = now_ns + PROGRESS_NS;
+    snprintf(line, sizeof(line), "%s: %s, %u subscribers, %llu of %llu messages, %llu deliveries, %llu lost, last %.1f ms",
+             run->result->proxy->label, what, crowd_open(run->crowd), (unsigned long long)run->sent,
+             (unsigned long long)run->all_messages, (unsigned long long)totals->deliveries, (unsigned long long)totals->lost,
+             (double)recorder_quantile(&totals->last, 0.5) / 1e6);
+    run->progress(run->progress_context, line);
+}
+
+/* --- what is due by time --- */
+
+/* Churn by the time that passed, however irregularly this is called. */
+static void churn(struct run *run, uint64_t now_ns)
+{
+    uint64_t passed_ns = run->last_tick_ns != 0 ? now_ns - run->last_tick_ns : 0;
+
+    run->last_tick_ns = now_ns;
+    if (run->next_due_ns == CLOCK_NEVER)
+        return;
+    run->churn_debt += run->options->churn_per_s * passed_ns;
+    crowd_churn(run->crowd, (uint32_t)(run->churn_debt / NS_PER_S));
+    run->churn_debt %= NS_PER_S;
+}
+
+static void tick(struct run *run, uint64_t now_ns)
+{
+    run->next_tick_ns = now_ns + TICK_NS;
+    builder_serve(run->builder);
+    crowd_tick(run->crowd, now_ns);
+    churn(run, now_ns);
+    if (run->next_due_ns == CLOCK_NEVER || run->next_due_ns > now_ns + TICK_NS / 2) {
+        builder_prepare(run->builder, now_ns);
+        messages_settle(run->messages, now_ns, run->options->patience_ns);
+    }
+}
+
+static void offer(struct run *run, uint64_t now_ns)
+{
+    bool measured = run->sent >= run->warm_up_messages;
+
+    if (measured)
+        recorder_add(&run->result->lateness, now_ns - run->next_due_ns);
+    for (uint64_t i = 0; i < run->options->burst; i++)
+        builder_offer(run->builder, run->next_due_ns, crowd_owed(run->crowd), measured);
+    run->sent += run->options->burst;
+    uint64_t backlog = run->messages->head + 1 - run->messages->unsettled;
+    if (measured && backlog > run->result->peak_backlog)
+        run->result->peak_backlog = backlog;
+    run->builder_behind = true;
+    run->next_due_ns += run->result->point.interval_ns;
+}
+
+/* One round of everything. */
+static void turn(struct run *run, const char *what)
+{
+    uint64_t before_ns = clock_monotonic_ns();
+
+    if (before_ns >= run->next_due_ns)
+        offer(run, before_ns);
+    if (run->builder_behind)
+        run->builder_behind = builder_flush(run->builder);
+    unsigned events = crowd_turn(run->crowd, run->options->sleep && !run->builder_behind ? 1 : 0);
+    uint64_t now_ns = clock_monotonic_ns();
+    if (events > 0 && run->sampled_start)
+        run->busy_ns += now_ns - before_ns;
+    if (now_ns >= run->next_tick_ns && (events == 0 || now_ns >= run->next_tick_ns + BUSY_TICK_NS)) {
+        tick(run, now_ns);
+        report(run, now_ns, what);
+    }
+}
+
+/* --- phases --- */
+
+static bool connect_everybody(struct run *run)
+{
+    const struct run_point *point = &run->result->point;
+    uint64_t wanted = point->subscribers + run->options->slow + run->options->stalled;
+    uint64_t deadline_ns = clock_monotonic_ns() + START_PATIENCE_NS + wanted * NS_PER_MS;
+
+    while (goes_on(run) && builder_connections(run->builder) == 0 && clock_monotonic_ns() < deadline_ns) {
+        builder_serve(run->builder);
+        nanosleep(&(struct timespec){.tv_nsec = (long)NS_PER_MS}, NULL);
+    }
+    if (goes_on(run) && builder_connections(run->builder) == 0)
+        fail(run, "the proxy did not connect to its upstream within %u s", (unsigned)(START_PATIENCE_NS / NS_PER_S));
+    if (run->pid != 0)
+        process_memory_get(run->pid, &run->result->memory_before);
+    while (goes_on(run) && crowd_open(run->crowd) < wanted && clock_monotonic_ns() < deadline_ns)
+        turn(run, "connecting");
+    if (goes_on(run) && crowd_open(run->crowd) < wanted)
+        fail(run, "only %u of %llu subscribers were accepted (%llu refused)", crowd_open(run->crowd), (unsigned long long)wanted,
+             (unsigned long long)crowd_counters_get(run->crowd)->refused);
+    return goes_on(run);
+}
+
+static void sample_start(struct run *run)
+{
+    crowd_reset_counters(run->crowd);
+    if (run->options->scrape != NULL)
+        run->scrape_before = scrape_counters(run->options->scrape);
+    if (run->pid != 0)
+        process_group_switches(run->pid, &run->switches_start[0], &run->switches_start[1]);
+    run->softirq_start_ns = process_softirq_cpu_ns(run->options->proxy_cores, run->options->proxy_core_count);
+    run->cpu_start_ns = run->pid != 0 ? process_group_cpu_ns(run->pid) : 0;
+    run->measured_since_ns = clock_monotonic_ns();
+    run->sampled_start = true;
+}
+
+static void sample_end(struct run *run)
+{
+    struct run_result *result = run->result;
+    uint64_t measured_ns = clock_monotonic_ns() - run->measured_since_ns;
+
+    if (!run->sampled_start)
+        return;
+    if (run->pid != 0) {
+        result->cpu_ns = process_group_cpu_ns(run->pid) - run->cpu_start_ns;
+        process_group_switches(run->pid, &result->switches_voluntary, &result->switches_involuntary);
+        result->switches_voluntary -= run->switches_start[0];
+        result->switches_involuntary -= run->switches_start[1];
+        process_memory_get(run->pid, &result->memory_after);
+    }
+    result->softirq_ns =
+        process_softirq_cpu_ns(run->options->proxy_cores, run->options->proxy_core_count) - run->softirq_start_ns;
+    result->seconds = (double)measured_ns / 1e9;
+    result->busy_share = (double)run->busy_ns / (double)measured_ns;
+    result->crowd = *crowd_counters_get(run->crowd);
+    result->open_at_end = crowd_open(run->crowd);
+    if (run->options->scrape != NULL) {
+        char *after = scrape_counters(run->options->scrape);
+        result->scraped = scrape_difference(run->scrape_before, after);
+        free(after);
+    }
+}
+
+/* All that was offered has arrived, or the patience is over. */
+static void wait_for_arrivals(struct run *run)
+{
+    uint64_t deadline_ns = clock_monotonic_ns() + run->options->patience_ns;
+
+    while (goes_on(run) && run->messages->unsettled <= run->messages->head && clock_monotonic_ns() < deadline_ns)
+        turn(run, "waiting");
+}
+
+/*
+ * The samples are taken where a proxy that keeps up has nothing to do: when everything sent has arrived, at the latest just before the
+ * next message is due.
+ */
+static bool is_quiet(const struct run *run)
+{
+    return run->messages->unsettled > run->messages->head ||
+           clock_monotonic_ns() + run->result->point.interval_ns / 8 > run->next_due_ns;
+}
+
+static void send_messages(struct run *run)
+{
+    const struct run_options *options = run->options;
+    uint64_t interval_ns = run->result->point.interval_ns;
+
+    run->warm_up_messages = (options->warm_up_ns / interval_ns + 1) * options->burst;
+    run->all_messages = run->warm_up_messages + (options->duration_ns / interval_ns) * options->burst;
+    run->next_due_ns = clock_monotonic_ns() + interval_ns;
+    while (goes_on(run) && run->sent < run->warm_up_messages)
+        turn(run, "warming up");
+    while (goes_on(run) && !is_quiet(run))
+        turn(run, "warming up");
+    sample_start(run);
+    while (goes_on(run) && run->sent < run->all_messages)
+        turn(run, "measuring");
+    run->next_due_ns = CLOCK_NEVER;
+    wait_for_arrivals(run);
+    run->result->complete = goes_on(run);
+}
+
+static int compare_ranks(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void keep_ranks(struct run *run)
+{
+    struct run_result *result = run->result;
+    const struct messages *messages = run->messages;
+
+    result->ranks = calloc(messages->columns, sizeof(double));
+    for (uint32_t i = 0; i < messages->columns && result->ranks != NULL; i++)
+        if (messages->rank_counts[i] > 0)
+            result->ranks[result->rank_count++] = messages->rank_sums[i] / messages->rank_counts[i];
+    if (result->ranks != NULL)
+        qsort(result->ranks, result->rank_count, sizeof(double), compare_ranks);
+}
+
+static void conclude(struct run *run)
+{
+    struct run_result *result = run->result;
+
+    sample_end(run);
+    while (messages_settle(run->messages, clock_monotonic_ns(), 0))
+        continue;
+    keep_ranks(run);
+    result->totals = run->messages->totals;
+    run->messages->totals.points = NULL;
+    result->was_bottleneck = result->busy_share > BUSY_LIMIT || recorder_quantile(&result->lateness, 0.99) > LATENESS_LIMIT_NS;
+}
+
+/* --- life --- */
+
+static bool create_crowd(struct run *run, const struct address *target)
+{
+    const struct run_options *options = run->options;
+    const struct crowd_options crowd = {
+        .target = *target,
+        .path = options->path,
+        .counts = {(uint32_t)run->result->point.subscribers, (uint32_t)options->slow, (uint32_t)options->stalled},
+        .slow_bytes_per_s = options->slow_bytes_per_s,
+        .reconnect_ns = options->reconnect_ns,
+        .kernel_time = !options->user_time,
+        .skip_above_bytes = 8192,
+        .verify_every = (uint32_t)options->verify_every,
+        .messages = run->messages,
+    };
+    int error = crowd_create(&run->crowd, &crowd);
+
+    if (error != 0)
+        fail(run, "cannot prepare the subscribers: %s", strerror(-error));
+    return error == 0;
+}
+
+static bool create_builder(struct run *run)
+{
+    struct builder_options builder = {
+        .message_bytes = run->result->point.bytes, .seed = random_system_seed(), .messages = run->messages};
+
+    address_parse(&builder.listen, "127.0.0.1:0");
+    if (run->options->builder_listen != NULL)
+        builder.listen = *run->options->builder_listen;
+    int error = builder_create(&run->builder, &builder);
+    if (error != 0)
+        fail(run, "the builder cannot listen: %s", strerror(-error));
+    return error == 0;
+}
+
+static bool start_proxy(struct run *run, struct address *target)
+{
+    const struct run_options *options = run->options;
+
+    run->pid = options->pid;
+    if (options->connect != NULL) {
+        *target = *options->connect;
+        return true;
+    }
+    int error = proxy_free_address(target);
+    if (error == 0)
+        error = proxy_start(run->result->proxy, &run->process, builder_port(run->builder), target, options->proxy_cores,
+                            options->proxy_core_count, options->proxy_output);
+    if (error != 0)
+        fail(run, "cannot start \"%s\": %s", run->result->proxy->command, strerror(-error));
+    run->pid = run->process.pid;
+    return error == 0;
+}
+
+/* The subscribers leave first: a proxy that is asked to end while they are there may take its time to say goodbye. */
+static void end(struct run *run)
+{
+    crowd_destroy(run->crowd);
+    if (run->process.pid != 0)
+        process_stop(&run->process, STOP_PATIENCE_MS);
+    builder_destroy(run->builder);
+    messages_dispose(run->messages);
+    free(run->messages);
+    free(run->scrape_before);
+}
+
+void run_measure(const struct run_options *options, const struct run_point *point, const struct proxy *proxy,
+                 run_progress *progress, void *context, struct run_result *result)
+{
+    struct run run = {
+        .options = options, .result = result, .progress = progress, .progress_context = context, .next_due_ns = CLOCK_NEVER};
+    struct address target;
+
+    memset(result, 0, sizeof(*result));
+    result->point = *point;
+    result->proxy = proxy;
+    run.messages = malloc(sizeof(*run.messages));
+    if (run.messages == NULL || messages_init(run.messages, (uint32_t)point->subscribers) != 0) {
+        free(run.messages);
+        fail(&run, "no memory for %llu subscribers", (unsigned long long)point->subscribers);
+        return;
+    }
+    if (create_builder(&run) && start_proxy(&run, &target) && create_crowd(&run, &target) && connect_everybody(&run)) {
+        send_messages(&run);
+        conclude(&run);
+    }
+    end(&run);
+}
+
+void run_result_dispose(struct run_result *result)
+{
+    free(result->totals.points);
+    free(result->ranks);
+    free(result->scraped);
+    memset(result, 0, sizeof(*result));
+}
+
+/* --- derived figures --- */
+
+double run_cpu_per_delivery_us(const struct run_result *result)
+{
+    return result->totals.deliveries > 0 && result->cpu_ns > 0 ? (double)result->cpu_ns / 1e3 / (double)result->totals.deliveries
+                                                               : NAN;
+}
+
+double run_cpu_with_softirq_per_delivery_us(const struct run_result *result)
+{
+    return run_cpu_per_delivery_us(result) + (double)result->softirq_ns / 1e3 / (double)result->totals.deliveries;
+}
+
+double run_memory_per_subscriber_bytes(const struct run_result *result)
+{
+    double before = (double)(result->memory_before.pss_bytes + result->memory_before.huge_bytes);
+    double after = (double)(result->memory_after.pss_bytes + result->memory_after.huge_bytes);
+
+    return after > 0 && result->point.subscribers > 0 ? (after - before) / (double)result->point.subscribers : NAN;
+}

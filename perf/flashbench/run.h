@@ -1,0 +1,77 @@
+/* One run: one proxy, one builder, one crowd, for so long; and everything that was seen. */
+#ifndef FLASHBENCH_RUN_H
+#define FLASHBENCH_RUN_H
+
+#include "flashbench/crowd.h"
+#include "flashbench/messages.h"
+#include "flashbench/proxy.h"
+
+#include <signal.h>
+
+#define RUN_MAX_CORES 64
+
+/* What is common to all runs of a measurement. */
+struct run_options {
+    uint64_t warm_up_ns, duration_ns, patience_ns;
+    uint64_t burst;         /* messages offered at once each interval */
+    uint64_t churn_per_s;   /* readers that leave and come back */
+    uint64_t stalled, slow; /* subscribers beside the readers */
+    uint64_t slow_bytes_per_s, reconnect_ns;
+    uint64_t verify_every;
+    bool sleep; /* the crowd waits for events instead of polling for them */
+    bool user_time;
+    const char *path;
+    const char *scrape; /* HOST:PORT of Prometheus metrics, or NULL */
+    const char *proxy_output;
+    int proxy_cores[RUN_MAX_CORES];
+    unsigned proxy_core_count;
+    int own_core;
+    /* Instead of starting a proxy: */
+    const struct address *connect; /* where a running one listens, or NULL */
+    const struct address *builder_listen;
+    pid_t pid; /* of the running one, 0: unknown */
+};
+
+struct run_point {
+    uint64_t subscribers, bytes, interval_ns;
+};
+
+struct run_result {
+    struct run_point point;
+    const struct proxy *proxy;
+    bool complete;     /* false: interrupted, and only what was measured so far is in it */
+    char failure[256]; /* why there is nothing, or "" */
+    double seconds;    /* between the two samples of CPU */
+    struct message_totals totals;
+    struct crowd_counters crowd;
+    uint32_t open_at_end;
+    double *ranks; /* mean rank of each reader, ascending: 0 always first, 1 always last */
+    uint32_t rank_count;
+    uint64_t cpu_ns, softirq_ns;
+    uint64_t switches_voluntary, switches_involuntary;
+    struct process_memory memory_before, memory_after; /* with nobody connected; after the measured time */
+    uint64_t peak_backlog;                             /* messages offered and not complete at once */
+    struct recorder lateness;                          /* of the builder itself: offered after it was due */
+    double busy_share;                                 /* of the crowd's thread */
+    bool was_bottleneck;
+    char *scraped; /* counters of the proxy's metrics that changed, "name delta" lines, or NULL */
+};
+
+/* Set by a signal: runs end early and say what they have. */
+extern volatile sig_atomic_t run_interrupted;
+
+/* Called a few times a second while something happens; `line` says what, for a person. */
+typedef void run_progress(void *context, const char *line);
+
+/* Measures once. run_result_dispose frees what is inside. */
+void run_measure(const struct run_options *options, const struct run_point *point, const struct proxy *proxy,
+                 run_progress *progress, void *context, struct run_result *result);
+
+void run_result_dispose(struct run_result *result);
+
+/* Figures derived from a result; NAN where there is none. */
+double run_cpu_per_delivery_us(const struct run_result *result);
+double run_cpu_with_softirq_per_delivery_us(const struct run_result *result);
+double run_memory_per_subscriber_bytes(const struct run_result *result);
+
+#endif

@@ -1,0 +1,83 @@
+#include "flashbench/scrape.h"
+
+#include "common/text.h"
+#include "flashrelay/address.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define PATIENCE_S 2
+
+static int ask(const char *text)
+{
+    static const char request[] = "GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    struct sockaddr_storage sockaddr;
+    struct address address;
+
+    if (address_parse(&address, text) != 0)
+        return -1;
+    socklen_t length = address_to_sockaddr(&address, &sockaddr);
+    int fd = socket(sockaddr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = PATIENCE_S}, sizeof(struct timeval));
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&sockaddr, length) == 0 &&
+        write(fd, request, sizeof(request) - 1) == (ssize_t)sizeof(request) - 1)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+char *scrape_counters(const char *address)
+{
+    struct text answer = {0};
+    char piece[16384];
+    ssize_t n;
+    int fd = ask(address);
+
+    if (fd < 0)
+        return NULL;
+    while ((n = read(fd, piece, sizeof(piece))) > 0)
+        text_add(&answer, piece, (size_t)n);
+    close(fd);
+    const char *body = answer.bytes != NULL ? strstr(answer.bytes, "\r\n\r\n") : NULL;
+    char *samples = body != NULL ? strdup(body + 4) : NULL;
+    text_dispose(&answer);
+    return samples;
+}
+
+/* The value behind the sample called `name` of `length` characters; false if there is none. */
+static bool find_sample(const char *samples, const char *name, size_t length, double *value)
+{
+    for (const char *line = samples; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, length) == 0 && line[length] == ' ') {
+            *value = strtod(line + length, NULL);
+            return true;
+        }
+    }
+    return false;
+}
+
+char *scrape_difference(const char *before, const char *after)
+{
+    struct text changed = {0};
+
+    if (before == NULL || after == NULL)
+        return NULL;
+    text_add_string(&changed, "");
+    for (const char *line = after; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        const char *end = strchr(line, '\n');
+        const char *blank = memrchr(line, ' ', end != NULL ? (size_t)(end - line) : strlen(line));
+        double was, is;
+        if (*line == '#' || blank == NULL || !find_sample(before, line, (size_t)(blank - line), &was))
+            continue;
+        is = strtod(blank, NULL);
+        if (is != was)
+            text_format(&changed, "%.*s %.9g\n", (int)(blank - line), line, is - was);
+    }
+    return changed.bytes;
+}
