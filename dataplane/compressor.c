@@ -96,9 +96,12 @@ static void count(struct compressor *compressor)
 /* False if the target has no room now. */
 static bool publish(struct compressor *compressor)
 {
-    int error = channel_append(compressor->options.target, compressor->next, WS_BINARY, compressor->bytes, compressor->length,
-                               compressor->ingest_ns);
+    struct channel *target = compressor->options.target;
+    uint64_t floor = channel_floor(target);
+    int error = channel_append(target, compressor->next, WS_BINARY, compressor->bytes, compressor->length, compressor->ingest_ns);
 
+    if (!error || channel_floor(target) > floor) /* readers that sleep must let go of what is below it */
+        wake_readers(compressor);
     if (error == -ENOSPC) {
         if (!compressor->waiting)
             counter_add(&compressor->counters.no_room, 1);
@@ -108,7 +111,6 @@ static bool publish(struct compressor *compressor)
     if (error) {
         log_line(LOG_ERROR, "compressor", "dropped a message of %zu bytes: the log can never hold it", compressor->length);
     } else {
-        wake_readers(compressor);
         count(compressor);
     }
     move_on(compressor);

@@ -103,10 +103,12 @@ static int append(struct publisher *publisher, const struct message *message)
     const uint8_t *bytes = as_json ? publisher->json.bytes : message->bytes;
     size_t length = as_json ? publisher->json.length : message->length;
     struct channel *channel = publisher->options->channel;
+    uint64_t floor = channel_floor(channel);
     int error = channel_append(channel, channel_head(channel) + 1, WS_BINARY, bytes, length, message->arrived_ns);
 
-    if (!error) {
+    if (!error || channel_floor(channel) > floor) /* readers that sleep must let go of what is below it */
         wake_readers(publisher);
+    if (!error) {
         counter_add(&publisher->counters->published, 1);
         counter_add(&publisher->counters->published_bytes, length);
     }
