@@ -51,6 +51,10 @@ PERF_PROGRAMS := $(sort $(notdir $(call programs,perf)))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 
+# One line a file; V=1 shows the commands.
+Q := $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
+
 .DEFAULT_GOAL := all
 .PHONY: all tests fuzzers deps demo test sim stress fuzz lint install clean help
 
@@ -59,26 +63,30 @@ tests: $(addprefix $(BIN)/,$(TEST_PROGRAMS) $(UNIT_TESTS)) ## build the test pro
 
 $(BIN)/flashrelay: $(OBJ)/control/main.o $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LIBS)
 
 # $(1): folder, $(2): libraries of ours, $(3): of others
 define PROGRAM
 $(BIN)/$(notdir $(1)): $(call objects,$(wildcard $(1)/*.c)) $(2)
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $(3) $$(LIBS)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $(3) $$(LIBS)
 endef
 $(foreach p,$(call programs,tools),$(eval $(call PROGRAM,$(p),$(COMMON) $(DATAPLANE),$(TOOL_LIBS))))
 $(foreach p,$(call programs,tests) $(call programs,perf),$(eval $(call PROGRAM,$(p),$(COMMON) $(CONTROL) $(DATAPLANE),$(CONTROL_LIBS))))
 
 $(addprefix $(BIN)/,$(UNIT_TESTS)): $(BIN)/test_%: $(OBJ)/tests/unit/test_%.o $(COMMON) $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LIBS) -lcmocka
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LIBS) -lcmocka
 
 fuzzers: $(addprefix build/fuzz/,$(FUZZERS))
 ifeq ($(VARIANT),fuzz)
 $(addprefix build/fuzz/,$(FUZZERS)): build/fuzz/%: $(OBJ)/tests/fuzz/%.o $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)
-	$(CC) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(CONTROL_LIBS) $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(CONTROL_LIBS) $(LIBS)
 endif
 
 $(DATAPLANE): $(call objects,$(DATAPLANE_SOURCES))
@@ -87,7 +95,8 @@ $(COMMON): $(call objects,$(COMMON_SOURCES))
 $(OBJ)/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 # Who may include whom: everybody sees include/ and their own floor; dataplane/ sees nothing above it.
 $(OBJ)/dataplane/%.o: CPPFLAGS += -iquote dataplane
@@ -99,7 +108,8 @@ $(OBJ)/perf/%.o: CPPFLAGS += -iquote perf -iquote tools -iquote control -iquote 
 
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 include perf/rules.mk
 
