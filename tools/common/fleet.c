@@ -1,5 +1,6 @@
 #include "common/fleet_internal.h"
 
+#include "common/process.h"
 #include "flashrelay/engine_uring.h"
 
 #include <errno.h>
@@ -67,6 +68,7 @@ int fleet_create(struct fleet **out, const struct fleet_options *options)
     fleet = calloc(1, sizeof *fleet);
     if (fleet == NULL)
         return -ENOMEM;
+    process_raise_descriptor_limit();
     fleet->options = *options;
     fill_defaults(&fleet->options);
     fleet->next_scan_ns = CLOCK_NEVER;

@@ -6,12 +6,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -96,6 +99,32 @@ bool process_stop(struct process *process, unsigned patience_ms)
         nanosleep(&(struct timespec){.tv_nsec = 5 * (long)NS_PER_MS}, NULL);
     }
     return WIFEXITED(process->status) && WEXITSTATUS(process->status) == 0;
+}
+
+uint64_t process_raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+uint16_t process_free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (descriptor < 0)
+        return 0;
+    if (bind(descriptor, (struct sockaddr *)&address, length) != 0 ||
+        getsockname(descriptor, (struct sockaddr *)&address, &length) != 0)
+        address.sin_port = 0;
+    close(descriptor);
+    return ntohs(address.sin_port);
 }
 
 /* Reads a small file of /proc whole, with a terminator. False if it is not there (any more). */

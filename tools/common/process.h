@@ -28,6 +28,12 @@ bool process_is_running(struct process *process);
 /* Asks it to end with SIGTERM, kills it and its group after `patience_ms`. True if it ended by itself with status 0. */
 bool process_stop(struct process *process, unsigned patience_ms);
 
+/* Lets this process open as many descriptors as the hard limit allows; returns that many. */
+uint64_t process_raise_descriptor_limit(void);
+
+/* A TCP port of 127.0.0.1 that nobody listens on at the moment. 0 if there is none. */
+uint16_t process_free_port(void);
+
 /* CPU time of all threads of the process group led by `pid`, in ns, from schedstat; exited threads are not in it. 0 if there is none. */
 uint64_t process_group_cpu_ns(pid_t pid);
 

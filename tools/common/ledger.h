@@ -1,0 +1,74 @@
+/*
+ * What a builder sent, kept for a while, so that what thousands of subscribers receive is compared with it byte by byte and as it comes.
+ * One thread appends, another checks. Messages must differ within what arrives of them first, as flashblocks do.
+ */
+#ifndef TOOLS_COMMON_LEDGER_H
+#define TOOLS_COMMON_LEDGER_H
+
+#include "flashrelay/counter.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LEDGER_ENTRIES 256 /* messages kept */
+
+struct ledger_entry {
+    uint64_t sequence; /* from 1; 0: none yet */
+    uint8_t *bytes;
+    size_t length;
+    uint64_t offered_ns;
+    uint64_t last_ns; /* when the latest subscriber had it */
+    uint32_t deliveries;
+};
+
+/* What all checks add up to. */
+struct ledger_tally {
+    uint64_t deliveries, bytes;
+    uint64_t lost;               /* messages that were missing between two that came, or at the end */
+    uint64_t repeated;           /* that came again, or after a later one */
+    uint64_t corrupt;            /* that no message in the ledger is equal to */
+    struct histogram latency_ns; /* of deliveries since the last ledger_take_latency: from offered to the last byte */
+};
+
+/* Where one subscriber is in the stream. Zero: it takes up wherever the stream is. */
+struct ledger_cursor {
+    uint64_t expected; /* the next message must be this one; 0: any */
+    uint64_t current;  /* the message that the bytes so far are equal to; 0: none, it is corrupt */
+    size_t offset;     /* bytes of the current message so far */
+};
+
+struct ledger {
+    pthread_mutex_t mutex;
+    struct ledger_entry entries[LEDGER_ENTRIES];
+    uint64_t head; /* newest sequence */
+    struct ledger_tally tally;
+};
+
+void ledger_init(struct ledger *ledger);
+void ledger_dispose(struct ledger *ledger);
+
+/* Keeps a copy of a message that is offered now. Its sequence, or 0 without memory. The builder's thread. */
+uint64_t ledger_append(struct ledger *ledger, const void *bytes, size_t length, uint64_t offered_ns);
+
+/* Takes a piece of what the cursor's subscriber receives; `last` ends a message, which is then counted. */
+void ledger_check(struct ledger *ledger, struct ledger_cursor *cursor, const uint8_t *bytes, size_t length, bool last,
+                  uint64_t now_ns);
+
+/* Counts as lost what a subscriber did not get up to `sequence`. */
+void ledger_settle(struct ledger *ledger, struct ledger_cursor *cursor, uint64_t sequence);
+
+/* The newest sequence. */
+uint64_t ledger_head(struct ledger *ledger);
+
+/* A copy of what there is about a message, without its bytes. False if it is not kept (any more). */
+bool ledger_find(struct ledger *ledger, uint64_t sequence, struct ledger_entry *entry);
+
+/* Adds the latencies counted since the last call to `into`. The checking thread. */
+void ledger_take_latency(struct ledger *ledger, struct histogram *into);
+
+/* The tally; read by the checking thread. */
+const struct ledger_tally *ledger_tally_get(const struct ledger *ledger);
+
+#endif

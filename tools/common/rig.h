@@ -1,0 +1,64 @@
+/* A relay between a builder and subscribers of ours, on this machine, with every message counted and compared at every subscriber. */
+#ifndef TOOLS_COMMON_RIG_H
+#define TOOLS_COMMON_RIG_H
+
+#include "common/fleet.h"
+#include "common/ledger.h"
+#include "common/process.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct rig_options {
+    const char *relay;            /* the relay's program */
+    const char *const *arguments; /* more of its arguments, NULL at the end; or NULL */
+    int relay_output;             /* descriptor for what it prints, or -1 for ours */
+    uint32_t subscribers;
+    uint64_t size_bytes, interval_ns;
+    uint64_t log_bytes;                /* --log-memory of the relay */
+    const volatile sig_atomic_t *stop; /* ends waiting early once it is not 0 */
+    void (*on_ended)(void *context, uint32_t subscriber,
+                     const struct fleet_end *end); /* a subscriber lost its connection; may be NULL */
+    void *context;
+};
+
+struct rig;
+
+#define RIG_ERROR_BYTES 256
+
+/* Starts builder and relay and waits until the one is connected to the other. False, and why in `error`. From the main thread. */
+bool rig_start(struct rig **rig, const struct rig_options *options, char error[RIG_ERROR_BYTES]);
+
+/* Connects all subscribers. False, and why in `error`, if that does not work out within `patience_ns`. */
+bool rig_connect(struct rig *rig, uint64_t patience_ns, char error[RIG_ERROR_BYTES]);
+
+/* Begins, or stops, publishing. */
+void rig_publish(struct rig *rig, bool publish);
+
+/* One turn of the subscribers; sleeps at most until `deadline_ns`. */
+void rig_turn(struct rig *rig, uint64_t deadline_ns);
+
+/* Stops publishing and waits until every subscriber has everything, at most `patience_ns`; what is missing then is lost. */
+void rig_settle(struct rig *rig, uint64_t patience_ns);
+
+/* Lets the subscribers go, ends the relay and frees everything. True if the relay ended by itself with status 0. */
+bool rig_stop(struct rig *rig);
+
+struct rig_figures {
+    uint32_t open;      /* subscribers connected now */
+    uint64_t cut_off;   /* that lost their connection */
+    uint64_t published; /* flashblocks */
+    const struct ledger_tally *tally;
+    uint64_t relay_cpu_ns;          /* since it started */
+    struct process_memory memory;   /* of the relay, now */
+    struct process_memory baseline; /* before there were subscribers */
+    bool relay_runs;
+};
+
+void rig_figures_get(struct rig *rig, struct rig_figures *figures);
+
+struct ledger *rig_ledger(struct rig *rig);
+
+#endif

@@ -1,0 +1,145 @@
+/* demo: a builder, the relay and a thousand subscribers on this machine, and what the relay does for them. */
+#include "common/command_line.h"
+#include "common/rig.h"
+#include "demo/report.h"
+#include "flashrelay/clock.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECONDS_WITHOUT_TERMINAL 10
+#define CONNECT_PATIENCE_NS      (60 * NS_PER_S)
+#define SETTLE_PATIENCE_NS       (10 * NS_PER_S)
+
+struct settings {
+    uint64_t subscribers, size_bytes, interval_ns, seconds, log_bytes;
+    const char *relay;
+};
+
+static volatile sig_atomic_t stop_requests;
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (++stop_requests > 1)
+        _exit(130); /* the relay goes with us */
+}
+
+static void on_ended(void *context, uint32_t subscriber, const struct fleet_end *end)
+{
+    (void)context;
+    fprintf(stderr, "\nsubscriber %" PRIu32 " was cut off: %s %u %.*s\n", subscriber, strerror(-end->error), end->close_code,
+            (int)end->reason_length, end->reason_length > 0 ? end->reason : "");
+}
+
+static void read_settings(struct settings *settings, int argc, char **argv)
+{
+    const struct command_option options[] = {
+        {"--subscribers", "N", "how many (1000)", OPTION_NUMBER, &settings->subscribers, 1, 1000000},
+        {"--size", "BYTES", "of a flashblock, about (25k)", OPTION_BYTES, &settings->size_bytes, 1, 16u << 20},
+        {"--interval", "TIME", "between flashblocks (200ms)", OPTION_DURATION, &settings->interval_ns, 1, 0},
+        {"--seconds", "N", "end after so long (on a terminal 0: at Ctrl-C; else 10)", OPTION_NUMBER, &settings->seconds, 0, 0},
+        {"--log-memory", "BYTES", "of the relay (128Mi)", OPTION_BYTES, &settings->log_bytes, 1, 0},
+        {"--relay", "PROGRAM", "the relay to run (flashrelay beside this program)", OPTION_TEXT, &settings->relay, 0, 0},
+    };
+    const struct command_line line = {
+        .program = "demo",
+        .usage = "[OPTION]...",
+        .summary = "Runs a builder, the relay and subscribers that compare all they get, and prints a line a second.\n"
+                   "The status is 0 only if every subscriber got every flashblock.",
+        .options = options,
+        .option_count = sizeof options / sizeof options[0],
+    };
+
+    command_line_parse(&line, argc, argv);
+}
+
+/* flashrelay in the folder of this program. */
+static const char *relay_beside_us(void)
+{
+    static char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - sizeof "flashrelay");
+    char *name;
+
+    path[length > 0 ? length : 0] = '\0';
+    name = strrchr(path, '/');
+    strcpy(name != NULL ? name + 1 : path, "flashrelay");
+    return path;
+}
+
+static bool is_over(const struct settings *settings, const struct report *report)
+{
+    struct rig_figures figures;
+
+    if (stop_requests > 0)
+        return true;
+    if (settings->seconds > 0 && clock_monotonic_ns() - report->started_ns >= settings->seconds * NS_PER_S)
+        return true;
+    rig_figures_get(report->rig, &figures);
+    return !figures.relay_runs;
+}
+
+static bool run(const struct settings *settings, struct rig *rig)
+{
+    static struct report report;
+
+    report_begin(&report, rig, (uint32_t)settings->subscribers);
+    rig_publish(rig, true);
+    while (!is_over(settings, &report)) {
+        uint64_t second_ns = report.second_ns + NS_PER_S;
+
+        while (stop_requests == 0 && clock_monotonic_ns() < second_ns)
+            rig_turn(rig, second_ns);
+        report_line(&report);
+    }
+    rig_settle(rig, SETTLE_PATIENCE_NS);
+    return report_summary(&report);
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {
+        .subscribers = 1000,
+        .size_bytes = 25000,
+        .interval_ns = 200 * NS_PER_MS,
+        .seconds = isatty(STDOUT_FILENO) ? 0 : SECONDS_WITHOUT_TERMINAL,
+        .log_bytes = 128u << 20,
+        .relay = relay_beside_us(),
+    };
+    struct sigaction action = {.sa_handler = on_signal};
+    char error[RIG_ERROR_BYTES];
+    struct rig *rig;
+    bool all_well;
+
+    read_settings(&settings, argc, argv);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    struct rig_options options = {
+        .relay = settings.relay,
+        .relay_output = -1,
+        .subscribers = (uint32_t)settings.subscribers,
+        .size_bytes = settings.size_bytes,
+        .interval_ns = settings.interval_ns,
+        .log_bytes = settings.log_bytes,
+        .stop = &stop_requests,
+        .on_ended = on_ended,
+    };
+    printf("A builder publishes %" PRIu64 " bytes every %g ms, the relay sends them to %" PRIu64 " subscribers.\n",
+           settings.size_bytes, (double)settings.interval_ns / (double)NS_PER_MS, settings.subscribers);
+    fflush(stdout);
+    if (!rig_start(&rig, &options, error)) {
+        fprintf(stderr, "demo: %s\n", error);
+        return 1;
+    }
+    all_well = rig_connect(rig, CONNECT_PATIENCE_NS, error);
+    if (all_well)
+        all_well = run(&settings, rig);
+    else
+        fprintf(stderr, "demo: %s\n", error);
+    all_well &= rig_stop(rig);
+    return all_well ? 0 : 1;
+}
