@@ -355,10 +355,11 @@ static void on_event(struct crowd *crowd, struct member *member, uint32_t events
     }
 }
 
-unsigned crowd_turn(struct crowd *crowd, int timeout_ms)
+unsigned crowd_turn(struct crowd *crowd, uint64_t timeout_ns)
 {
+    const struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / NS_PER_S), .tv_nsec = (long)(timeout_ns % NS_PER_S)};
     struct epoll_event events[EVENTS_A_TURN];
-    int count = epoll_wait(crowd->epoll, events, EVENTS_A_TURN, timeout_ms);
+    int count = epoll_pwait2(crowd->epoll, events, EVENTS_A_TURN, &timeout, NULL);
 
     for (int i = 0; i < count; i++)
         on_event(crowd, &crowd->members[events[i].data.u32], events[i].events);

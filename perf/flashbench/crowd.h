@@ -46,8 +46,8 @@ struct crowd;
 int crowd_create(struct crowd **crowd, const struct crowd_options *options);
 void crowd_destroy(struct crowd *crowd);
 
-/* Handles what happened, or waits for it up to `timeout_ms`. Returns how many sockets had something. */
-unsigned crowd_turn(struct crowd *crowd, int timeout_ms);
+/* Handles what happened, or waits for it up to `timeout_ns`. Returns how many sockets had something. */
+unsigned crowd_turn(struct crowd *crowd, uint64_t timeout_ns);
 
 /* What is due by time: more connections, those that come back, slow readers' bites. */
 void crowd_tick(struct crowd *crowd, uint64_t now_ns);

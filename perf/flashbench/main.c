@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -75,8 +76,7 @@ static const struct command_option entries[] = {
     {"--proxy-cores", "N,...", "that the proxy runs on (default: the first)", OPTION_NUMBER_LIST, &settings.proxy_cores, 0, 1023},
     {"--own-core", "N", "that flashbench runs on (default: the second)", OPTION_NUMBER, &settings.own_core, 0, 1023},
     {"--no-pin", NULL, "leave everything where the system puts it", OPTION_SWITCH, &settings.no_pin, 0, 0},
-    {"--sleep", NULL, "wait for events instead of polling: the proxy then pays for waking flashbench", OPTION_SWITCH,
-     &settings.run.sleep, 0, 0},
+    {"--poll", NULL, "never sleep: the proxy is then spared the waking of subscribers", OPTION_SWITCH, &settings.run.poll, 0, 0},
     {"--user-time", NULL, "take arrival times when reading, not from the kernel's time stamps", OPTION_SWITCH,
      &settings.run.user_time, 0, 0},
     {"--scrape", "IP:PORT", "report which of the proxy's metrics changed while measuring", OPTION_TEXT, &settings.run.scrape, 0,
@@ -302,6 +302,7 @@ int main(int argc, char **argv)
     choose_cores(&measurement);
     measurement.rounds = settings.rounds != 0 ? (unsigned)settings.rounds : measurement.proxy_count > 1 ? 7 : 1;
     raise_descriptor_limit();
+    prctl(PR_SET_TIMERSLACK, 1);
     sigaction(SIGINT, &interrupt, NULL);
     sigaction(SIGTERM, &interrupt, NULL);
     return measure(&measurement);

@@ -35,7 +35,7 @@ struct run {
     uint64_t next_tick_ns, next_progress_ns, last_tick_ns, churn_debt; /* churn_debt: readers times ns */
     uint64_t next_due_ns;                                              /* of a message; CLOCK_NEVER while none is sent */
     uint64_t sent, warm_up_messages, all_messages;
-    uint64_t busy_ns, measured_since_ns, cpu_start_ns, softirq_start_ns, switches_start[2];
+    uint64_t spun_ns, own_cpu_start_ns, measured_since_ns, cpu_start_ns, softirq_start_ns, switches_start[2];
     char *scrape_before;
     bool sampled_start, builder_behind;
 };
@@ -116,6 +116,14 @@ static void offer(struct run *run, uint64_t now_ns)
     run->next_due_ns += run->result->point.interval_ns;
 }
 
+/* How long the crowd may sleep: until the next message or tick is due. */
+static uint64_t idle_ns(const struct run *run, uint64_t now_ns)
+{
+    uint64_t until_ns = run->next_due_ns < run->next_tick_ns ? run->next_due_ns : run->next_tick_ns;
+
+    return run->options->poll || run->builder_behind || until_ns <= now_ns ? 0 : until_ns - now_ns;
+}
+
 /* One round of everything. */
 static void turn(struct run *run, const char *what)
 {
@@ -125,10 +133,10 @@ static void turn(struct run *run, const char *what)
         offer(run, before_ns);
     if (run->builder_behind)
         run->builder_behind = builder_flush(run->builder);
-    unsigned events = crowd_turn(run->crowd, run->options->sleep && !run->builder_behind ? 1 : 0);
+    unsigned events = crowd_turn(run->crowd, idle_ns(run, clock_monotonic_ns()));
     uint64_t now_ns = clock_monotonic_ns();
-    if (events > 0 && run->sampled_start)
-        run->busy_ns += now_ns - before_ns;
+    if (events == 0 && run->options->poll)
+        run->spun_ns += now_ns - before_ns;
     if (now_ns >= run->next_tick_ns && (events == 0 || now_ns >= run->next_tick_ns + BUSY_TICK_NS)) {
         tick(run, now_ns);
         report(run, now_ns, what);
@@ -159,6 +167,14 @@ static bool connect_everybody(struct run *run)
     return goes_on(run);
 }
 
+static uint64_t own_cpu_ns(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec;
+}
+
 static void sample_start(struct run *run)
 {
     crowd_reset_counters(run->crowd);
@@ -169,6 +185,8 @@ static void sample_start(struct run *run)
     run->softirq_start_ns = process_softirq_cpu_ns(run->options->proxy_cores, run->options->proxy_core_count);
     run->cpu_start_ns = run->pid != 0 ? process_group_cpu_ns(run->pid) : 0;
     run->measured_since_ns = clock_monotonic_ns();
+    run->own_cpu_start_ns = own_cpu_ns();
+    run->spun_ns = 0;
     run->sampled_start = true;
 }
 
@@ -189,7 +207,7 @@ static void sample_end(struct run *run)
     result->softirq_ns =
         process_softirq_cpu_ns(run->options->proxy_cores, run->options->proxy_core_count) - run->softirq_start_ns;
     result->seconds = (double)measured_ns / 1e9;
-    result->busy_share = (double)run->busy_ns / (double)measured_ns;
+    result->busy_share = (double)(own_cpu_ns() - run->own_cpu_start_ns - run->spun_ns) / (double)measured_ns;
     result->crowd = *crowd_counters_get(run->crowd);
     result->open_at_end = crowd_open(run->crowd);
     if (run->options->scrape != NULL) {

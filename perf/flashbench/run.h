@@ -18,7 +18,7 @@ struct run_options {
     uint64_t stalled, slow; /* subscribers beside the readers */
     uint64_t slow_bytes_per_s, reconnect_ns;
     uint64_t verify_every;
-    bool sleep; /* the crowd waits for events instead of polling for them */
+    bool poll; /* the crowd never sleeps */
     bool user_time;
     const char *path;
     const char *scrape; /* HOST:PORT of Prometheus metrics, or NULL */
