@@ -1,6 +1,8 @@
 /* The io_uring engine's connections: how they begin, what they receive, how they end, and how the engine is woken. */
+#include "engine/uring/uring.h"
 #include "engine_world.h"
 
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -22,6 +24,22 @@ static void a_peer_is_accepted_with_its_address(void **state)
     assert_int_equal(world->ends[0].peer.port, expected.port);
     assert_int_equal(counter_read(&world->engine->counters.accepts), 1);
     assert_int_equal(counter_read(&world->engine->counters.open_connections), 1);
+    close(peer);
+    world_close(world);
+}
+
+static void accepted_sockets_have_the_listeners_options(void **state)
+{
+    struct world *world = world_open(&defaults);
+    int peer = peer_open(world, 0), value;
+    int descriptor = uring_connection_of(world->ends[0].connection)->descriptor;
+    socklen_t length = sizeof(value);
+
+    (void)state;
+    assert_int_equal(getsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &value, &length), 0);
+    assert_int_equal(value, 1);
+    assert_int_equal(getsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value, &length), 0);
+    assert_int_equal(value, 65536);
     close(peer);
     world_close(world);
 }
@@ -524,6 +542,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_peer_is_accepted_with_its_address),
+        cmocka_unit_test(accepted_sockets_have_the_listeners_options),
         cmocka_unit_test(an_ipv6_listener_takes_both_families),
         cmocka_unit_test(two_engines_talk),
         cmocka_unit_test(what_is_appended_while_connecting_goes_out),

@@ -106,6 +106,13 @@ static bool is_out_of_files(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* What accept(2) names as an error of the connection that was to be accepted: it is gone, and the next one waits. */
+static bool is_of_one_connection(int error)
+{
+    return error == ECONNABORTED || error == EPROTO || error == EPERM || error == EINTR || error == ENETDOWN ||
+           error == EHOSTUNREACH || error == ENETUNREACH;
+}
+
 static void pause_for_files(struct uring_engine *engine, int error)
 {
     struct uring_listener *listener = &engine->listener;
@@ -132,6 +139,7 @@ static bool accept_some(struct uring_engine *engine, unsigned limit)
         if (listener->paused && !listener->stopping)
             return true;
         uring_count_system_call(engine);
+        /* Without SOCK_NONBLOCK, which would forbid the ring to wait for the socket by itself. */
         descriptor = accept4(listener->descriptor, (struct sockaddr *)&sockaddr, &length, SOCK_CLOEXEC);
         if (descriptor >= 0) {
             open_accepted(engine, descriptor, (struct sockaddr *)&sockaddr);
@@ -141,8 +149,10 @@ static bool accept_some(struct uring_engine *engine, unsigned limit)
         } else if (is_out_of_files(errno)) {
             pause_for_files(engine, errno);
             return true;
+        } else if (!is_of_one_connection(errno)) {
+            log_line(LOG_ERROR, "uring", "accept: %s", strerror(errno));
+            return false;
         }
-        /* Any other error is one of the connection that was to be accepted, which has gone; the next one waits (accept(2)). */
     }
     return true;
 }

@@ -159,6 +159,7 @@ static void deliver(struct uring_engine *engine, struct uring_connection *connec
     counter_add(&engine->base.counters.bytes_received, length);
     if (connection->receive_paused) {
         keep(engine, connection, buffer, 0, length);
+        pause_receiving(engine, connection); /* once more, should a cancellation have missed */
         return;
     }
     consumed = offer(engine, connection, buffer_memory(&engine->buffers, buffer), length);

@@ -92,7 +92,7 @@ void uring_cancel(struct uring_engine *engine, struct uring_connection *connecti
     struct io_uring_sqe *submission = uring_submission(engine);
 
     io_uring_prep_cancel64(submission, tag_of(engine, connection, operation), 0);
-    submission->user_data = uring_tag_without_connection(URING_IGNORED, 0);
+    uring_tag(engine, connection, submission, URING_CANCEL);
 }
 
 struct uring_connection *uring_tagged(struct uring_engine *engine, uint64_t user_data)

@@ -70,6 +70,9 @@ static void complete_operation(struct uring_engine *engine, const struct io_urin
     case URING_CONNECT:
         uring_connect_done(engine, connection, completion->res);
         break;
+    case URING_CANCEL:
+        connection->receive_cancelled = connection->receive_cancelled && completion->res >= 0;
+        break;
     case URING_CLOSE:
         uring_listener_retry(engine);
         break;
@@ -88,8 +91,6 @@ static void woken(struct uring_engine *engine)
 static void complete(struct uring_engine *engine, const struct io_uring_cqe *completion)
 {
     switch ((enum uring_operation)(completion->user_data >> URING_OPERATION_SHIFT)) {
-    case URING_IGNORED:
-        break;
     case URING_LISTENER:
         uring_listener_ready(engine);
         break;

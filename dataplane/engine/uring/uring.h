@@ -19,11 +19,11 @@
 
 /* What a completion belongs to. */
 enum uring_operation {
-    URING_IGNORED, /* cancellations: what they cancel reports for itself */
     URING_RECEIVE,
     URING_SEND,
     URING_WRITABLE,
     URING_CONNECT,
+    URING_CANCEL, /* of one of these; what was cancelled reports for itself */
     URING_CLOSE,
     URING_LISTENER,
     URING_WAKE_EVENT,                                   /* the eventfd was written to */

@@ -1,0 +1,365 @@
+/* Two io_uring engines, one listening, one connecting, while everything happens at random: what arrives is whole, and nothing stays. */
+#include "flashrelay/channel.h"
+#include "flashrelay/clock.h"
+#include "flashrelay/engine.h"
+#include "flashrelay/engine_uring.h"
+#include "flashrelay/random.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { PLACES = 40, STEPS = 6000, PAYLOAD = 30000, FRAME = PAYLOAD + 4, BINARY = 2, ENTRIES = 64 };
+
+struct place {
+    struct connection *connection; /* NULL: free */
+    bool paused, finished;
+    uint64_t position; /* client: bytes received; server: next frame to append */
+    uint8_t first;     /* client: what its first frame is filled with */
+};
+
+struct side {
+    struct engine *engine;
+    struct place places[PLACES];
+    unsigned opened, closed, failed;
+    bool is_server;
+};
+
+struct churn {
+    struct side server, client;
+    struct channel_marks marks;
+    struct channel *channel;
+    struct holds holds;
+    struct random random;
+};
+
+/* One at a time: handlers of both sides need it. */
+static struct churn *churn;
+
+static bool chance(unsigned percent)
+{
+    return random_below(&churn->random, 100) < percent;
+}
+
+static struct place *find_place(struct side *side, const struct connection *connection)
+{
+    for (unsigned i = 0; i < PLACES; i++) {
+        if (side->places[i].connection == connection)
+            return &side->places[i];
+    }
+    return NULL;
+}
+
+static void accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
+{
+    struct side *side = context;
+    struct place *place = find_place(side, NULL);
+
+    (void)peer;
+    (void)now_ns;
+    side->opened++;
+    connection->owner = place;
+    if (place == NULL || chance(5)) {
+        connection->owner = NULL;
+        engine_abort(side->engine, connection);
+        return;
+    }
+    *place = (struct place){.connection = connection, .position = channel_head(churn->channel) + 1};
+}
+
+static void connected(void *context, struct connection *connection, int error, uint64_t now_ns)
+{
+    struct place *place = connection->owner;
+
+    (void)now_ns;
+    if (error == 0)
+        return;
+    ((struct side *)context)->failed++;
+    place->connection = NULL;
+}
+
+static void check(struct place *place, const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++, place->position++) {
+        uint64_t offset = place->position % FRAME;
+
+        if (place->position == 4)
+            place->first = bytes[i];
+        if (offset == 0)
+            assert_int_equal(bytes[i], 0x80 | BINARY);
+        if (offset >= 4)
+            assert_int_equal(bytes[i], (uint8_t)(place->first + place->position / FRAME));
+    }
+}
+
+static size_t received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    struct side *side = context;
+    struct place *place = connection->owner;
+    size_t consumed = chance(80) ? length : (size_t)random_below(&churn->random, length + 1);
+
+    (void)now_ns;
+    assert_ptr_equal(place->connection, connection);
+    if (!side->is_server)
+        check(place, bytes, consumed);
+    place->paused = consumed < length;
+    if (length == 0) {
+        place->finished = true;
+        engine_finish(side->engine, connection);
+    }
+    if (chance(1))
+        engine_abort(side->engine, connection);
+    return consumed;
+}
+
+static void progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
+{
+    (void)progress;
+    (void)now_ns;
+    if (chance(1))
+        engine_abort(((struct side *)context)->engine, connection);
+}
+
+static void closed(void *context, struct connection *connection, int error, uint64_t now_ns)
+{
+    struct place *place = connection->owner;
+
+    (void)error;
+    (void)now_ns;
+    ((struct side *)context)->closed++;
+    if (place != NULL)
+        place->connection = NULL;
+}
+
+static void woken(void *context, uint64_t now_ns)
+{
+    (void)context;
+    (void)now_ns;
+}
+
+static const struct engine_handler handler = {accepted, connected, received, progressed, closed, woken};
+
+static void open_side(struct side *side, bool is_server)
+{
+    struct engine_options options = {
+        .handler = &handler,
+        .context = side,
+        .holds = is_server ? &churn->holds : NULL,
+        .max_connections = PLACES,
+        .receive_buffers = 16,
+        .receive_buffer_bytes = 4096,
+        .sends_per_turn = 8,
+        .zerocopy = ENGINE_ZEROCOPY_ON,
+    };
+    const uint8_t *memory;
+    size_t length;
+
+    side->is_server = is_server;
+    assert_int_equal(engine_uring_create(&side->engine, &options), 0);
+    channel_memory(churn->channel, &memory, &length);
+    engine_register_memory(side->engine, memory, length);
+}
+
+static void connect_one(struct side *client, const struct address *server)
+{
+    struct place *place = find_place(client, NULL);
+
+    if (place == NULL)
+        return;
+    *place = (struct place){.connection = engine_connect(client->engine, server, place)};
+    client->opened += place->connection != NULL;
+}
+
+/* What was dropped is offered again: no gap for who reads. */
+static void drop_and_resume(struct side *server, struct place *place)
+{
+    uint64_t resume_from;
+
+    engine_drop_unbegun(server->engine, place->connection, &resume_from);
+    if (resume_from != HOLDS_NONE)
+        place->position = resume_from;
+}
+
+/* Something at random to one of a side's connections. */
+static void disturb(struct side *side)
+{
+    struct place *place = &side->places[random_below(&churn->random, PLACES)];
+
+    if (place->connection == NULL)
+        return;
+    if (place->paused && chance(50))
+        engine_receive_resume(side->engine, place->connection);
+    if (chance(3))
+        engine_finish(side->engine, place->connection);
+    if (chance(2))
+        engine_abort(side->engine, place->connection);
+    if (side->is_server && chance(5))
+        drop_and_resume(side, place);
+}
+
+static void publish(void)
+{
+    static uint8_t payload[PAYLOAD];
+    uint64_t sequence = channel_head(churn->channel) + 1;
+
+    memset(payload, (int)sequence, sizeof(payload));
+    channel_append(churn->channel, sequence, BINARY, payload, sizeof(payload), 0);
+}
+
+/* Offers what is new to everybody; who is too far behind goes. */
+static void offer(struct side *server)
+{
+    uint64_t end = channel_head(churn->channel) + 1;
+
+    for (unsigned i = 0; i < PLACES; i++) {
+        struct place *place = &server->places[i];
+
+        if (place->connection == NULL || place->connection->finishing || place->connection->dead)
+            continue;
+        if (place->position < channel_floor(churn->channel)) {
+            engine_abort(server->engine, place->connection);
+        } else if (engine_append_frames(server->engine, place->connection, churn->channel, place->position, end) == 0) {
+            place->position = end;
+            engine_serve(server->engine, place->connection);
+        }
+    }
+}
+
+static void cut_off_below_floor(struct side *server)
+{
+    uint64_t floor = channel_floor(churn->channel);
+
+    for (unsigned i = 0; i < PLACES; i++) {
+        struct connection *connection = server->places[i].connection;
+
+        if (connection != NULL && (connection->held_sequence < floor || server->places[i].position < floor))
+            engine_abort(server->engine, connection);
+    }
+}
+
+static void move_mark(void)
+{
+    uint64_t lowest = holds_lowest(&churn->holds);
+
+    for (unsigned i = 0; i < PLACES; i++) {
+        const struct place *place = &churn->server.places[i];
+
+        if (place->connection != NULL && !place->connection->dead && place->position < lowest)
+            lowest = place->position;
+    }
+    channel_mark_set(&churn->marks, 0, lowest != HOLDS_NONE ? lowest : channel_head(churn->channel) + 1);
+}
+
+static void turns(void)
+{
+    engine_turn(churn->server.engine, 0);
+    engine_turn(churn->client.engine, 0);
+    cut_off_below_floor(&churn->server);
+    move_mark();
+}
+
+static void abort_everything(struct side *side)
+{
+    for (unsigned i = 0; i < PLACES; i++) {
+        if (side->places[i].connection != NULL)
+            engine_abort(side->engine, side->places[i].connection);
+    }
+}
+
+static int lowest_free_descriptor(void)
+{
+    int descriptor = dup(STDERR_FILENO);
+
+    close(descriptor);
+    return descriptor;
+}
+
+static void open_churn(uint64_t seed)
+{
+    struct channel_options channel = {.name = "churn", .arena_bytes = 2 << 20, .entries = ENTRIES};
+
+    churn = aligned_alloc(64, sizeof(*churn));
+    assert_non_null(churn);
+    memset(churn, 0, sizeof(*churn));
+    random_seed(&churn->random, seed);
+    channel_marks_init(&churn->marks, 1);
+    channel.marks = &churn->marks;
+    assert_int_equal(channel_create(&churn->channel, &channel), 0);
+    assert_int_equal(holds_init(&churn->holds, ENTRIES), 0);
+    channel_reader_join(churn->channel, 0);
+    open_side(&churn->server, true);
+    open_side(&churn->client, false);
+}
+
+static void close_churn(void)
+{
+    engine_destroy(churn->client.engine);
+    engine_destroy(churn->server.engine);
+    holds_dispose(&churn->holds);
+    channel_destroy(churn->channel);
+    free(churn);
+}
+
+static void settle(void)
+{
+    uint64_t limit_ns = clock_monotonic_ns() + 20 * NS_PER_S;
+    struct side *server = &churn->server, *client = &churn->client;
+
+    while (client->opened != client->closed + client->failed || server->opened != server->closed ||
+           counter_read(&server->engine->counters.open_connections) > 0 || holds_lowest(&churn->holds) != HOLDS_NONE) {
+        abort_everything(client);
+        abort_everything(server);
+        turns();
+        assert_true(clock_monotonic_ns() < limit_ns);
+    }
+}
+
+static void run(uint64_t seed)
+{
+    struct engine_listen_options listening = {.backlog = 64, .notsent_lowat_bytes = 16384};
+    struct address address;
+
+    open_churn(seed);
+    assert_int_equal(address_parse(&address, "127.0.0.1:0"), 0);
+    assert_int_equal(engine_listen(churn->server.engine, &address, &listening), 0);
+    address.port = engine_listen_port(churn->server.engine);
+    for (unsigned step = 0; step < STEPS; step++) {
+        if (chance(20))
+            connect_one(&churn->client, &address);
+        disturb(&churn->client);
+        disturb(&churn->server);
+        if (chance(30))
+            publish();
+        offer(&churn->server);
+        if (chance(10))
+            engine_accept_pause(churn->server.engine, chance(30));
+        turns();
+    }
+    assert_true(churn->client.opened > 100);
+    assert_true(counter_read(&churn->server.engine->counters.bytes_sent) > (uint64_t)100 * FRAME);
+    engine_accept_pause(churn->server.engine, false);
+    settle();
+    close_churn();
+}
+
+static void what_arrives_is_whole_and_nothing_stays(void **state)
+{
+    int before = lowest_free_descriptor();
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++)
+        run(seed);
+    assert_int_equal(lowest_free_descriptor(), before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(what_arrives_is_whole_and_nothing_stays)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
