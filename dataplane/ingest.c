@@ -165,15 +165,19 @@ static void publish_waiting(struct ingest *ingest, uint64_t now_ns)
     ingest->retry_ns = now_ns + RETRY_NS;
 }
 
+static bool has_stopped(const struct ingest *ingest)
+{
+    for (unsigned i = 0; i < ingest->options.upstream_count; i++)
+        if (ingest->upstreams[i].state != UPSTREAM_STOPPED)
+            return false;
+    return ingest->stopping;
+}
+
 static void tick_upstreams(struct ingest *ingest, uint64_t now_ns)
 {
-    bool stopped = ingest->stopping;
-
-    for (unsigned i = 0; i < ingest->options.upstream_count; i++) {
+    for (unsigned i = 0; i < ingest->options.upstream_count; i++)
         upstream_tick(&ingest->upstreams[i], now_ns);
-        stopped = stopped && ingest->upstreams[i].state == UPSTREAM_STOPPED;
-    }
-    if (stopped)
+    if (has_stopped(ingest))
         atomic_store_explicit(&ingest->stopped, true, memory_order_release);
 }
 
@@ -196,6 +200,8 @@ uint64_t ingest_next_deadline(const struct ingest *ingest)
 {
     uint64_t earliest = publisher_is_waiting(&ingest->publisher) ? ingest->retry_ns : CLOCK_NEVER;
 
+    if (has_stopped(ingest) && !ingest_is_stopped(ingest))
+        return 0; /* nothing was open: no event will end the turn that says so */
     for (unsigned i = 0; i < ingest->options.upstream_count; i++) {
         uint64_t deadline = upstream_deadline(&ingest->upstreams[i]);
 
