@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORLD_BUILDERS = 4, WORLD_SESSIONS = 128, WORLD_PORT = 1111 };
+enum { WORLD_BUILDERS = 4, WORLD_SESSIONS = 64, WORLD_PORT = 1111 };
 
 struct builder;
 
@@ -21,7 +21,7 @@ struct builder;
 struct session {
     struct builder *builder;
     struct connection *connection; /* NULL: gone */
-    char head[4096];
+    char head[1024];
     size_t head_length;
     bool upgraded;
     struct ws_reader reader;
@@ -88,7 +88,8 @@ static inline void session_flush(struct session *session)
 {
     struct engine *engine = session->builder->engine;
 
-    if (session->out_length == 0 || !session->connection || session->connection->extent_count == CONNECTION_EXTENTS)
+    if (session->out_length == 0 || !session->connection || session->connection->finishing ||
+        session->connection->extent_count == CONNECTION_EXTENTS)
         return;
     world_must(engine_append_bytes(engine, session->connection, session->out, session->out_length) == 0);
     engine_serve(engine, session->connection);
@@ -225,8 +226,7 @@ static inline void session_take_records(struct session *session, const uint8_t *
         SSL_do_handshake(tls->ssl);
     while (SSL_is_init_finished(tls->ssl) && SSL_read_ex(tls->ssl, plain, sizeof plain, &got))
         session_take_plain(session, plain, got, now_ns);
-    if (session->connection && !session->connection->finishing)
-        session_queue_records(session);
+    session_queue_records(session);
 }
 
 static inline void builder_accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
@@ -265,8 +265,7 @@ static inline void builder_progressed(void *context, struct connection *connecti
     (void)context;
     (void)progress;
     (void)now_ns;
-    if (!connection->finishing)
-        session_flush(connection->owner);
+    session_flush(connection->owner);
 }
 
 static inline void builder_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
