@@ -142,8 +142,10 @@ static int start(struct service *service, char *error, size_t error_capacity)
     if (result < 0)
         return explain(error, error_capacity, result, "count connections", NULL);
     result = create_relay(service);
+    if (result == -EADDRINUSE || result == -EADDRNOTAVAIL || result == -EACCES)
+        return explain(error, error_capacity, result, "listen on", &options->listen_addr);
     if (result < 0)
-        return explain(error, error_capacity, result, "relay on", &options->listen_addr);
+        return explain(error, error_capacity, result, "start the relay (the log says more)", NULL);
     if (options->metrics)
         result = start_metrics(service, error, error_capacity);
     if (result < 0)
