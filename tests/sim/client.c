@@ -1,0 +1,247 @@
+/* A subscriber: connects, asks, and checks every byte that it gets. What it does of its own accord is in client_acts.c. */
+#include "flashrelay/http.h"
+#include "sim/world.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct world *world_of(const struct client *client)
+{
+    return client->line.world;
+}
+
+void client_create(struct world *world, unsigned index)
+{
+    struct client *client = &world->clients[index];
+
+    client->index = index;
+    client->line = (struct line){.kind = LINE_CLIENT, .world = world, .engine = world->client_engines[index % CLIENT_HOSTS]};
+    client->message = malloc(world->plan.max_message_bytes + 1);
+    random_seed(&client->random, random_next(&world->random));
+    client->act_ns = world_now(world) + between(&client->random, 0, 300 * NS_PER_MS);
+}
+
+void client_destroy(struct client *client)
+{
+    line_dispose(&client->line);
+    free(client->message);
+}
+
+/* --- sending --- */
+
+void client_send_control(struct client *client, uint8_t opcode, const void *payload, size_t length)
+{
+    static const uint8_t mask[4] = {1, 2, 3, 4};
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
+
+    line_say(&client->line, frame, ws_write_control(frame, opcode, payload, length, mask));
+}
+
+void client_send_close(struct client *client, uint16_t code)
+{
+    static const uint8_t mask[4] = {5, 6, 7, 8};
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
+
+    client->close_sent = true;
+    line_say(&client->line, frame, ws_write_close(frame, code, "", mask));
+}
+
+/* --- receiving --- */
+
+static void check_pong(struct client *client, const struct ws_event *event)
+{
+    uint64_t payload;
+
+    if (event->length != sizeof payload)
+        fail(world_of(client), "subscriber %u got a pong with a payload of %zu bytes", client->index, event->length);
+    memcpy(&payload, event->bytes, sizeof payload);
+    if (payload <= client->next_pong || payload > client->next_ping)
+        fail(world_of(client), "subscriber %u got pong %llu after %llu", client->index, (unsigned long long)payload,
+             (unsigned long long)client->next_pong);
+    client->next_pong = payload;
+}
+
+static void take_data(struct client *client, const struct ws_event *event)
+{
+    memcpy(client->message + client->message_length, event->bytes, event->length);
+    client->message_length += event->length;
+    if (!event->last)
+        return;
+    record_check_message(client, event->opcode);
+    client->message_length = 0;
+}
+
+/* The codes that the relay may close with, and when. */
+static void check_close(const struct client *client, uint16_t code)
+{
+    const struct world *world = world_of(client);
+    bool expected = false;
+
+    switch (code) {
+    case WS_CLOSE_GOING_AWAY:
+        expected = client->close_sent || world->draining;
+        break;
+    case WS_CLOSE_TRY_AGAIN_LATER:
+        expected = true; /* whether there was a reason to is asked when the connection has ended */
+        break;
+    case WS_CLOSE_PROTOCOL_ERROR:
+    case WS_CLOSE_INVALID_PAYLOAD:
+    case WS_CLOSE_TOO_BIG:
+        expected = client->misbehaved;
+        break;
+    case WS_CLOSE_NORMAL:
+    case WS_CLOSE_NO_STATUS:
+        expected = client->close_sent;
+        break;
+    default:
+        expected = client->mute || client->disturbed; /* no pong came */
+    }
+    if (!expected)
+        fail(world, "subscriber %u was closed with %u for no reason", client->index, code);
+}
+
+static void take_close(struct client *client, const struct ws_event *event)
+{
+    trace(world_of(client), "client %u: close %u", client->index, event->code);
+    check_close(client, event->code);
+    client->close_received = true;
+    if (client->message_length > 0)
+        fail(world_of(client), "subscriber %u was closed within a message", client->index);
+    if (!client->close_sent && random_below(&client->random, 4) != 0)
+        client_send_close(client, event->code == WS_CLOSE_NO_STATUS ? WS_CLOSE_NORMAL : event->code);
+    if (random_below(&client->random, 8) != 0)
+        line_finish(&client->line);
+}
+
+static void take_event(struct client *client, const struct ws_event *event)
+{
+    switch (event->kind) {
+    case WS_EVENT_NONE:
+        break;
+    case WS_EVENT_DATA:
+        take_data(client, event);
+        break;
+    case WS_EVENT_PING:
+        client->pings_received++;
+        if (!client->mute && !client->close_sent)
+            client_send_control(client, WS_PONG, event->bytes, event->length);
+        break;
+    case WS_EVENT_PONG:
+        check_pong(client, event);
+        break;
+    case WS_EVENT_CLOSE:
+        take_close(client, event);
+        break;
+    case WS_EVENT_ERROR:
+        fail(world_of(client), "subscriber %u got a bad frame: %s", client->index, event->reason);
+    }
+}
+
+static size_t take_frames(struct client *client, uint8_t *bytes, size_t length)
+{
+    struct ws_event event;
+    size_t taken = 0;
+
+    while (taken < length) {
+        if (client->close_received)
+            fail(world_of(client), "subscriber %u got %zu bytes behind a close frame", client->index, length - taken);
+        taken += ws_read(&client->reader, bytes + taken, length - taken, &event);
+        take_event(client, &event);
+    }
+    return length;
+}
+
+/* --- the answer to the request --- */
+
+static void opened(struct client *client)
+{
+    struct world *world = world_of(client);
+
+    client->state = CLIENT_OPEN;
+    client->first_to = record_of_subscribers(world)->count; /* what is published from now on must come */
+    if (client->first_to == 0)
+        client->first_to = 1;
+    ws_reader_init(&client->reader, WS_CLIENT, world->plan.max_message_bytes);
+    trace(world, "client %u: subscribed, between %llu and %llu", client->index, (unsigned long long)client->first_from,
+          (unsigned long long)client->first_to);
+}
+
+static void refused(struct client *client, int status)
+{
+    bool expected = status == client->expected_status || (status == 429 && client->expected_status == 101) ||
+                    (status == 408 && client->expected_status != 200) || (status == 503 && world_of(client)->draining);
+
+    if (!expected)
+        fail(world_of(client), "client %u was answered %d, expected %d", client->index, status, client->expected_status);
+    client->state = CLIENT_REFUSED;
+    trace(world_of(client), "client %u: answered %d", client->index, status);
+    line_finish(&client->line);
+}
+
+static size_t take_answer(struct client *client, const uint8_t *bytes, size_t length)
+{
+    struct ws_upgrade_answer answer = {0};
+    size_t before = client->answer_length, consumed = 0;
+    size_t room = sizeof client->answer - before;
+    size_t taken = length < room ? length : room;
+
+    memcpy(client->answer + before, bytes, taken);
+    client->answer_length += taken;
+    enum http_parse_result result =
+        ws_upgrade_answer_parse(&answer, client->answer, client->answer_length, client->key, &consumed);
+    if (result == HTTP_PARSE_INCOMPLETE && taken == length)
+        return length;
+    if (result == HTTP_PARSE_INCOMPLETE || answer.status == 0)
+        fail(world_of(client), "client %u got an answer that is none: %s", client->index, answer.error);
+    if (answer.status != 101) {
+        refused(client, answer.status);
+        return length;
+    }
+    if (client->expected_status != 101 || answer.error[0] != 0)
+        fail(world_of(client), "client %u was upgraded wrongly: %s", client->index, answer.error);
+    opened(client);
+    return consumed - before;
+}
+
+/* The relay has ended its side: in order only at a frame's end, and behind a close frame unless we went first. */
+static void check_fin(const struct client *client)
+{
+    const struct world *world = world_of(client);
+
+    if (client->state == CLIENT_OPEN && !client->left && !client->misbehaved && !client->close_received)
+        fail(world, "subscriber %u was left without a close frame", client->index);
+    if ((client->state == CLIENT_OPEN || client->state == CLIENT_LEAVING) &&
+        (client->message_length > 0 || !ws_reader_is_idle(&client->reader)) && !client->close_received)
+        fail(world, "subscriber %u was left within a frame", client->index);
+}
+
+size_t client_received(struct client *client, uint8_t *bytes, size_t length)
+{
+    size_t taken = 0;
+
+    if (length == 0) {
+        if (client->answer_length > 0 && client->state != CLIENT_ASKING)
+            check_fin(client);
+        line_finish(&client->line);
+        return 0;
+    }
+    if (client->state == CLIENT_ASKING)
+        taken = take_answer(client, bytes, length);
+    if (taken < length && (client->state == CLIENT_OPEN || client->state == CLIENT_LEAVING) && client->answer_length > 0)
+        take_frames(client, bytes + taken, length - taken);
+    return length;
+}
+
+void client_closed(struct client *client, int error)
+{
+    struct world *world = world_of(client);
+
+    trace(world, "client %u: gone after %llu frames: %s", client->index, (unsigned long long)client->received,
+          error ? strerror(-error) : "in order");
+    check_ending(client, error);
+    client->state = CLIENT_AWAY;
+    client->unstall_ns = 0;
+    client->act_ns =
+        world->phase == PHASE_END ? CLOCK_NEVER : world_now(world) + between(&client->random, NS_PER_MS, 400 * NS_PER_MS);
+}

@@ -1,0 +1,127 @@
+/*
+ * The simulator: runs the whole data plane but its system calls, a seed at a time. What is wrong is told with the command that repeats it.
+ */
+#include "common/command_line.h"
+#include "flashrelay/log.h"
+#include "sim/world.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool tracing;
+static const char *program;
+static volatile uint64_t current_seed;
+
+/* In the sanitizers' runtimes only. */
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+static void tell_how_to_repeat(void)
+{
+    fprintf(stderr, "to repeat it: %s --seed %" PRIu64 " --trace\n", program, (uint64_t)current_seed);
+}
+
+/* An assertion of the data plane, or worse. */
+static void on_signal(int number)
+{
+    signal(number, SIG_DFL);
+    tell_how_to_repeat();
+    raise(number);
+}
+
+static void print_time(FILE *out, const struct world *world)
+{
+    uint64_t us = world_now(world) / NS_PER_US;
+
+    fprintf(out, "%4" PRIu64 ".%06" PRIu64 " ", us / 1000000, us % 1000000);
+}
+
+void fail(const struct world *world, const char *format, ...)
+{
+    va_list arguments;
+
+    fflush(stdout);
+    fprintf(stderr, "seed %" PRIu64 " failed at ", world->plan.seed);
+    print_time(stderr, world);
+    fprintf(stderr, "s, step %" PRIu64 ": ", world->steps);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    tell_how_to_repeat();
+    exit(1);
+}
+
+void trace(const struct world *world, const char *format, ...)
+{
+    va_list arguments;
+
+    if (!tracing)
+        return;
+    print_time(stdout, world);
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    putchar('\n');
+}
+
+static void print_totals(const struct totals *totals)
+{
+    printf("sim: %" PRIu64 " seeds, %" PRIu64 " steps: %" PRIu64 " published, %" PRIu64 " delivered, %" PRIu64
+           " duplicates, %" PRIu64 " compressed, %" PRIu64 " waits for room, %" PRIu64 " wraps\n",
+           totals->seeds, totals->steps, totals->published, totals->delivered, totals->duplicates, totals->compressed,
+           totals->refusals, totals->wraps);
+    printf("     %" PRIu64 " limited, %" PRIu64 " bad requests, %" PRIu64 " handshake time-outs, %" PRIu64
+           " upstream errors; ended:",
+           totals->limited, totals->bad_requests, totals->handshake_timeouts, totals->upstream_errors);
+    for (unsigned cause = 0; cause < DISCONNECT_CAUSES; cause++)
+        printf(" %s %" PRIu64, disconnect_cause_name((enum disconnect_cause)cause), totals->disconnects[cause]);
+    putchar('\n');
+}
+
+static void run_seed(uint64_t seed, struct totals *totals)
+{
+    struct plan plan;
+
+    current_seed = seed;
+    plan_draw(&plan, seed);
+    if (tracing)
+        plan_print(&plan);
+    world_run(&plan, totals);
+}
+
+int main(int argc, char **argv)
+{
+    struct totals totals = {0};
+    uint64_t seeds = 1000, first = 1, seed = 0;
+    const struct command_option options[] = {
+        {"--seeds", "N", "how many seeds to run (default 1000)", OPTION_NUMBER, &seeds, 1, 0},
+        {"--first", "S", "the first of them (default 1)", OPTION_NUMBER, &first, 1, 0},
+        {"--seed", "S", "run this one alone", OPTION_NUMBER, &seed, 1, 0},
+        {"--trace", NULL, "tell what happens", OPTION_SWITCH, &tracing, 0, 0},
+    };
+    const struct command_line line = {.program = "sim",
+                                      .usage = "[OPTION]...",
+                                      .summary = "Simulates the data plane, its upstreams and its subscribers from seeds, and "
+                                                 "checks its invariants after every step.\n",
+                                      .options = options,
+                                      .option_count = sizeof options / sizeof options[0]};
+
+    program = argv[0];
+    command_line_parse(&line, argc, argv);
+    log_configure(tracing ? LOG_DEBUG : LOG_OFF, LOG_TEXT, STDOUT_FILENO);
+    signal(SIGABRT, on_signal);
+    signal(SIGSEGV, on_signal);
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(tell_how_to_repeat);
+    if (tracing)
+        setvbuf(stdout, NULL, _IOLBF, 0);
+    for (uint64_t i = seed != 0 ? seed : first, end = seed != 0 ? seed : first + seeds - 1; i <= end; i++)
+        run_seed(i, &totals);
+    print_totals(&totals);
+    return 0;
+}

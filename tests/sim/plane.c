@@ -1,0 +1,298 @@
+/* The data plane under test, wired as the relay wires it, on simulated engines; its threads are turned by the world. */
+#include "sim/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { THREAD_INGEST, THREAD_CONTROL, THREAD_COMPRESSOR, THREAD_SHARDS };
+
+static const struct ip_address relay_ip = {{[10] = 0xff, [11] = 0xff, 10, 0, 0, 1}};
+
+static void must(int error)
+{
+    if (error != 0)
+        abort();
+}
+
+/* --- spies: engines that are woken at every publish, and look at once --- */
+
+struct spy {
+    struct engine engine;
+    struct world *world;
+    void (*look)(struct world *world);
+};
+
+static void spy_wake(struct engine *engine, struct engine *from)
+{
+    struct spy *spy = (struct spy *)(void *)engine;
+
+    (void)from;
+    spy->look(spy->world);
+    atomic_store(&engine->sleeping, true);
+}
+
+static struct engine *spy_create(struct world *world, void (*look)(struct world *world))
+{
+    static const struct engine_ops operations = {.wake = spy_wake};
+    void *memory;
+
+    must(posix_memalign(&memory, _Alignof(struct spy), sizeof(struct spy)));
+    struct spy *spy = memset(memory, 0, sizeof *spy);
+    spy->engine.ops = &operations;
+    spy->world = world;
+    spy->look = look;
+    atomic_init(&spy->engine.sleeping, true);
+    return &spy->engine;
+}
+
+/* --- putting it together --- */
+
+static struct channel *create_channel(const struct plan *plan, const char *name, struct channel_marks *marks)
+{
+    struct channel_options options = {.name = name, .arena_bytes = plan->arena_bytes, .entries = plan->entries, .marks = marks};
+    struct channel *channel;
+
+    must(channel_create(&channel, &options));
+    return channel;
+}
+
+static void create_channels(struct world *world)
+{
+    struct plane *plane = &world->plane;
+
+    channel_marks_init(&plane->target_marks, world->plan.shards);
+    plane->target = create_channel(&world->plan, world->plan.compress ? "brotli" : "json", &plane->target_marks);
+    plane->source = plane->target;
+    if (world->plan.compress) {
+        channel_marks_init(&plane->source_marks, 1);
+        plane->source = create_channel(&world->plan, "json", &plane->source_marks);
+    }
+    world->source.channel = plane->source;
+    world->target.channel = plane->target;
+}
+
+static void create_ingest(struct world *world)
+{
+    const struct plan *plan = &world->plan;
+    struct plane *plane = &world->plane;
+    struct engine_options engine_options = {0};
+    struct ingest_options options = {.upstreams = plane->upstreams,
+                                     .upstream_count = plan->builders,
+                                     .channel = plane->source,
+                                     .decompress = !plan->compress,
+                                     .wake = plane->ingest_wakes,
+                                     .wake_count = plan->compress ? 2 : plan->shards + 1,
+                                     .max_message_bytes = plan->max_message_bytes,
+                                     .max_backoff_ns = NS_PER_S,
+                                     .ping_interval_ns = plan->ping_interval_ns,
+                                     .pong_timeout_ns = plan->pong_timeout_ns,
+                                     .seed = random_next(&world->random)};
+
+    for (unsigned i = 0; i < plan->builders; i++) {
+        char text[64] = "ws://10.1.0.1:1111/ws";
+        const char *error;
+        text[12] = (char)('1' + i);
+        must(ws_uri_parse(&plane->upstreams[i], text, &error));
+    }
+    must(ingest_create(&plane->ingest, &options));
+    ingest_engine_options(plane->ingest, &engine_options);
+    must(engine_sim_create(&plane->ingest_engine, &engine_options, world->network, &relay_ip));
+    ingest_attach(plane->ingest, plane->ingest_engine);
+}
+
+static void create_compressor(struct world *world)
+{
+    struct plane *plane = &world->plane;
+    struct compressor_options options = {.source = plane->source,
+                                         .target = plane->target,
+                                         .marks = &plane->source_marks,
+                                         .wake = plane->compressor_wakes,
+                                         .wake_count = world->plan.shards + 1,
+                                         .publisher_engine = plane->ingest_engine,
+                                         .max_message_bytes = world->plan.max_message_bytes};
+
+    must(compressor_create(&plane->compressor, &options));
+}
+
+static void create_shard(struct world *world, unsigned index)
+{
+    const struct plan *plan = &world->plan;
+    struct plane *plane = &world->plane;
+    struct shard_options options = {.index = index,
+                                    .channel = plane->target,
+                                    .marks = &plane->target_marks,
+                                    .reader = index,
+                                    .publisher_engine =
+                                        plan->compress ? compressor_engine(plane->compressor) : plane->ingest_engine,
+                                    .admission = &plane->admission,
+                                    .access = &plane->access,
+                                    .max_subscribers = plan->instance_limit + 8,
+                                    .message_buffer_size = plan->message_buffer_size,
+                                    .client_send_timeout_ns = plan->send_timeout_ns,
+                                    .client_ping = plan->client_ping,
+                                    .client_ping_interval_ns = plan->ping_interval_ns,
+                                    .client_pong_timeout_ns = plan->pong_timeout_ns,
+                                    .seed = random_next(&world->random)};
+    struct engine_options engine_options = {
+        .receive_buffers = 16, .receive_buffer_bytes = 4096, .sends_per_turn = plan->sends_per_turn};
+    struct address address = {.port = RELAY_PORT};
+
+    must(shard_create(&plane->shards[index], &options));
+    shard_engine_options(plane->shards[index], &engine_options);
+    must(engine_sim_create(&plane->shard_engines[index], &engine_options, world->network, &relay_ip));
+    must(engine_listen(plane->shard_engines[index], &address, &(struct engine_listen_options){.backlog = 16}));
+    shard_attach(plane->shards[index], plane->shard_engines[index]);
+}
+
+static void create_admission(struct world *world)
+{
+    struct plane *plane = &world->plane;
+    struct limits_options options = {
+        .instance_limit = world->plan.instance_limit, .ip_limit = world->plan.ip_limit, .seed = random_next(&world->random)};
+
+    must(limits_create(&plane->limits, &options));
+    admission_queue_init(&plane->admission.requests);
+    for (unsigned i = 0; i < world->plan.shards; i++)
+        admission_queue_init(&plane->answers[i]);
+    plane->admission.answers = plane->answers;
+    plane->admission.shard_engines = plane->shard_engines;
+    plane->admission.shards = world->plan.shards;
+    plane->admission.control_event = -1;
+}
+
+void plane_create(struct world *world)
+{
+    struct plane *plane = &world->plane;
+
+    create_channels(world);
+    create_admission(world);
+    create_ingest(world);
+    if (world->plan.compress)
+        create_compressor(world);
+    for (unsigned i = 0; i < world->plan.shards; i++)
+        create_shard(world, i);
+    plane->spies[0] = spy_create(world, record_source);
+    plane->spies[1] = spy_create(world, record_target);
+    if (world->plan.compress) {
+        plane->ingest_wakes[0] = plane->spies[0];
+        plane->ingest_wakes[1] = compressor_engine(plane->compressor);
+    }
+    struct engine **shard_wakes = world->plan.compress ? plane->compressor_wakes : plane->ingest_wakes;
+    shard_wakes[0] = world->plan.compress ? plane->spies[1] : plane->spies[0];
+    memcpy(shard_wakes + 1, plane->shard_engines, world->plan.shards * sizeof shard_wakes[0]);
+}
+
+void plane_destroy(struct world *world)
+{
+    struct plane *plane = &world->plane;
+
+    for (unsigned i = 0; i < world->plan.shards; i++) {
+        engine_destroy(plane->shard_engines[i]);
+        shard_destroy(plane->shards[i]);
+    }
+    engine_destroy(plane->ingest_engine);
+    ingest_destroy(plane->ingest);
+    compressor_destroy(plane->compressor);
+    limits_destroy(plane->limits);
+    channel_destroy(plane->target);
+    if (plane->source != plane->target)
+        channel_destroy(plane->source);
+    for (unsigned i = 0; i < world->plan.builders; i++)
+        ws_uri_dispose(&plane->upstreams[i]);
+    free(plane->spies[0]);
+    free(plane->spies[1]);
+}
+
+/* --- its threads --- */
+
+unsigned plane_threads(const struct world *world)
+{
+    return THREAD_SHARDS + world->plan.shards;
+}
+
+const char *plane_thread_name(unsigned thread)
+{
+    static const char *const names[] = {"ingest", "control", "compressor", "shard 0", "shard 1", "shard 2"};
+
+    return names[thread];
+}
+
+/* Awake, or woken, or something happened that its engine waits for. */
+static bool engine_is_runnable(const struct engine *engine)
+{
+    return !atomic_load(&engine->sleeping) || engine_sim_is_due(engine);
+}
+
+bool plane_thread_is_runnable(const struct world *world, unsigned thread)
+{
+    const struct plane *plane = &world->plane;
+
+    switch (thread) {
+    case THREAD_INGEST:
+        return engine_is_runnable(plane->ingest_engine);
+    case THREAD_CONTROL:
+        return !admission_queue_is_empty(&plane->admission.requests);
+    case THREAD_COMPRESSOR:
+        return plane->compressor != NULL && !atomic_load(&compressor_engine(plane->compressor)->sleeping);
+    default:
+        return engine_is_runnable(plane->shard_engines[thread - THREAD_SHARDS]);
+    }
+}
+
+uint64_t plane_thread_deadline(const struct world *world, unsigned thread)
+{
+    const struct plane *plane = &world->plane;
+
+    if (thread == THREAD_INGEST)
+        return ingest_next_deadline(plane->ingest);
+    if (thread < THREAD_SHARDS)
+        return CLOCK_NEVER;
+    return shard_next_deadline(plane->shards[thread - THREAD_SHARDS]);
+}
+
+static void turn_control(struct world *world)
+{
+    struct plane *plane = &world->plane;
+    struct admission_request *next;
+
+    for (struct admission_request *request = admission_queue_take(&plane->admission.requests); request != NULL; request = next) {
+        next = request->next;
+        if (request->kind == ADMISSION_ENTER)
+            request->verdict = (uint8_t)limits_enter(plane->limits, &request->ip, request->app);
+        else
+            limits_leave(plane->limits, &request->ip, request->app);
+        admission_answer(&plane->admission, request);
+    }
+}
+
+static uint64_t tell_time(void *context)
+{
+    return world_now(context);
+}
+
+/* As its thread does: announces its sleep, looks once more, and goes on if there was something. */
+static void turn_compressor(struct world *world)
+{
+    struct engine *engine = compressor_engine(world->plane.compressor);
+
+    engine_prepare_sleep(engine);
+    if (compressor_turn(world->plane.compressor, tell_time, world))
+        atomic_store(&engine->sleeping, false);
+}
+
+void plane_thread_turn(struct world *world, unsigned thread)
+{
+    switch (thread) {
+    case THREAD_INGEST:
+        ingest_turn(world->plane.ingest, CLOCK_NEVER);
+        break;
+    case THREAD_CONTROL:
+        turn_control(world);
+        break;
+    case THREAD_COMPRESSOR:
+        turn_compressor(world);
+        break;
+    default:
+        shard_turn(world->plane.shards[thread - THREAD_SHARDS], CLOCK_NEVER);
+    }
+}

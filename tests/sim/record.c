@@ -1,0 +1,262 @@
+/*
+ * The record of what was published, and what it must be: in the source only what some builder sent whole, in its order, nothing left out
+ * and nothing twice; in the channel of the subscribers the same, and at each subscriber one unbroken part of it.
+ */
+#include "flashrelay/brotli_codec.h"
+#include "sim/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Copies that come later than this may be taken for new. The relay remembers for 10 s from arrival; waiting for room blurs it. */
+#define CERTAINLY_REMEMBERED_NS (INGEST_RECENT_NS - NS_PER_S)
+
+/* --- keeping --- */
+
+static struct published *add_frame(struct record *record, uint64_t sequence)
+{
+    if (sequence >= record->capacity) {
+        record->capacity = 2 * sequence + 64;
+        record->frames = realloc(record->frames, record->capacity * sizeof *record->frames);
+        if (record->frames == NULL)
+            abort();
+    }
+    record->count = sequence + 1;
+    record->frames[sequence] = (struct published){0};
+    return &record->frames[sequence];
+}
+
+void record_dispose(struct record *record)
+{
+    for (size_t i = 1; i < record->count; i++)
+        free(record->frames[i].payload);
+    free(record->frames);
+}
+
+const struct record *record_of_subscribers(const struct world *world)
+{
+    return world->plan.compress ? &world->target : &world->source;
+}
+
+uint64_t record_next_frame(const struct record *record, uint64_t sequence)
+{
+    while (sequence < record->count && record->frames[sequence].payload == NULL)
+        sequence++;
+    return sequence;
+}
+
+/* Takes the frame out of the channel; NULL for a gap. */
+static struct published *take_frame(struct world *world, struct record *record, uint64_t sequence)
+{
+    struct published *published = add_frame(record, sequence);
+    uint8_t header[WS_MAX_HEADER_BYTES];
+    struct channel_figures figures;
+    struct channel_frame frame;
+
+    channel_figures_get(record->channel, &figures);
+    if (sequence < figures.tail)
+        fail(world, "frame %llu was freed before its publisher told anybody of it", (unsigned long long)sequence);
+    channel_frame_get(record->channel, sequence, &frame);
+    if (frame.length == 0)
+        return NULL;
+    published->length = frame.length - frame.header_length;
+    size_t header_length = ws_write_header(header, WS_BINARY, published->length, NULL);
+    if (frame.header_length != header_length || memcmp(frame.bytes, header, header_length) != 0)
+        fail(world, "frame %llu has a bad header", (unsigned long long)sequence);
+    published->payload = malloc(published->length + 1);
+    memcpy(published->payload, frame.bytes + frame.header_length, published->length);
+    return published;
+}
+
+/* --- what was sent --- */
+
+static bool is_bytes(const uint8_t *bytes, size_t length, const struct published *published)
+{
+    return bytes != NULL && length == published->length && memcmp(bytes, published->payload, length) == 0;
+}
+
+/* Which content the payload is, as JSON or as the brotli that a builder sent. */
+static struct content *find_content(const struct world *world, const struct published *published)
+{
+    for (size_t i = world->content_count; i > 0; i--) {
+        struct content *content = world->contents[i - 1];
+        if (is_bytes(content->bytes, content->length, published) ||
+            (world->plan.compress && is_bytes(content->brotli, content->brotli_length, published)))
+            return content;
+    }
+    return NULL;
+}
+
+/* True if the relay may have dropped this one as a copy of what another connection brought. */
+static bool may_be_passed_over(const struct feed *feed, const struct sent *sent)
+{
+    const struct content *content = sent->content;
+
+    return content->published && (content->shared || content->brought != feed);
+}
+
+/* Where in what the feed sent `content` is the next that may be published; sent_count if it is not. */
+static size_t find_next(const struct feed *feed, const struct content *content)
+{
+    for (size_t i = feed->next_sent; i < feed->sent_count; i++) {
+        if (feed->sent[i].end > feed->line.taken_bytes)
+            break; /* the relay can't have all of it */
+        if (feed->sent[i].content == content)
+            return i;
+        if (!may_be_passed_over(feed, &feed->sent[i]))
+            break;
+    }
+    return feed->sent_count;
+}
+
+/* Finds which connections may have brought it; where there is only one, that one is known to be so far. */
+static void attribute(struct world *world, struct content *content)
+{
+    struct feed *only = NULL;
+    size_t position = 0;
+    unsigned candidates = 0;
+
+    for (unsigned b = 0; b < world->plan.builders; b++)
+        for (struct feed *feed = world->builders[b].feeds; feed != NULL; feed = feed->next) {
+            size_t found = find_next(feed, content);
+            if (found == feed->sent_count)
+                continue;
+            candidates++;
+            only = feed;
+            position = found;
+        }
+    if (candidates == 0)
+        fail(world, "what was published as frame %zu was sent by nobody as the next message", world->source.count - 1);
+    if (candidates == 1)
+        only->next_sent = position + 1;
+    content->brought = only;
+}
+
+/* What another connection brought before must not come again. */
+static void check_is_no_copy(const struct world *world, const struct content *content)
+{
+    if (content->published && content->shared && world_now(world) - content->published_ns < CERTAINLY_REMEMBERED_NS)
+        fail(world, "frame %zu is a copy of what was published %llu ms before", world->source.count - 1,
+             (unsigned long long)((world_now(world) - content->published_ns) / NS_PER_MS));
+}
+
+void record_source(struct world *world)
+{
+    struct record *record = &world->source;
+    uint64_t head = channel_head(record->channel);
+
+    for (uint64_t sequence = record->count > 0 ? record->count : 1; sequence <= head; sequence++) {
+        struct published *published = take_frame(world, record, sequence);
+        struct content *content = published != NULL ? find_content(world, published) : NULL;
+        if (content == NULL)
+            fail(world, "frame %llu is nothing that was sent", (unsigned long long)sequence);
+        check_is_no_copy(world, content);
+        attribute(world, content);
+        published->content = content;
+        content->published = true;
+        content->published_ns = world_now(world);
+        trace(world, "published %llu: %zu bytes", (unsigned long long)sequence, published->length);
+    }
+}
+
+/* --- the compressed channel --- */
+
+static bool decompresses_to(const struct published *published, const struct published *json)
+{
+    uint8_t *bytes = malloc(json->length + 1);
+    size_t length = 0;
+    bool same = brotli_decompress(published->payload, published->length, bytes, json->length + 1, &length) == 0 &&
+                length == json->length && memcmp(bytes, json->payload, length) == 0;
+
+    free(bytes);
+    return same;
+}
+
+void record_target(struct world *world)
+{
+    struct record *record = &world->target;
+    uint64_t head = channel_head(record->channel);
+
+    for (uint64_t sequence = record->count > 0 ? record->count : 1; sequence <= head; sequence++) {
+        struct published *published = take_frame(world, record, sequence);
+        const struct published *source = sequence < world->source.count ? &world->source.frames[sequence] : NULL;
+        if (published == NULL || source == NULL)
+            fail(world, "frame %llu of the compressed channel has no origin", (unsigned long long)sequence);
+        bool was_json = message_is_json(source->payload, source->length);
+        if (was_json ? !decompresses_to(published, source) : !is_bytes(source->payload, source->length, published))
+            fail(world, "frame %llu of the compressed channel is not what was published", (unsigned long long)sequence);
+        published->content = source->content;
+    }
+}
+
+/* --- what a subscriber got --- */
+
+static bool is_frame(const struct client *client, const struct record *record, uint64_t sequence)
+{
+    return sequence < record->count && is_bytes(client->message, client->message_length, &record->frames[sequence]);
+}
+
+/* True if all that was received since `first` would be the same had it begun at `other`. */
+static bool is_same_so_far(const struct record *record, uint64_t first, uint64_t other, uint64_t frames)
+{
+    uint64_t a = first, b = other;
+
+    for (uint64_t i = 0; i < frames; i++, a++, b++) {
+        a = record_next_frame(record, a);
+        b = record_next_frame(record, b);
+        if (b >= record->count || record->frames[a].length != record->frames[b].length ||
+            memcmp(record->frames[a].payload, record->frames[b].payload, record->frames[a].length) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* The sequence number of the frame that comes after `frames` frames from `first` on. */
+static uint64_t position_after(const struct record *record, uint64_t first, uint64_t frames)
+{
+    uint64_t sequence = record_next_frame(record, first);
+
+    for (; frames > 0; frames--)
+        sequence = record_next_frame(record, sequence + 1);
+    return sequence;
+}
+
+/*
+ * The first frame that a subscriber gets tells where its stream begins, but for messages that were sent several times: where the first
+ * guess turns out to be wrong, a later beginning that explains as much is taken.
+ */
+void record_check_message(struct client *client, uint8_t opcode)
+{
+    struct world *world = client->line.world;
+    const struct record *record = record_of_subscribers(world);
+    uint64_t from = client->received > 0 ? client->first : client->first_from;
+
+    if (opcode != WS_BINARY)
+        fail(world, "subscriber %u got a message that is not binary", client->index);
+    for (uint64_t first = from; first <= client->first_to; first++) {
+        if (first != client->first && client->received > 0 && !is_same_so_far(record, client->first, first, client->received))
+            continue;
+        if (!is_frame(client, record, position_after(record, first, client->received)))
+            continue;
+        client->first = first;
+        client->received++;
+        world->delivered++;
+        return;
+    }
+    fail(world, "subscriber %u got a message of %zu bytes that is not the next frame, %llu (its first: %llu; received: %llu)",
+         client->index, client->message_length, (unsigned long long)position_after(record, client->first, client->received),
+         (unsigned long long)client->first, (unsigned long long)client->received);
+}
+
+bool record_is_complete(const struct client *client)
+{
+    const struct record *record = record_of_subscribers(client->line.world);
+
+    if (client->received == 0)
+        return record_next_frame(record, client->first_to) >= record->count;
+    for (uint64_t first = client->first; first <= client->first_to; first++)
+        if ((first == client->first || is_same_so_far(record, client->first, first, client->received)) &&
+            position_after(record, first, client->received) >= record->count)
+            return true;
+    return false;
+}

@@ -1,0 +1,278 @@
+/* One run: everything is made from the seed, and then whoever has something to do is turned, in any order, until all have left. */
+#include "sim/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CALM_NS            (4 * NS_PER_S)
+#define END_NS             (12 * NS_PER_S) /* handshakes, closes and the drain end well before */
+#define LONGEST_HICCUP_NS  (20 * NS_PER_MS)
+#define MOST_STEPS_AT_ONCE 100000
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* --- flashblocks --- */
+
+static void make_flashblock(struct world *world)
+{
+    struct content *content = content_create(world, true);
+
+    world->produced++;
+    for (unsigned i = 0; i < world->plan.builders; i++)
+        if (world->plan.builders == 1 || !chance(&world->random, 30)) /* some builder misses one now and then */
+            builder_give(&world->builders[i], content, world_now(world) + between(&world->random, 0, 20 * NS_PER_MS));
+    bool burst = chance(&world->random, world->plan.burst_permille);
+    world->next_flashblock_ns = world_now(world) + (burst ? 0 : between(&world->random, 1, 2 * world->plan.interval_ns));
+}
+
+/* --- phases --- */
+
+static void calm_down(struct world *world)
+{
+    trace(world, "--- calm");
+    world->phase = PHASE_CALM;
+    world->phase_end_ns = world_now(world) + CALM_NS;
+    for (unsigned i = 0; i < world->plan.clients; i++) {
+        struct client *client = &world->clients[i];
+        if (client->line.connection != NULL && client->unstall_ns != 0)
+            client_stall(client, false);
+    }
+}
+
+static void begin_end(struct world *world)
+{
+    check_calm(world);
+    trace(world, "--- end");
+    world->phase = PHASE_END;
+    world->phase_end_ns = world_now(world) + END_NS;
+    world->stop_ns = world_now(world) + between(&world->random, 0, 2 * NS_PER_S);
+    world->draining = world->plan.drain;
+    for (unsigned i = 0; i < world->plan.shards && world->draining; i++)
+        shard_drain(world->plane.shards[i]);
+}
+
+/* When the world itself has something to do. */
+static uint64_t world_deadline(const struct world *world)
+{
+    if (world->phase == PHASE_FLOW && world->produced < world->plan.flashblocks)
+        return world->next_flashblock_ns;
+    return earlier(world->phase_end_ns, world->stop_ns);
+}
+
+static void world_act(struct world *world)
+{
+    uint64_t now_ns = world_now(world);
+
+    if (world->phase == PHASE_FLOW && world->produced < world->plan.flashblocks) {
+        make_flashblock(world);
+        world->phase_end_ns = now_ns + 500 * NS_PER_MS;
+    } else if (world->stop_ns <= now_ns) {
+        world->stop_ns = CLOCK_NEVER;
+        ingest_stop(world->plane.ingest);
+    } else if (world->phase == PHASE_FLOW) {
+        calm_down(world);
+    } else if (world->phase == PHASE_CALM) {
+        begin_end(world);
+    }
+}
+
+static bool is_over(const struct world *world)
+{
+    return world->phase == PHASE_END && world->phase_end_ns <= world_now(world);
+}
+
+/* --- scheduling: threads of the plane, engines of the peers, and actors are all alike --- */
+
+enum { MOST_TASKS = 3 + MAX_SHARDS + MAX_BUILDERS + CLIENT_HOSTS + MAX_BUILDERS + MAX_CLIENTS + 1 };
+
+struct task {
+    enum task_kind { TASK_THREAD, TASK_BUILDER_ENGINE, TASK_CLIENT_ENGINE, TASK_BUILDER, TASK_CLIENT, TASK_WORLD } kind;
+    unsigned index;
+};
+
+static void run(struct world *world, struct task task)
+{
+    switch (task.kind) {
+    case TASK_THREAD:
+        plane_thread_turn(world, task.index);
+        check_step(world);
+        break;
+    case TASK_BUILDER_ENGINE:
+        engine_turn(world->builders[task.index].engine, 0);
+        break;
+    case TASK_CLIENT_ENGINE:
+        engine_turn(world->client_engines[task.index], 0);
+        break;
+    case TASK_BUILDER:
+        builder_act(&world->builders[task.index]);
+        break;
+    case TASK_CLIENT:
+        client_act(&world->clients[task.index]);
+        break;
+    case TASK_WORLD:
+        world_act(world);
+        break;
+    }
+}
+
+/* Who can run now, and when somebody can next. */
+struct schedule {
+    struct task tasks[MOST_TASKS];
+    unsigned count;
+    uint64_t next_ns;
+    bool rest; /* no thread of the plane has anything to do, not even a paused one */
+};
+
+static void consider(struct schedule *schedule, struct world *world, enum task_kind kind, unsigned index, uint64_t due_ns)
+{
+    if (due_ns <= world_now(world))
+        schedule->tasks[schedule->count++] = (struct task){.kind = kind, .index = index};
+    else
+        schedule->next_ns = earlier(schedule->next_ns, due_ns);
+}
+
+static void consider_threads(struct schedule *schedule, struct world *world)
+{
+    for (unsigned i = 0; i < plane_threads(world); i++) {
+        uint64_t due_ns = plane_thread_is_runnable(world, i) ? 0 : plane_thread_deadline(world, i);
+        if (due_ns <= world_now(world))
+            schedule->rest = false;
+        if (due_ns < world->thread_paused_until[i])
+            due_ns = world->thread_paused_until[i];
+        consider(schedule, world, TASK_THREAD, i, due_ns);
+    }
+}
+
+static void make_schedule(struct schedule *schedule, struct world *world)
+{
+    schedule->count = 0;
+    schedule->rest = true;
+    schedule->next_ns = sim_network_next_event(world->network);
+    consider_threads(schedule, world);
+    for (unsigned i = 0; i < world->plan.builders; i++) {
+        consider(schedule, world, TASK_BUILDER_ENGINE, i, engine_sim_is_due(world->builders[i].engine) ? 0 : CLOCK_NEVER);
+        consider(schedule, world, TASK_BUILDER, i, builder_deadline(&world->builders[i]));
+    }
+    for (unsigned i = 0; i < CLIENT_HOSTS; i++)
+        consider(schedule, world, TASK_CLIENT_ENGINE, i, engine_sim_is_due(world->client_engines[i]) ? 0 : CLOCK_NEVER);
+    for (unsigned i = 0; i < world->plan.clients; i++)
+        consider(schedule, world, TASK_CLIENT, i, client_deadline(&world->clients[i]));
+    consider(schedule, world, TASK_WORLD, 0, world_deadline(world));
+}
+
+/* Some thread does not run for a while: other threads have the core. */
+static void pause_some_thread(struct world *world)
+{
+    if (chance(&world->random, world->plan.hiccup_permille))
+        world->thread_paused_until[random_below(&world->random, plane_threads(world))] =
+            world_now(world) + between(&world->random, 0, LONGEST_HICCUP_NS);
+}
+
+static void step(struct world *world)
+{
+    struct schedule schedule;
+
+    world->steps++;
+    pause_some_thread(world);
+    make_schedule(&schedule, world);
+    if (schedule.count > 0) {
+        if (++world->steps_at_this_time > MOST_STEPS_AT_ONCE)
+            fail(world, "somebody never comes to rest, %s for one", plane_thread_name(schedule.tasks[0].index));
+        run(world, schedule.tasks[random_below(&world->random, schedule.count)]);
+        return;
+    }
+    if (schedule.rest)
+        check_rest(world);
+    world->steps_at_this_time = 0;
+    sim_network_advance(world->network, schedule.next_ns);
+}
+
+/* --- life --- */
+
+static void create(struct world *world, const struct plan *plan)
+{
+    world->plan = *plan;
+    random_seed(&world->random, plan->seed ^ UINT64_C(0x5bd1e995));
+    world->contents = calloc(MAX_CONTENTS, sizeof *world->contents);
+    if (world->contents == NULL || sim_network_create(&world->network, &plan->network) != 0)
+        abort();
+    world->empty = content_create(world, false);
+    world->empty->length = 0;
+    plane_create(world);
+    for (unsigned i = 0; i < plan->builders; i++)
+        builder_create(world, i);
+    for (unsigned i = 0; i < CLIENT_HOSTS; i++) {
+        struct ip_address ip = {{[10] = 0xff, [11] = 0xff, 10, 2, 0, (uint8_t)(i + 1)}};
+        world->client_engines[i] = line_engine_create(world, ip, world);
+    }
+    for (unsigned i = 0; i < plan->clients; i++)
+        client_create(world, i);
+    world->next_flashblock_ns = world_now(world) + 100 * NS_PER_MS;
+    world->phase_end_ns = world->stop_ns = CLOCK_NEVER;
+}
+
+static void destroy(struct world *world)
+{
+    plane_destroy(world);
+    for (unsigned i = 0; i < world->plan.builders; i++) {
+        engine_destroy(world->builders[i].engine);
+        builder_destroy(&world->builders[i]);
+    }
+    for (unsigned i = 0; i < CLIENT_HOSTS; i++)
+        engine_destroy(world->client_engines[i]);
+    for (unsigned i = 0; i < world->plan.clients; i++)
+        client_destroy(&world->clients[i]);
+    sim_network_destroy(world->network);
+    record_dispose(&world->source);
+    record_dispose(&world->target);
+    contents_destroy(world);
+}
+
+static void add_shard_totals(struct totals *totals, const struct shard_counters *counters)
+{
+    for (unsigned cause = 0; cause < DISCONNECT_CAUSES; cause++)
+        totals->disconnects[cause] += counter_read(&counters->disconnects[cause]);
+    totals->limited += counter_read(&counters->global_limited) + counter_read(&counters->ip_limited);
+    totals->bad_requests += counter_read(&counters->bad_requests);
+    totals->handshake_timeouts += counter_read(&counters->handshake_timeouts);
+}
+
+static void add_totals(struct totals *totals, const struct world *world)
+{
+    struct channel_figures figures;
+
+    channel_figures_get(world->plane.target, &figures);
+    totals->seeds++;
+    totals->steps += world->steps;
+    totals->published += figures.head;
+    totals->delivered += world->delivered;
+    totals->refusals += figures.append_refusals;
+    totals->wraps += figures.wraps;
+    for (unsigned i = 0; i < world->plan.builders; i++) {
+        const struct upstream_counters *counters = ingest_upstream_counters(world->plane.ingest, i);
+        totals->duplicates += counter_read(&counters->duplicates);
+        totals->upstream_errors += counter_read(&counters->errors);
+    }
+    for (unsigned i = 0; i < world->plan.shards; i++)
+        add_shard_totals(totals, shard_counters_get(world->plane.shards[i]));
+    if (world->plane.compressor != NULL)
+        totals->compressed += counter_read(&compressor_counters_get(world->plane.compressor)->messages);
+}
+
+void world_run(const struct plan *plan, struct totals *totals)
+{
+    struct world *world = calloc(1, sizeof *world);
+
+    if (world == NULL)
+        abort();
+    create(world, plan);
+    while (!is_over(world))
+        step(world);
+    check_end(world);
+    add_totals(totals, world);
+    destroy(world);
+    free(world);
+}
