@@ -315,8 +315,10 @@ static void on_readable(struct crowd *crowd, struct member *member)
         bool skip = member->skip_left > 0;
         size_t wanted = skip ? (member->skip_left < READ_BUFFER_BYTES ? (size_t)member->skip_left : READ_BUFFER_BYTES)
                              : member_wants(member, &crowd->rules, READ_BUFFER_BYTES);
-        uint64_t arrived_ns;
-        ssize_t n = receive(crowd, member, wanted, MSG_DONTWAIT | (skip ? MSG_TRUNC : 0), &arrived_ns);
+        bool beginning = !skip && wanted < READ_BUFFER_BYTES; /* no message ends in it, so its time does not matter */
+        uint64_t arrived_ns = 0;
+        ssize_t n = beginning ? recv(member->fd, crowd->buffer, wanted, MSG_DONTWAIT)
+                              : receive(crowd, member, wanted, MSG_DONTWAIT | (skip ? MSG_TRUNC : 0), &arrived_ns);
 
         if (n <= 0) {
             if (n == 0 || errno != EAGAIN)
