@@ -72,8 +72,7 @@ void fanout_leave(struct shard *shard, struct subscriber *subscriber)
 static void record(struct histogram *histogram, const struct measurement *measurement, uint64_t end_ns)
 {
     for (uint32_t i = 0; i < measurement->frames; i++)
-        if (end_ns > measurement->ingest_ns[i])
-            histogram_record(histogram, end_ns - measurement->ingest_ns[i], 1);
+        histogram_record(histogram, end_ns - measurement->ingest_ns[i], 1);
 }
 
 static void measurement_end(struct shard *shard)

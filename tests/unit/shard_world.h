@@ -33,7 +33,9 @@ struct client {
     uint64_t messages, message_bytes; /* data messages, and bytes of the current one */
     uint64_t bad_bytes;               /* that differ from what was published */
     uint64_t first_sequence;          /* of the first message it got */
+    unsigned firsts;                  /* messages that it had before everybody else */
     unsigned pings, pongs;
+    uint64_t messages_before_pong; /* the last one */
     char last_pong[WS_MAX_CONTROL_BYTES + 1];
     uint16_t close_code; /* 0: no close frame came */
     char close_reason[WS_MAX_CONTROL_BYTES];
@@ -54,6 +56,7 @@ struct world {
     struct ip_address last_ip;
     uint16_t last_app;
     uint64_t sequence;
+    uint64_t first_had;   /* newest message that anybody has */
     uint32_t sizes[4096]; /* payload bytes, by sequence */
     struct client clients[WORLD_CLIENTS];
     unsigned client_count;
@@ -70,10 +73,6 @@ static inline void client_note_data(struct world *world, struct client *client, 
 {
     uint64_t sequence;
 
-    if (client->messages == 0 && client->message_bytes == 0) /* it joins wherever the relay lets it */
-        for (client->first_sequence = 1; client->first_sequence < world->sequence; client->first_sequence++)
-            if (event->length > 0 && world_byte(client->first_sequence, 0) == event->bytes[0])
-                break;
     sequence = client->first_sequence + client->messages;
     assert_int_equal(event->opcode, WS_BINARY);
     for (size_t i = 0; i < event->length; i++)
@@ -84,6 +83,10 @@ static inline void client_note_data(struct world *world, struct client *client, 
     assert_int_equal(client->message_bytes, world->sizes[sequence]);
     client->messages++;
     client->message_bytes = 0;
+    if (sequence > world->first_had) {
+        world->first_had = sequence;
+        client->firsts++;
+    }
 }
 
 static inline void client_note(struct world *world, struct client *client, const struct ws_event *event)
@@ -99,6 +102,7 @@ static inline void client_note(struct world *world, struct client *client, const
         break;
     case WS_EVENT_PONG:
         client->pongs++;
+        client->messages_before_pong = client->messages;
         memcpy(client->last_pong, event->bytes, event->length);
         client->last_pong[event->length] = '\0';
         break;
@@ -256,6 +260,7 @@ struct world_options {
     bool with_admission;
     size_t arena_bytes; /* 0: 1 MiB */
     uint32_t window_bytes, sends_per_turn;
+    bool jitter;
     uint32_t short_send_permille, late_send_permille, zerocopy_permille;
 };
 
@@ -265,7 +270,7 @@ static inline struct world *world_open(struct world_options options)
     const struct sim_network_options network = {
         .seed = 7,
         .delay_min_ns = NS_PER_MS / 10,
-        .delay_max_ns = NS_PER_MS / 5,
+        .delay_max_ns = options.jitter ? NS_PER_MS / 5 : NS_PER_MS / 10,
         .segment_max_bytes = 1460,
         .window_bytes = options.window_bytes ? options.window_bytes : WORLD_WINDOW_BYTES,
         .short_send_permille = options.short_send_permille,
@@ -416,7 +421,7 @@ static inline struct client *client_dial(struct world *world)
     return client;
 }
 
-/* Connects and sends `request`. */
+/* Connects and sends `request`; if that subscribes it is to receive what is published from now on. */
 static inline struct client *client_request(struct world *world, const char *request)
 {
     struct client *client = client_dial(world);
@@ -424,6 +429,7 @@ static inline struct client *client_request(struct world *world, const char *req
     world_run(world, NS_PER_MS);
     client_say(world, client, request, strlen(request));
     world_run(world, NS_PER_MS);
+    client->first_sequence = world->sequence + 1;
     return client;
 }
 
@@ -431,6 +437,8 @@ static inline struct client *client_subscribe(struct world *world)
 {
     struct client *client = client_request(world, "GET /ws HTTP/1.1\r\n" WORLD_UPGRADE);
 
+    for (unsigned i = 0; i < 100 && !client->upgraded; i++)
+        world_run(world, NS_PER_MS);
     assert_true(client->upgraded);
     return client;
 }
