@@ -1,0 +1,116 @@
+import resource
+import signal
+
+import pytest
+
+from harness import PATIENCE_S
+from harness.builder import Builder
+from harness.relay import Relay
+from harness.subscriber import Loop, RawSubscriber, Subscriber
+
+
+@pytest.fixture(scope="session", autouse=True)
+def descriptors():
+    """Tests with many connections need both sides' descriptors."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@pytest.fixture(autouse=True)
+def time_limit():
+    """A test that hangs fails instead."""
+    def expire(*_):
+        raise TimeoutError("the test takes too long")
+
+    signal.signal(signal.SIGALRM, expire)
+    signal.alarm(6 * PATIENCE_S)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture(scope="session")
+def loop():
+    loop = Loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def start_builder():
+    builders = []
+
+    def start(**options):
+        builders.append(Builder(**options))
+        return builders[-1]
+
+    yield start
+    for builder in builders:
+        builder.close()
+
+
+@pytest.fixture
+def builder(start_builder):
+    return start_builder()
+
+
+@pytest.fixture
+def start_relay(tmp_path, start_builder): # builders answer the relay's close
+    """Starts a relay behind these upstreams (builders or URIs); every one must end in order when the test is over."""
+    relays = []
+
+    def start(*upstreams_and_flags, env=None, cwd=None, wait=True):
+        flags = [item for item in upstreams_and_flags if isinstance(item, str) and item.startswith("-")]
+        upstreams = [item if isinstance(item, str) else item.uri for item in upstreams_and_flags if item not in flags]
+        folder = tmp_path / f"relay{len(relays)}"
+        folder.mkdir()
+        relays.append(Relay(folder, upstreams, *flags, env=env, cwd=cwd))
+        return relays[-1].wait_started() if wait else relays[-1]
+
+    yield start
+    problems = []
+    for relay in relays:
+        try:
+            relay.end()
+        except AssertionError as problem:
+            problems.append(str(problem))
+    assert not problems, problems
+
+
+@pytest.fixture
+def subscribe(loop, start_relay): # which is thereby torn down later: it does not wait for our end of connections
+    """Connects a subscriber of the library to a relay."""
+    subscribers = []
+
+    def connect(relay, path="/ws", headers=None):
+        subscribers.append(Subscriber(loop, relay.uri(path), headers))
+        return subscribers[-1]
+
+    yield connect
+    for subscriber in subscribers:
+        transport = getattr(subscriber.connection, "transport", None)
+        if transport:
+            loop.loop.call_soon_threadsafe(transport.abort)
+
+
+@pytest.fixture
+def raw(start_relay):
+    """Opens raw connections to a relay's port."""
+    connections = []
+
+    def connect(relay, host="127.0.0.1", receive_buffer=None):
+        connections.append(RawSubscriber(relay.port, host, receive_buffer))
+        return connections[-1]
+
+    yield connect
+    for connection in connections:
+        connection.close()
+
+
+@pytest.fixture
+def relayed(builder, start_relay):
+    """A relay with one upstream, connected: (relay, the builder's side of the connection)."""
+    def start(*flags, **options):
+        relay = start_relay(builder, *flags, **options)
+        return relay, builder.accept()
+
+    return start

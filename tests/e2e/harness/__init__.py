@@ -1,0 +1,28 @@
+"""What the end-to-end tests stand on: the programs under test, and peers of theirs that share no code with them."""
+import os
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+BIN = Path(os.environ.get("FLASHRELAY_BIN", ROOT / "build")).resolve()
+SCALE = float(os.environ.get("FLASHRELAY_TEST_SCALE", "1"))
+
+# Nothing that is expected takes nearly as long; a loaded machine and a sanitizer may.
+PATIENCE_S = 20 if SCALE >= 1 else 60
+
+
+def scaled(count, least=1):
+    """A number of connections or messages, smaller where the programs are slow."""
+    return max(least, int(count * SCALE))
+
+
+def eventually(condition, what="condition", timeout_s=PATIENCE_S):
+    """Waits until condition() is true and returns what it returned."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        time.sleep(0.02)

@@ -1,0 +1,131 @@
+"""A builder whose every word is the test's: it accepts the relay's connections one by one."""
+import queue
+import socket
+import ssl
+import threading
+
+from . import PATIENCE_S
+from .wire import BINARY, CLOSE, PING, PONG, TEXT, Closed, Wire, accept_key, decode_close
+
+
+class BuilderConnection(Wire):
+    """
+    The relay's connection, after its request was read. A thread reads its frames; it answers pings as long as it is told to, and a
+    close unless the builder closed first.
+    """
+
+    def __init__(self, sock):
+        super().__init__(sock, is_client=False)
+        first, self.headers = self.receive_head()
+        self.method, self.target, self.version = first.split(" ")
+        self.answers_pings, self.has_closed = True, False
+        self.frames = queue.Queue()
+        self.thread = None
+
+    def accept(self, **headers):
+        """Answers the upgrade; headers are changed, added (with _ for -) or, with None, left out."""
+        lines = {"Upgrade": "websocket", "Connection": "Upgrade",
+                 "Sec-WebSocket-Accept": accept_key(self.headers["sec-websocket-key"])}
+        lines.update({name.replace("_", "-"): value for name, value in headers.items()})
+        kept = "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value is not None)
+        self.send(f"HTTP/1.1 101 Switching Protocols\r\n{kept}\r\n".encode())
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+        return self
+
+    def refuse(self, status="503 Service Unavailable"):
+        self.send(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+        self.close()
+
+    def read(self):
+        try:
+            while True:
+                frame = self.receive_frame()
+                assert frame.masked, "a client's frame without a mask"
+                if frame.opcode == PING and self.answers_pings:
+                    self.send_frame(PONG, frame.payload)
+                elif frame.opcode == CLOSE and not self.has_closed:
+                    self.send_frame(CLOSE, frame.payload)
+                    self.shut()
+                self.frames.put(frame)
+        except (Closed, OSError, ValueError) as end: # ValueError: closed while reading
+            self.frames.put(end)
+
+    def next(self, opcode):
+        """The next frame of that kind, whatever else comes before."""
+        while True:
+            frame = self.frames.get(timeout=PATIENCE_S)
+            assert not isinstance(frame, Exception), f"expected a frame, got {frame!r}"
+            if frame.opcode == opcode:
+                return frame
+
+    def receive_close(self):
+        """(code, reason) of the relay's close."""
+        return decode_close(self.next(CLOSE).payload)
+
+    def wait_end(self):
+        """Waits until the relay has ended the connection."""
+        while not isinstance(self.frames.get(timeout=PATIENCE_S), Exception):
+            pass
+
+    def send_close(self, code=None, reason=""):
+        self.has_closed = True
+        super().send_close(code, reason)
+
+    def send_text(self, payload):
+        self.send_frame(TEXT, payload)
+
+    def send_binary(self, payload):
+        self.send_frame(BINARY, payload)
+
+
+class Builder:
+    """Listens for the relay."""
+
+    def __init__(self, host="127.0.0.1", tls=None, port=0, path="/"):
+        self.host, self.tls, self.path = host, tls, path
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.socket(family, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, port))
+        self.listener.listen(64)
+        self.listener.settimeout(PATIENCE_S)
+        self.port = self.listener.getsockname()[1]
+        self.connections = []
+
+    @property
+    def uri(self):
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}{self.path}"
+
+    def accept_socket(self):
+        """The next connection as it comes, without a byte read."""
+        return self.listener.accept()[0]
+
+    def accept_request(self):
+        """The next connection, with its request read and not answered. TLS that fails is passed on as ssl.SSLError."""
+        sock = self.accept_socket()
+        if self.tls:
+            sock.settimeout(PATIENCE_S)
+            sock = self.tls.wrap_socket(sock, server_side=True)
+        connection = BuilderConnection(sock)
+        self.connections.append(connection)
+        return connection
+
+    def accept(self):
+        """The next connection, upgraded."""
+        return self.accept_request().accept()
+
+    def stop(self):
+        self.listener.close()
+
+    def close(self):
+        self.stop()
+        for connection in self.connections:
+            connection.close()
+
+
+def tls_context(certificate, key):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context

@@ -1,0 +1,95 @@
+"""The relay as a process."""
+import os
+import re
+import signal
+import subprocess
+
+from . import BIN, PATIENCE_S, eventually
+from .metrics import scrape
+
+_STARTED = re.compile(r"listens on (\S+):(\d+); metrics: (?:(\S+):(\d+)|off);")
+_SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
+
+# As small as tests allow: the log is mapped and touched at start.
+MEMORY = ("--log-memory=16M", "--max-message-bytes=8M")
+
+
+def environment(**variables):
+    """Nothing of ours but what the sanitizers need."""
+    kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.endswith("SAN_OPTIONS")}
+    return {**kept, **variables}
+
+
+def run(*arguments, cwd=None, **variables):
+    """Runs the relay to its end: (status, standard output, standard error)."""
+    ended = subprocess.run([BIN / "flashrelay", *map(str, arguments)], env=environment(**variables), cwd=cwd, capture_output=True,
+                           text=True, timeout=3 * PATIENCE_S, stdin=subprocess.DEVNULL, check=False)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+class Relay:
+    """A relay that runs. Ports are the kernel's choice unless a flag says otherwise."""
+
+    def __init__(self, folder, upstreams, *flags, env=None, cwd=None):
+        arguments = [f"--upstream-ws={','.join(upstreams)}"] if upstreams else []
+        given = " ".join(map(str, flags)) + " " + " ".join(env or {})
+        if "--listen-addr" not in given and "LISTEN_ADDR" not in given:
+            arguments.append("--listen-addr=127.0.0.1:0")
+        if "metrics-addr" not in given and "METRICS_ADDR" not in given:
+            arguments.append("--metrics-addr=127.0.0.1:0")
+        if "memory" not in given and "max-message" not in given:
+            arguments += MEMORY
+        self.output, self.errors = folder / "relay.out", folder / "relay.err"
+        with self.output.open("wb") as out, self.errors.open("wb") as err:
+            self.process = subprocess.Popen([BIN / "flashrelay", *arguments, *map(str, flags)], stdout=out, stderr=err,
+                                            stdin=subprocess.DEVNULL, env=environment(**(env or {})), cwd=cwd or folder)
+        self.expected_status = 0
+        self.listen_host, self.port, self.metrics_port = None, None, None
+
+    def wait_started(self):
+        def started():
+            assert self.process.poll() is None, f"the relay ended with {self.process.returncode}: {self.log()}"
+            return _STARTED.search(self.log())
+
+        match = eventually(started, "the relay's line that it listens")
+        self.listen_host, self.port = match[1], int(match[2])
+        self.metrics_port = int(match[4]) if match[4] else None
+        return self
+
+    def log(self):
+        return self.output.read_text(errors="replace") + self.errors.read_text(errors="replace")
+
+    def uri(self, path="/ws"):
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+    def metrics(self):
+        return scrape(self.metrics_port)
+
+    def metric(self, name, **labels):
+        return self.metrics().value(name, **labels)
+
+    def wait_metric(self, name, expected, **labels):
+        eventually(lambda: self.metrics().total(name, **labels) == expected,
+                   f"{name} {labels or ''} to become {expected}")
+
+    def wait_subscribers(self, count):
+        self.wait_metric("websocket_proxy_active_connections", count)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait_ended(self):
+        return self.process.wait(timeout=3 * PATIENCE_S)
+
+    def end(self):
+        """The orderly end, which every test's relay must reach, whatever was done to it."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        try:
+            status = self.wait_ended()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the relay does not end; its log: {self.log()[-4000:]}") from None
+        assert not _SANITIZER.search(self.log()), self.log()[-8000:]
+        assert status == self.expected_status, f"status {status}: {self.log()[-4000:]}"
