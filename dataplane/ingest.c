@@ -147,6 +147,15 @@ void ingest_count_open(struct ingest *ingest, bool opened, uint64_t now_ns)
 
 /* --- the turn --- */
 
+static void note_end(struct ingest *ingest)
+{
+    for (unsigned i = 0; i < ingest->options.upstream_count; i++)
+        if (ingest->upstreams[i].state != UPSTREAM_STOPPED)
+            return;
+    atomic_store_explicit(&ingest->stopped, true, memory_order_release);
+}
+
+/* Where nothing was open this is the end: no event will follow. */
 static void obey_stop(struct ingest *ingest, uint64_t now_ns)
 {
     if (ingest->stopping || !atomic_load_explicit(&ingest->stop_requested, memory_order_acquire))
@@ -154,6 +163,7 @@ static void obey_stop(struct ingest *ingest, uint64_t now_ns)
     ingest->stopping = true;
     for (unsigned i = 0; i < ingest->options.upstream_count; i++)
         upstream_stop(&ingest->upstreams[i], now_ns);
+    note_end(ingest);
 }
 
 static void publish_waiting(struct ingest *ingest, uint64_t now_ns)
@@ -165,20 +175,11 @@ static void publish_waiting(struct ingest *ingest, uint64_t now_ns)
     ingest->retry_ns = now_ns + RETRY_NS;
 }
 
-static bool has_stopped(const struct ingest *ingest)
-{
-    for (unsigned i = 0; i < ingest->options.upstream_count; i++)
-        if (ingest->upstreams[i].state != UPSTREAM_STOPPED)
-            return false;
-    return ingest->stopping;
-}
-
 static void tick_upstreams(struct ingest *ingest, uint64_t now_ns)
 {
     for (unsigned i = 0; i < ingest->options.upstream_count; i++)
         upstream_tick(&ingest->upstreams[i], now_ns);
-    if (has_stopped(ingest))
-        atomic_store_explicit(&ingest->stopped, true, memory_order_release);
+    note_end(ingest);
 }
 
 /* Time-outs come after I/O: whoever slept long finds what arrived meanwhile before it judges who was silent. */
@@ -200,8 +201,6 @@ uint64_t ingest_next_deadline(const struct ingest *ingest)
 {
     uint64_t earliest = publisher_is_waiting(&ingest->publisher) ? ingest->retry_ns : CLOCK_NEVER;
 
-    if (has_stopped(ingest) && !ingest_is_stopped(ingest))
-        return 0; /* nothing was open: no event will end the turn that says so */
     for (unsigned i = 0; i < ingest->options.upstream_count; i++) {
         uint64_t deadline = upstream_deadline(&ingest->upstreams[i]);
 

@@ -745,6 +745,19 @@ static void test_stopping_closes_all_with_1001(void **state)
     world_close(world);
 }
 
+/* The turn that is told may sleep for ever. */
+static void test_stopping_with_nothing_open_ends_in_one_turn(void **state)
+{
+    struct world *world = world_open(&(struct world_options){.builders = 2, .listeners_missing = true});
+
+    (void)state;
+    world_run(world, 100 * NS_PER_MS);
+    ingest_stop(world->ingest);
+    ingest_turn(world->ingest, CLOCK_NEVER);
+    assert_true(ingest_is_stopped(world->ingest));
+    world_close(world);
+}
+
 static void test_stopping_with_a_message_that_waits_ends_too(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 2, .arena_bytes = ROOM});
@@ -1044,6 +1057,7 @@ int main(void)
         cmocka_unit_test(test_down_since_counts_from_the_last_that_was_connected),
         cmocka_unit_test(test_credentials_and_query_are_sent_and_never_logged),
         cmocka_unit_test(test_stopping_closes_all_with_1001),
+        cmocka_unit_test(test_stopping_with_nothing_open_ends_in_one_turn),
         cmocka_unit_test(test_stopping_with_a_message_that_waits_ends_too),
         cmocka_unit_test(test_bad_options_are_refused),
         cmocka_unit_test(test_messages_come_through_tls_with_room_and_without),
