@@ -167,7 +167,7 @@ static void explain_missing(void)
         log_line(LOG_INFO, "uring", "no IORING_SEND_ZC_REPORT_USAGE (Linux 6.2): automatic zero-copy stays off");
 }
 
-static void explain_refusal(int error)
+void uring_explain_refusal(int error)
 {
     if (error == -ENOSYS)
         log_line(LOG_ERROR, "uring", "this kernel, or its sandbox, has no io_uring: Linux 6.1 or newer is needed");
@@ -175,6 +175,10 @@ static void explain_refusal(int error)
         log_line(LOG_ERROR, "uring",
                  "io_uring is forbidden here: set kernel.io_uring_disabled=0, or let the container's seccomp profile "
                  "allow io_uring_setup, io_uring_enter and io_uring_register");
+    else if (error == -ENOMEM)
+        log_line(LOG_ERROR, "uring",
+                 "no memory for a ring and its buffers: newer kernels count them as locked memory, whose limit "
+                 "(ulimit -l) may be too low");
     else
         log_line(LOG_ERROR, "uring", "io_uring can't be set up: %s", strerror(-error));
 }
@@ -187,7 +191,7 @@ static void probe_all(void)
     if (probed.error == 0)
         probed.error = open_ring(&ring, probed.setup_flags & ~(unsigned)IORING_SETUP_R_DISABLED);
     if (probed.error != 0) {
-        explain_refusal(probed.error);
+        uring_explain_refusal(probed.error);
         return;
     }
     probed.features.single_issuer = (probed.setup_flags & IORING_SETUP_SINGLE_ISSUER) != 0;

@@ -8,8 +8,11 @@
 
 /* Submissions beyond the sends of a turn before one more system call is needed: receives armed, closes, polls. */
 #define OTHER_SUBMISSIONS 256
-/* Room for a burst of what other ends do by themselves; beyond it the kernel keeps completions aside, and multishot receives end. */
-#define COMPLETION_ENTRIES 8192
+/*
+ * Room for a burst of what other ends do by themselves; beyond it the kernel keeps completions aside, and multishot receives end and
+ * are armed again. Newer kernels count rings as locked memory, of which the usual limit, 8 MiB, is to do for many threads.
+ */
+#define COMPLETION_ENTRIES 4096
 
 static unsigned power_of_two(unsigned n)
 {

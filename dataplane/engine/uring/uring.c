@@ -120,6 +120,7 @@ int engine_uring_create(struct engine **engine, const struct engine_options *opt
     created->listener.descriptor = -1;
     error = open_parts(created, setup_flags);
     if (error != 0) {
+        uring_explain_refusal(error);
         free(created);
         return error;
     }

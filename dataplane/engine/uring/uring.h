@@ -156,6 +156,9 @@ static inline void uring_count_system_call(struct uring_engine *engine)
 /* What this kernel allows, tried once a process. 0, or why io_uring can't be used at all (logged). Any thread. */
 int uring_probe(struct uring_features *features, unsigned *setup_flags);
 
+/* Logs why a ring can't be had, and what would help. */
+void uring_explain_refusal(int error);
+
 /* --- ring.c --- */
 
 int uring_ring_open(struct uring_engine *engine, unsigned setup_flags);
