@@ -8,8 +8,8 @@
 struct admitter;
 
 /*
- * Initializes `admission->requests` and `admission->control_event`. `admission` and `limits` stay the caller's and outlive the admitter;
- * from here on only the admitter touches `limits`. 0 or a negative errno.
+ * Initializes `admission->requests` and `admission->control_event`. `admission` and `limits` stay the caller's and outlive the
+ * admitter; from here on only the admitter touches `limits`. 0 or a negative errno.
  */
 int admitter_create(struct admitter **admitter, struct admission *admission, struct limits *limits);
 

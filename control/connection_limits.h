@@ -1,6 +1,6 @@
 /*
- * How many connections there are, of the instance, of each IP address and of each app, and whether one more may come. Sans-I/O, one
- * thread. Memory for addresses is set aside for the instance's limit but touched only as they come.
+ * How many connections there are, of the instance, of each IP address and of each app, and whether one more may come. Sans-I/O,
+ * one thread. Memory for addresses is set aside for the instance's limit but touched only as they come.
  */
 #ifndef CONTROL_CONNECTION_LIMITS_H
 #define CONTROL_CONNECTION_LIMITS_H
@@ -22,8 +22,8 @@ int limits_create(struct limits **limits, const struct limits_options *options);
 void limits_destroy(struct limits *limits);
 
 /*
- * Takes a place for a connection from `ip` of `app` (an index, or ADMISSION_NO_APP). Asks the instance's limit, then the address's, then
- * the app's; a refusal takes nothing.
+ * Takes a place for a connection from `ip` of `app` (an index, or ADMISSION_NO_APP). Asks the instance's limit, then the
+ * address's, then the app's; a refusal takes nothing.
  */
 enum admission_verdict limits_enter(struct limits *limits, const struct ip_address *ip, uint16_t app);
 

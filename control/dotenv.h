@@ -1,7 +1,7 @@
 /*
- * .env files: NAME=value a line, as the shell and the dotenv libraries read them. `export` before the name, comments from # on, single
- * quotes (nothing is special inside), double quotes (backslash escapes, $NAME and ${NAME} inside; both kinds may span lines), unquoted
- * values (escapes and $NAME too; blanks around them are no part of them). An unknown $NAME is empty.
+ * .env files: NAME=value a line, as the shell and the dotenv libraries read them. `export` before the name, comments from # on,
+ * single quotes (nothing is special inside), double quotes (backslash escapes, $NAME and ${NAME} inside; both kinds may span
+ * lines), unquoted values (escapes and $NAME too; blanks around them are no part of them). An unknown $NAME is empty.
  */
 #ifndef CONTROL_DOTENV_H
 #define CONTROL_DOTENV_H
@@ -22,8 +22,8 @@ struct dotenv_error {
 };
 
 /*
- * Reads a file's text into a zeroed `dotenv`; `environment` (NULL-terminated, may be NULL) goes before the file where $NAME is replaced.
- * 0, -EINVAL and `error`, or -ENOMEM; dispose either way.
+ * Reads a file's text into a zeroed `dotenv`; `environment` (NULL-terminated, may be NULL) goes before the file where $NAME is
+ * replaced. 0, -EINVAL and `error`, or -ENOMEM; dispose either way.
  */
 int dotenv_parse(struct dotenv *dotenv, const char *text, size_t length, char *const *environment, struct dotenv_error *error);
 void dotenv_dispose(struct dotenv *dotenv);

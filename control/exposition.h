@@ -26,8 +26,8 @@ void exposition_family(struct exposition *exposition, const char *name, enum met
 void exposition_value(struct exposition *exposition, const struct label *labels, uint64_t value);
 
 /*
- * A histogram: cumulative buckets at the limits 2^first_power - 1 ... 2^last_power - 1, exact because the histogram's own buckets end there,
- * then sum and count; a recorded 1 is `unit` (1e-9 for ns shown as seconds).
+ * A histogram: cumulative buckets at the limits 2^first_power - 1 ... 2^last_power - 1, exact because the histogram's own buckets
+ * end there, then sum and count; a recorded 1 is `unit` (1e-9 for ns shown as seconds).
  */
 void exposition_histogram(struct exposition *exposition, const struct label *labels, const struct histogram *histogram,
                           unsigned first_power, unsigned last_power, double unit);

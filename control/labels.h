@@ -14,8 +14,8 @@ struct label_set {
 };
 
 /*
- * Adds name=value; characters that Prometheus allows in no label name become _, and a name that is there already gets the new value.
- * 0 or -ENOMEM. A set begins zeroed.
+ * Adds name=value; characters that Prometheus allows in no label name become _, and a name that is there already gets the new
+ * value. 0 or -ENOMEM. A set begins zeroed.
  */
 int label_set_add(struct label_set *set, const char *name, const char *value);
 

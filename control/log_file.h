@@ -14,8 +14,8 @@ struct log_file {
 };
 
 /*
- * Opens flashrelay.log in `directory`, which is made if it is missing; with a rotation the period's beginning (UTC) is added to the name,
- * as in flashrelay.log.2026-01-31-23. Times are ns since 1970. 0 or a negative errno.
+ * Opens flashrelay.log in `directory`, which is made if it is missing; with a rotation the period's beginning (UTC) is added to
+ * the name, as in flashrelay.log.2026-01-31-23. Times are ns since 1970. 0 or a negative errno.
  */
 int log_file_open(struct log_file *file, const char *directory, enum log_rotation rotation, uint64_t now_ns);
 

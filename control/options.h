@@ -1,6 +1,6 @@
 /*
- * What an operator can set: every flag of the reference proxies and flashrelay's own. A flag goes over the environment variable of the
- * same meaning, and that over a line of the .env file.
+ * What an operator can set: every flag of the reference proxies and flashrelay's own. A flag goes over the environment variable
+ * of the same meaning, and that over a line of the .env file.
  */
 #ifndef CONTROL_OPTIONS_H
 #define CONTROL_OPTIONS_H
@@ -76,8 +76,8 @@ struct options_sources {
 enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };
 
 /*
- * Fills `options` with what the sources say, else with defaults. OPTIONS_BAD: `error` is one line that names the flag or variable, what
- * it was given (but no secret) and what was expected. Dispose whatever the outcome.
+ * Fills `options` with what the sources say, else with defaults. OPTIONS_BAD: `error` is one line that names the flag or
+ * variable, what it was given (but no secret) and what was expected. Dispose whatever the outcome.
  */
 enum options_outcome options_read(struct options *options, const struct options_sources *sources,
                                   char error[OPTIONS_ERROR_BYTES]);

@@ -7,8 +7,8 @@
 struct service;
 
 /*
- * Creates everything, listens and starts. 0; or a negative errno and in `error` one line that says what could not be done. `options` stays
- * the caller's and outlives the service.
+ * Creates everything, listens and starts. 0; or a negative errno and in `error` one line that says what could not be done.
+ * `options` stays the caller's and outlives the service.
  */
 int service_start(struct service **service, const struct options *options, char *error, size_t error_capacity);
 
