@@ -145,7 +145,7 @@ void fleet_leave(struct fleet *fleet, uint32_t number, bool reset)
         member->state = MEMBER_AWAY;
     } else if (member->state == MEMBER_OPEN && !reset) {
         member_close(fleet, member, WS_CLOSE_NORMAL);
-    } else if (member->state != MEMBER_AWAY) {
+    } else if (member->state != MEMBER_AWAY && (member->state != MEMBER_CLOSING || reset)) {
         member_abort(fleet, member, 0);
     }
 }

@@ -17,11 +17,13 @@
 
 /* How a member's connection, or its attempt at one, ended. */
 struct fleet_end {
-    bool was_open;       /* it had been upgraded */
-    int error;           /* 0, or a negative errno of the connection */
-    int status;          /* HTTP status, if the upgrade was refused; else 0 */
-    uint16_t close_code; /* of the peer's close frame; WS_CLOSE_NO_STATUS without code; 0 if there was none */
-    const char *reason;  /* text of the close frame or of the refusal; lent */
+    bool was_open; /* it had been upgraded */
+    int error;     /* 0, or a negative errno of the connection */
+    int status;    /* HTTP status, if the upgrade was refused; else 0 */
+    /* Of the peer's close frame, or what we closed with because of what it sent (error -EPROTO); WS_CLOSE_NO_STATUS without code;
+     * 0 if there was none. */
+    uint16_t close_code;
+    const char *reason; /* text of the close frame or of the refusal; lent */
     size_t reason_length;
 };
 

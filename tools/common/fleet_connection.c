@@ -116,7 +116,15 @@ static void peer_closed(struct fleet *fleet, struct member *member, const struct
 {
     member->close_code = event->code;
     text_add(&member->reason, (const char *)event->bytes, event->length);
-    member_close(fleet, member, event->code);
+    if (member->state == MEMBER_OPEN)
+        member_close(fleet, member, event->code);
+}
+
+/* While the closing is under way all but the peer's close frame is dropped. */
+static void handle_event_closing(struct fleet *fleet, struct member *member, const struct ws_event *event)
+{
+    if (event->kind == WS_EVENT_CLOSE)
+        peer_closed(fleet, member, event);
 }
 
 static void handle_event(struct fleet *fleet, struct member *member, const struct ws_event *event, uint64_t now_ns)
@@ -134,6 +142,7 @@ static void handle_event(struct fleet *fleet, struct member *member, const struc
     case WS_EVENT_ERROR:
         text_add_string(&member->reason, event->reason);
         member->error = -EPROTO;
+        member->close_code = event->code;
         member_close(fleet, member, event->code);
         break;
     case WS_EVENT_NONE:
@@ -145,13 +154,16 @@ static void handle_event(struct fleet *fleet, struct member *member, const struc
 static void read_frames(struct fleet *fleet, struct member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     fleet->figures.bytes += length;
-    while (length > 0 && member->state == MEMBER_OPEN) {
+    while (length > 0 && !member->connection->dead && member->close_code == 0) {
         struct ws_event event;
         size_t taken = ws_read(&member->reader, bytes, length, &event);
 
         bytes += taken;
         length -= taken;
-        handle_event(fleet, member, &event, now_ns);
+        if (member->state == MEMBER_OPEN)
+            handle_event(fleet, member, &event, now_ns);
+        else
+            handle_event_closing(fleet, member, &event);
     }
 }
 
@@ -209,7 +221,11 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
         read_frames(fleet, member, bytes + used, allowed, now_ns);
         used += allowed;
     }
-    return member->state == MEMBER_OPEN ? used : length;
+    if (member->state == MEMBER_CLOSING && used < length && member->was_open) {
+        read_frames(fleet, member, bytes + used, length - used, now_ns);
+        used = length;
+    }
+    return used;
 }
 
 static void on_connected(void *context, struct connection *connection, int error, uint64_t now_ns)

@@ -69,8 +69,10 @@ static void count_message(struct ledger *ledger, struct ledger_cursor *cursor, s
 {
     struct ledger_tally *tally = &ledger->tally;
 
-    tally->deliveries++;
-    tally->bytes += entry->length;
+    if (cursor->guest)
+        tally->guest_deliveries++;
+    else
+        tally->deliveries++;
     if (cursor->expected != 0 && entry->sequence < cursor->expected) {
         tally->repeated++;
         return;
@@ -78,6 +80,8 @@ static void count_message(struct ledger *ledger, struct ledger_cursor *cursor, s
     if (cursor->expected != 0)
         tally->lost += entry->sequence - cursor->expected;
     cursor->expected = entry->sequence + 1;
+    if (cursor->guest)
+        return;
     entry->deliveries++;
     entry->last_ns = now_ns;
     histogram_record(&tally->latency_ns, now_ns > entry->offered_ns ? now_ns - entry->offered_ns : 0, 1);
@@ -117,7 +121,8 @@ void ledger_settle(struct ledger *ledger, struct ledger_cursor *cursor, uint64_t
 {
     if (cursor->expected != 0 && cursor->expected <= sequence)
         ledger->tally.lost += sequence + 1 - cursor->expected;
-    *cursor = (struct ledger_cursor){0};
+    cursor->expected = 0;
+    cursor->offset = 0;
 }
 
 uint64_t ledger_head(struct ledger *ledger)

@@ -25,18 +25,21 @@ struct ledger_entry {
 
 /* What all checks add up to. */
 struct ledger_tally {
-    uint64_t deliveries, bytes;
+    uint64_t deliveries;         /* whole and right, to those that are no guests */
+    uint64_t guest_deliveries;   /* to guests */
     uint64_t lost;               /* messages that were missing between two that came, or at the end */
     uint64_t repeated;           /* that came again, or after a later one */
     uint64_t corrupt;            /* that no message in the ledger is equal to */
     struct histogram latency_ns; /* of deliveries since the last ledger_take_latency: from offered to the last byte */
 };
 
-/* Where one subscriber is in the stream. Zero: it takes up wherever the stream is. */
+/* Where one subscriber is in the stream. Zero: it takes up wherever the stream is. A guest's messages are checked like any, but not
+ * timed, nor among `deliveries`. */
 struct ledger_cursor {
     uint64_t expected; /* the next message must be this one; 0: any */
     uint64_t current;  /* the message that the bytes so far are equal to; 0: none, it is corrupt */
     size_t offset;     /* bytes of the current message so far */
+    bool guest;
 };
 
 struct ledger {

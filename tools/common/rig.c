@@ -20,6 +20,9 @@
 #define LOOK_INTERVAL_NS      (20 * NS_PER_MS)
 /* A subscriber that finds no relay yet tries again so much later. */
 #define RETRY_NS (50 * NS_PER_MS)
+/* How long those that come and go stay, and stay away. */
+#define CHURN_STAY_NS (500 * NS_PER_MS)
+#define CHURN_AWAY_NS (100 * NS_PER_MS)
 
 struct rig {
     struct rig_options options;
@@ -84,6 +87,20 @@ static void on_data(void *context, uint32_t member, const struct ws_event *piece
     ledger_check(&rig->ledger, &rig->cursors[member], piece->bytes, piece->length, piece->last, now_ns);
 }
 
+static bool is_guest(const struct rig *rig, uint32_t member)
+{
+    return member >= rig->options.subscribers;
+}
+
+static void on_opened(void *context, uint32_t member, uint64_t now_ns)
+{
+    struct rig *rig = context;
+
+    (void)now_ns;
+    if (is_guest(rig, member))
+        rig->cursors[member] = (struct ledger_cursor){.guest = true};
+}
+
 static void on_ended(void *context, uint32_t member, const struct fleet_end *end, uint64_t now_ns)
 {
     struct rig *rig = context;
@@ -92,14 +109,14 @@ static void on_ended(void *context, uint32_t member, const struct fleet_end *end
     if (!end->was_open) {
         snprintf(rig->refusal, sizeof rig->refusal, "%.*s", end->reason_length > 0 ? (int)end->reason_length : 100,
                  end->reason_length > 0 ? end->reason : strerror(-end->error));
-    } else if (!rig->leaving) {
+    } else if (!rig->leaving && !(is_guest(rig, member) && end->close_code == WS_CLOSE_NORMAL)) {
         rig->cut_off++;
         if (rig->options.on_ended != NULL)
             rig->options.on_ended(rig->options.context, member, end);
     }
 }
 
-static const struct fleet_handler fleet_handler = {.data = on_data, .ended = on_ended};
+static const struct fleet_handler fleet_handler = {.opened = on_opened, .data = on_data, .ended = on_ended};
 
 static bool is_stopped(const struct rig *rig)
 {
@@ -150,7 +167,8 @@ static int start_relay(struct rig *rig, uint16_t port)
 
     snprintf(upstream, sizeof upstream, "ws://127.0.0.1:%u/ws", builder_port(rig->builder));
     snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
-    snprintf(members, sizeof members, "%" PRIu32, rig->options.subscribers);
+    snprintf(members, sizeof members, "%" PRIu32,
+             rig->options.subscribers + 2 * rig->options.churn); /* who leaves has a place for a moment */
     snprintf(log_memory, sizeof log_memory, "%" PRIu64, rig->options.log_bytes);
     while (arguments[count] != NULL)
         count++;
@@ -163,7 +181,7 @@ static int make_fleet(struct rig *rig, uint16_t port)
 {
     struct fleet_options options = {
         .uri = &rig->uri,
-        .members = rig->options.subscribers,
+        .members = rig->options.subscribers + rig->options.churn,
         .handler = &fleet_handler,
         .context = rig,
         .seed = random_system_seed(),
@@ -205,7 +223,7 @@ static bool start_all(struct rig *rig, char error[RIG_ERROR_BYTES])
 {
     uint16_t port = process_free_port();
 
-    rig->cursors = calloc(rig->options.subscribers, sizeof *rig->cursors);
+    rig->cursors = calloc(rig->options.subscribers + rig->options.churn, sizeof *rig->cursors);
     if (!expect(rig->cursors == NULL ? -ENOMEM : 0, "count subscribers", error) ||
         !expect(start_builder(rig), "start the builder", error) || !expect(start_relay(rig, port), "start the relay", error) ||
         !expect(make_fleet(rig, port), "make subscribers", error))
@@ -234,9 +252,9 @@ bool rig_start(struct rig **out, const struct rig_options *options, char error[R
     return true;
 }
 
-static void behave(struct rig *rig, const struct fleet_behaviour *behaviour)
+static void behave(struct rig *rig, uint32_t first, uint32_t count, const struct fleet_behaviour *behaviour)
 {
-    for (uint32_t i = 0; i < rig->options.subscribers; i++)
+    for (uint32_t i = first; i < first + count; i++)
         fleet_behave(rig->fleet, i, behaviour);
 }
 
@@ -245,12 +263,12 @@ bool rig_connect(struct rig *rig, uint64_t patience_ns, char error[RIG_ERROR_BYT
     uint64_t deadline_ns = clock_monotonic_ns() + patience_ns;
     const struct fleet_figures *figures = fleet_figures_get(rig->fleet);
 
-    behave(rig, &(struct fleet_behaviour){.returns = true, .return_after_ns = RETRY_NS});
+    behave(rig, 0, rig->options.subscribers, &(struct fleet_behaviour){.returns = true, .return_after_ns = RETRY_NS});
     fleet_join(rig->fleet, 0, rig->options.subscribers);
     while (figures->open < rig->options.subscribers && clock_monotonic_ns() < deadline_ns && !is_stopped(rig) &&
            process_is_running(&rig->relay))
         rig_turn(rig, clock_monotonic_ns() + LOOK_INTERVAL_NS);
-    behave(rig, &(struct fleet_behaviour){0});
+    behave(rig, 0, rig->options.subscribers, &(struct fleet_behaviour){0});
     if (figures->open == rig->options.subscribers)
         return true;
     snprintf(error, RIG_ERROR_BYTES, "only %" PRIu32 " of %" PRIu32 " subscribers connected%s%s", figures->open,
@@ -258,8 +276,22 @@ bool rig_connect(struct rig *rig, uint64_t patience_ns, char error[RIG_ERROR_BYT
     return false;
 }
 
+static void churn(struct rig *rig, bool on)
+{
+    struct fleet_behaviour behaviour = {.returns = true, .return_after_ns = CHURN_AWAY_NS, .stay_ns = CHURN_STAY_NS};
+
+    if (on) {
+        behave(rig, rig->options.subscribers, rig->options.churn, &behaviour);
+        fleet_join(rig->fleet, rig->options.subscribers, rig->options.churn);
+        return;
+    }
+    for (uint32_t i = 0; i < rig->options.churn; i++)
+        fleet_leave(rig->fleet, rig->options.subscribers + i, false);
+}
+
 void rig_publish(struct rig *rig, bool publish)
 {
+    churn(rig, publish);
     atomic_store(&rig->paused, false);
     atomic_store(&rig->publishing, publish);
 }
@@ -297,7 +329,7 @@ static void leave(struct rig *rig)
     uint64_t deadline_ns = clock_monotonic_ns() + START_PATIENCE_NS;
 
     rig->leaving = true;
-    for (uint32_t i = 0; i < rig->options.subscribers; i++)
+    for (uint32_t i = 0; i < rig->options.subscribers + rig->options.churn; i++)
         fleet_leave(rig->fleet, i, false);
     while (fleet_figures_get(rig->fleet)->open > 0 && clock_monotonic_ns() < deadline_ns)
         fleet_turn(rig->fleet, clock_monotonic_ns() + LOOK_INTERVAL_NS);
@@ -329,6 +361,7 @@ void rig_figures_get(struct rig *rig, struct rig_figures *figures)
     *figures = (struct rig_figures){
         .open = fleet_figures_get(rig->fleet)->open,
         .cut_off = rig->cut_off,
+        .joined = fleet_figures_get(rig->fleet)->opened - rig->options.subscribers,
         .published = atomic_load(&rig->published),
         .tally = ledger_tally_get(&rig->ledger),
         .baseline = rig->baseline,

@@ -16,6 +16,7 @@ struct rig_options {
     const char *const *arguments; /* more of its arguments, NULL at the end; or NULL */
     int relay_output;             /* descriptor for what it prints, or -1 for ours */
     uint32_t subscribers;
+    uint32_t churn; /* so many more come and go while flashblocks flow */
     uint64_t size_bytes, interval_ns;
     uint64_t log_bytes;                /* --log-memory of the relay */
     const volatile sig_atomic_t *stop; /* ends waiting early once it is not 0 */
@@ -48,7 +49,8 @@ bool rig_stop(struct rig *rig);
 
 struct rig_figures {
     uint32_t open;      /* subscribers connected now */
-    uint64_t cut_off;   /* that lost their connection */
+    uint64_t cut_off;   /* connections that ended without their subscriber wanting it */
+    uint64_t joined;    /* connections of those that come and go */
     uint64_t published; /* flashblocks */
     const struct ledger_tally *tally;
     uint64_t relay_cpu_ns;          /* since it started */

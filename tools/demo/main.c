@@ -14,9 +14,10 @@
 #define SECONDS_WITHOUT_TERMINAL 10
 #define CONNECT_PATIENCE_NS      (60 * NS_PER_S)
 #define SETTLE_PATIENCE_NS       (10 * NS_PER_S)
+#define ENDS_SHOWN               5 /* connections that ended, of which it is said why */
 
 struct settings {
-    uint64_t subscribers, size_bytes, interval_ns, seconds, log_bytes;
+    uint64_t subscribers, churn, size_bytes, interval_ns, seconds, log_bytes;
     const char *relay;
 };
 
@@ -31,15 +32,23 @@ static void on_signal(int number)
 
 static void on_ended(void *context, uint32_t subscriber, const struct fleet_end *end)
 {
-    (void)context;
-    fprintf(stderr, "\nsubscriber %" PRIu32 " was cut off: %s %u %.*s\n", subscriber, strerror(-end->error), end->close_code,
-            (int)end->reason_length, end->reason_length > 0 ? end->reason : "");
+    unsigned *shown = context;
+
+    if (++*shown > ENDS_SHOWN)
+        return;
+    fprintf(stderr, "%ssubscriber %" PRIu32 " lost its connection: ", isatty(STDERR_FILENO) ? "\n" : "", subscriber);
+    if (end->close_code != 0)
+        fprintf(stderr, "closed with %u %.*s\n", end->close_code, (int)end->reason_length,
+                end->reason_length > 0 ? end->reason : "");
+    else
+        fprintf(stderr, "%s\n", end->error != 0 ? strerror(-end->error) : "ended without a close frame");
 }
 
 static void read_settings(struct settings *settings, int argc, char **argv)
 {
     const struct command_option options[] = {
         {"--subscribers", "N", "how many (1000)", OPTION_NUMBER, &settings->subscribers, 1, 1000000},
+        {"--churn", "N", "so many more that come and go all the time (0)", OPTION_NUMBER, &settings->churn, 0, 1000000},
         {"--size", "BYTES", "of a flashblock, about (25k)", OPTION_BYTES, &settings->size_bytes, 1, 16u << 20},
         {"--interval", "TIME", "between flashblocks (200ms)", OPTION_DURATION, &settings->interval_ns, 1, 0},
         {"--seconds", "N", "end after so long (on a terminal 0: at Ctrl-C; else 10)", OPTION_NUMBER, &settings->seconds, 0, 0},
@@ -112,6 +121,7 @@ int main(int argc, char **argv)
     };
     struct sigaction action = {.sa_handler = on_signal};
     char error[RIG_ERROR_BYTES];
+    unsigned ends_shown = 0;
     struct rig *rig;
     bool all_well;
 
@@ -122,11 +132,13 @@ int main(int argc, char **argv)
         .relay = settings.relay,
         .relay_output = -1,
         .subscribers = (uint32_t)settings.subscribers,
+        .churn = (uint32_t)settings.churn,
         .size_bytes = settings.size_bytes,
         .interval_ns = settings.interval_ns,
         .log_bytes = settings.log_bytes,
         .stop = &stop_requests,
         .on_ended = on_ended,
+        .context = &ends_shown,
     };
     printf("A builder publishes %" PRIu64 " bytes every %g ms, the relay sends them to %" PRIu64 " subscribers.\n",
            settings.size_bytes, (double)settings.interval_ns / (double)NS_PER_MS, settings.subscribers);

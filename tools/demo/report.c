@@ -132,6 +132,9 @@ bool report_summary(struct report *report)
     printf("  relay: %.2f us of CPU per delivery, %s bytes of memory per subscriber\n",
            cpu_us_per_delivery(figures.relay_cpu_ns - report->at_start.relay_cpu_ns, tally->deliveries),
            number(subscriber_bytes(report, &figures), bytes));
+    if (figures.joined > 0)
+        printf("  others joined %s times and got %s flashblocks\n", number(figures.joined, published),
+               number(tally->guest_deliveries, deliveries));
     if (!figures.relay_runs)
         puts("  the relay ended before it was told to");
     fflush(stdout);
