@@ -13,18 +13,30 @@ static bool is_label_taken(const struct metrics_sources *sources, const char *la
     return false;
 }
 
+/* The path that a URI without one means, which the reference's label shows. */
+static const char *missing_path(const char *identity)
+{
+    const char *authority = strstr(identity, "://");
+
+    return authority && strchr(authority + 3, '/') ? "" : "/";
+}
+
 /* URIs that differ only in what is not shown are told apart by their place in the list. */
 static int add_upstream(struct metrics_sources *sources, const struct upstream_counters *counters, const char *identity)
 {
     unsigned place = sources->upstream_count;
-    char *label = NULL;
+    char *label, *numbered;
 
-    if (!is_label_taken(sources, identity))
-        label = strdup(identity);
-    else if (asprintf(&label, "%s#%u", identity, place + 1) < 0)
-        label = NULL;
-    if (label == NULL)
+    if (asprintf(&label, "%s%s", identity, missing_path(identity)) < 0)
         return -ENOMEM;
+    if (is_label_taken(sources, label)) {
+        int length = asprintf(&numbered, "%s#%u", label, place + 1);
+
+        free(label);
+        if (length < 0)
+            return -ENOMEM;
+        label = numbered;
+    }
     sources->upstreams[place] = counters;
     sources->upstream_labels[place] = label;
     sources->upstream_count++;
