@@ -30,6 +30,18 @@ void uring_register_memory(struct engine *base, const uint8_t *bytes, size_t len
     }
 }
 
+/* Every thread's ring meets the same limit: one line is enough. */
+static void explain_refusal(int error)
+{
+    static _Atomic bool explained;
+
+    if (!atomic_exchange_explicit(&explained, true, memory_order_relaxed))
+        log_line(LOG_WARN, "uring",
+                 "no zero-copy sends: the log's memory can't be registered (%s); raise the limit of locked memory "
+                 "(ulimit -l) or use --zerocopy=off",
+                 strerror(-error));
+}
+
 void uring_zerocopy_start(struct uring_engine *engine)
 {
     struct uring_zerocopy *zerocopy = &engine->zerocopy;
@@ -41,10 +53,7 @@ void uring_zerocopy_start(struct uring_engine *engine)
         return;
     error = io_uring_register_buffers(&engine->ring, zerocopy->regions, zerocopy->region_count);
     if (error != 0) {
-        log_line(LOG_WARN, "uring",
-                 "no zero-copy sends: the log's memory can't be registered (%s); raise the limit of locked memory "
-                 "(ulimit -l) or use --zerocopy=off",
-                 strerror(-error));
+        explain_refusal(error);
         return;
     }
     zerocopy->enabled = true;
