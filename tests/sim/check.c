@@ -79,12 +79,9 @@ static void check_shard(const struct world *world, unsigned index)
              causes);
 }
 
-static void note_who_is_blocked(struct world *world)
+void check_before_turn(struct world *world)
 {
-    for (unsigned i = 0; i < world->plan.clients; i++) {
-        const struct connection *other = line_other_end(&world->clients[i].line);
-        world->clients[i].was_blocked |= other != NULL && other->blocked;
-    }
+    lag_expect(world);
 }
 
 void check_step(struct world *world)
@@ -102,7 +99,8 @@ void check_step(struct world *world)
     }
     if (limits_connections(plane->limits) > world->plan.instance_limit)
         fail(world, "%u places are taken of %u", limits_connections(plane->limits), world->plan.instance_limit);
-    note_who_is_blocked(world);
+    lag_check_cuts(world);
+    lag_note(world);
 }
 
 /* --- when all threads sleep --- */
@@ -154,6 +152,7 @@ void check_rest(struct world *world)
         active += counter_read(&shard_counters_get(plane->shards[i])->active_connections);
     }
     check_nobody_waits(world);
+    lag_check_rest(world);
     if (limits_connections(plane->limits) != active)
         fail(world, "%u places are taken and %" PRIu64 " subscribers are there", limits_connections(plane->limits), active);
 }

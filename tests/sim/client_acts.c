@@ -78,7 +78,7 @@ void client_connect(struct client *client)
     line->finish = false;
     client->answer_length = client->message_length = 0;
     client->first = client->received = client->next_ping = client->next_pong = client->pings_received = 0;
-    client->misbehaved = client->left = client->disturbed = client->mute = client->was_blocked = false;
+    client->misbehaved = client->left = client->disturbed = client->mute = client->was_blocked = client->behind = false;
     client->close_sent = client->close_received = false;
     client->unstall_ns = 0;
     client->connections++;

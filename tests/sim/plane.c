@@ -34,7 +34,7 @@ static void spy_wake(struct engine *engine, struct engine *from)
 static struct engine *spy_create(struct world *world, void (*look)(struct world *world))
 {
     static const struct engine_ops operations = {.wake = spy_wake};
-    void *memory;
+    void *memory = NULL;
 
     must(posix_memalign(&memory, _Alignof(struct spy), sizeof(struct spy)));
     struct spy *spy = memset(memory, 0, sizeof *spy);

@@ -173,6 +173,18 @@ struct client {
     bool disturbed;  /* was reset, or stalled, or does not answer pings: may be cut off */
     bool close_sent, close_received, mute;
     bool was_blocked; /* its socket refused bytes at some moment */
+
+    /*
+     * Since when it refuses bytes and has not taken all, as the lag policy may see it at the most, and must see it at the least: who took
+     * all and was offered more within one turn may have been seen to keep up.
+     */
+    bool behind;
+    struct refusal {
+        uint64_t head, ns;
+    } refused_first, refused_surely;
+    uint64_t took_ns;    /* when it last took a byte */
+    uint64_t taken_at;   /* changes when it took some */
+    uint64_t offered_to; /* the end of what it had been offered */
 };
 
 /* The data plane under test, and the threads that drive it. */
@@ -191,6 +203,11 @@ struct plane {
     struct limits *limits;
     struct engine *ingest_wakes[MAX_SHARDS + 1], *compressor_wakes[MAX_SHARDS + 1];
     struct engine *spies[2]; /* of the source and the target: told of every publish at once */
+};
+
+/* How many of a shard's subscribers its next turn may cut off at most, by cause, added to those it has cut off already. */
+struct verdicts {
+    uint64_t lagged, log_floor, send_timeout;
 };
 
 enum phase { PHASE_FLOW, PHASE_CALM, PHASE_END };
@@ -213,6 +230,7 @@ struct world {
     uint64_t thread_paused_until[MAX_SHARDS + 3];
     uint64_t steps, steps_at_this_time;
     uint64_t delivered; /* messages, to all subscribers */
+    struct verdicts expected[MAX_SHARDS];
     bool draining;
 };
 
@@ -309,7 +327,8 @@ uint64_t record_next_frame(const struct record *record, uint64_t sequence);
 
 /* --- checks (check.c) --- */
 
-/* After every step. */
+/* Before and after every turn of a thread. */
+void check_before_turn(struct world *world);
 void check_step(struct world *world);
 /* When no thread has anything to do at this moment. */
 void check_rest(struct world *world);
@@ -320,6 +339,16 @@ void check_end(struct world *world);
 
 /* Why the subscriber may have been ended by the relay; fails if there is no reason. */
 void check_ending(struct client *client, int error);
+
+/* --- the lag policy (lag_check.c) --- */
+
+/* Notes who refuses bytes, and since when; after every turn. */
+void lag_note(struct world *world);
+/* How many may be cut off in the shards' next turns; and that no more were. */
+void lag_expect(struct world *world);
+void lag_check_cuts(const struct world *world);
+/* When all threads sleep: nobody is there who should have been cut off. */
+void lag_check_rest(const struct world *world);
 
 /* --- telling (main.c) --- */
 

@@ -1,0 +1,152 @@
+/*
+ * The lag policy, judged from outside: a subscriber lags from the moment when its socket takes no more, by the frames published since;
+ * beyond the limit, or after too long without a byte, it must be cut off, and nobody else may be.
+ */
+#include "engine/sim/sim.h"
+#include "sim/world.h"
+
+#include <inttypes.h>
+
+/* The relay's end of the subscriber's connection, as long as it can be judged; NULL otherwise. */
+static const struct connection *judged_end(const struct client *client)
+{
+    const struct connection *end = line_other_end(&client->line);
+
+    return end != NULL && !end->dead && !end->finishing ? end : NULL;
+}
+
+static unsigned shard_of(const struct world *world, const struct connection *end)
+{
+    const struct sim_connection *connection = (const struct sim_connection *)(const void *)end;
+    unsigned shard = 0;
+
+    while (&connection->engine->common != world->plane.shard_engines[shard])
+        shard++;
+    return shard;
+}
+
+static uint64_t unsent_from(const struct connection *end)
+{
+    for (unsigned i = 0; i < end->extent_count; i++)
+        if (end->extents[i].channel != NULL)
+            return end->extents[i].from;
+    return UINT64_MAX;
+}
+
+static uint64_t offered_to(const struct connection *end)
+{
+    uint64_t to = 0;
+
+    for (unsigned i = 0; i < end->extent_count; i++)
+        if (end->extents[i].channel != NULL)
+            to = end->extents[i].to;
+    return to;
+}
+
+static void note_taken(const struct world *world, struct client *client, const struct connection *end)
+{
+    uint64_t taken_at = unsent_from(end) * 65536 + end->taken_bytes;
+
+    if (taken_at != client->taken_at)
+        client->took_ns = world_now(world);
+    client->taken_at = taken_at;
+}
+
+static void note(struct world *world, struct client *client)
+{
+    const struct connection *end = judged_end(client);
+    struct refusal now = {.head = channel_head(world->plane.target), .ns = world_now(world)};
+
+    client->was_blocked |= end != NULL && end->blocked;
+    if (end == NULL || (end->extent_count == 0 && !end->blocked)) {
+        client->behind = false;
+        return;
+    }
+    note_taken(world, client, end);
+    if (!client->behind && end->blocked) {
+        client->behind = true;
+        client->refused_first = client->refused_surely = now;
+        client->took_ns = now.ns;
+    } else if (client->behind && unsent_from(end) >= client->offered_to) {
+        client->refused_surely = now;
+    }
+    client->offered_to = offered_to(end);
+}
+
+void lag_note(struct world *world)
+{
+    for (unsigned i = 0; i < world->plan.clients; i++)
+        note(world, &world->clients[i]);
+}
+
+/* Frames published since it kept up last. */
+static uint64_t lag_of(const struct world *world, const struct refusal *since, const struct connection *end)
+{
+    uint64_t head = channel_head(world->plane.target), from = since->head, unsent = unsent_from(end);
+
+    if (unsent != UINT64_MAX && unsent - 1 > from)
+        from = unsent - 1;
+    return head > from ? head - from : 0;
+}
+
+static bool is_too_far_behind(const struct world *world, const struct refusal *since, const struct connection *end)
+{
+    return lag_of(world, since, end) > world->plan.message_buffer_size && world_now(world) >= since->ns + SHARD_LAG_GRACE_NS;
+}
+
+static bool took_nothing_for_too_long(const struct world *world, const struct client *client)
+{
+    return client->behind && world->plan.send_timeout_ns > 0 && world_now(world) >= client->took_ns + world->plan.send_timeout_ns;
+}
+
+static uint64_t cut_off(const struct world *world, unsigned shard, enum disconnect_cause cause)
+{
+    return counter_read(&shard_counters_get(world->plane.shards[shard])->disconnects[cause]);
+}
+
+void lag_expect(struct world *world)
+{
+    for (unsigned i = 0; i < world->plan.shards; i++) {
+        bool is_above = atomic_load(&world->plane.target_marks.marks[i].sequence) >= channel_floor(world->plane.target);
+        world->expected[i] = (struct verdicts){.lagged = cut_off(world, i, DISCONNECT_LAGGED),
+                                               .log_floor = is_above ? cut_off(world, i, DISCONNECT_LOG_FLOOR) : UINT64_MAX,
+                                               .send_timeout = cut_off(world, i, DISCONNECT_SEND_TIMEOUT)};
+    }
+    for (unsigned i = 0; i < world->plan.clients; i++) {
+        const struct client *client = &world->clients[i];
+        const struct connection *end = judged_end(client);
+        if (end == NULL)
+            continue;
+        struct verdicts *verdicts = &world->expected[shard_of(world, end)];
+        verdicts->lagged += client->behind && is_too_far_behind(world, &client->refused_first, end);
+        verdicts->send_timeout += took_nothing_for_too_long(world, client);
+    }
+}
+
+void lag_check_cuts(const struct world *world)
+{
+    for (unsigned i = 0; i < world->plan.shards; i++) {
+        const struct verdicts *expected = &world->expected[i];
+        if (cut_off(world, i, DISCONNECT_LAGGED) > expected->lagged)
+            fail(world, "shard %u cut off a subscriber as lagging that does not lag", i);
+        if (cut_off(world, i, DISCONNECT_LOG_FLOOR) > expected->log_floor)
+            fail(world, "shard %u cut off a subscriber below the floor when nothing was", i);
+        if (cut_off(world, i, DISCONNECT_SEND_TIMEOUT) > expected->send_timeout)
+            fail(world, "shard %u cut off a subscriber for taking nothing too early", i);
+    }
+}
+
+void lag_check_rest(const struct world *world)
+{
+    for (unsigned i = 0; i < world->plan.clients; i++) {
+        const struct client *client = &world->clients[i];
+        const struct connection *end = judged_end(client);
+        if (end == NULL || !end->blocked || !client->behind || client->state != CLIENT_OPEN)
+            continue;
+        if (is_too_far_behind(world, &client->refused_surely, end))
+            fail(world, "subscriber %u is %" PRIu64 " frames behind and not cut off", i,
+                 lag_of(world, &client->refused_surely, end));
+        if (took_nothing_for_too_long(world, client))
+            fail(world, "subscriber %u has taken nothing for too long and is not cut off", i);
+    }
+}
