@@ -91,6 +91,28 @@ static double switches(const struct run_result *run)
                : NAN;
 }
 
+static double system_calls(const struct run_result *run)
+{
+    return run->system_calls > 0 ? (double)run->system_calls / (double)run->totals.messages : NAN;
+}
+
+/* Of the time, how much the proxy stood ready and another process had its core. */
+static double waited_percent(const struct run_result *run)
+{
+    return run->cpu_ns > 0 ? (double)run->wait_ns / 1e7 / run->seconds : NAN;
+}
+
+/* Resident memory at the end, less what it was after a sixth of the time: 30 minutes against 5. */
+static double rss_growth(const struct run_result *run)
+{
+    double end_s = run->memory_points > 0 ? run->memory_line[run->memory_points - 1].at_s : 0;
+
+    for (unsigned i = 0; i + 1 < run->memory_points; i++)
+        if (run->memory_line[i].at_s >= end_s / 6)
+            return ((double)run->memory_line[run->memory_points - 1].rss_bytes - (double)run->memory_line[i].rss_bytes) / 1e3;
+    return NAN;
+}
+
 static double deliveries(const struct run_result *run)
 {
     return (double)run->totals.deliveries;
@@ -130,6 +152,9 @@ const struct figure figures[] = {
     {"unfairness", "mean ranks' spread (0: fair)", "", 3, unfairness, false},
     {"memory_bytes_a_subscriber", "memory a subscriber", "B", 0, memory_a_subscriber, true},
     {"rss_mb", "resident, huge pages included", "MB", 1, rss, true},
+    {"rss_growth_kb", "its growth since 1/6 of the time", "kB", 0, rss_growth, false},
+    {"system_calls_a_message", "system calls a message", "", 1, system_calls, false},
+    {"waited_percent", "proxy waited for its core", "%", 1, waited_percent, false},
     {"switches_a_message", "context switches a message", "", 1, switches, false},
     {"deliveries", "deliveries", "", 0, deliveries, false},
     {"lost", "lost", "", 0, lost, false},

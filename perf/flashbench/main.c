@@ -21,12 +21,12 @@
 #define MAX_DOCUMENTS 32
 
 struct settings {
-    struct option_texts proxies, against;
+    struct option_texts proxies, against, only;
     struct option_values subscribers, bytes, intervals, proxy_cores;
     struct run_options run;
     uint64_t rounds, own_core, pid;
     struct address connect, builder_listen;
-    const char *json, *html, *preset, *documents[MAX_DOCUMENTS];
+    const char *json, *html, *preset, *baseline, *documents[MAX_DOCUMENTS];
     bool list_presets, no_pin;
 };
 
@@ -45,7 +45,8 @@ static struct settings settings = {
 };
 
 static const struct command_option entries[] = {
-    {"--proxy", "COMMAND", "a proxy: 'LABEL=PROGRAM ... {upstream} ... {listen}', flashrelay or bare_loop; repeat to alternate",
+    {"--proxy", "COMMAND",
+     "a proxy: 'LABEL=PROGRAM ... {upstream} ... {listen} ... {metrics}', flashrelay or bare_loop; repeat to alternate",
      OPTION_TEXTS, &settings.proxies, 0, 0},
     {"--against", "COMMAND", "the same, placed before all --proxy: with a preset", OPTION_TEXTS, &settings.against, 0, 0},
     {"--connect", "IP:PORT", "measure a proxy that runs already and listens there; needs --builder-listen", OPTION_ADDRESS,
@@ -72,6 +73,12 @@ static const struct command_option entries[] = {
      NS_PER_MS, 0},
     {"--verify-every", "N", "compare one in N deliveries over 8 KiB byte by byte, all below (default 64; 1: all)", OPTION_NUMBER,
      &settings.run.verify_every, 1, 1000000},
+    {"--only", "LABEL", "churn, slow and stalled subscribers meet only this proxy; may be repeated", OPTION_TEXTS, &settings.only,
+     0, 0},
+    {"--baseline", "COMMAND", "a proxy whose memory for one subscriber is taken off the others'", OPTION_TEXT, &settings.baseline,
+     0, 0},
+    {"--system-calls", NULL, "count them, where the kernel lets us (costs the proxy a little)", OPTION_SWITCH,
+     &settings.run.count_system_calls, 0, 0},
     {"--path", "PATH", "that subscribers ask for (default /ws)", OPTION_TEXT, &settings.run.path, 0, 0},
     {"--proxy-cores", "N,...", "that the proxy runs on (default: the first)", OPTION_NUMBER_LIST, &settings.proxy_cores, 0, 1023},
     {"--own-core", "N", "that flashbench runs on (default: the second)", OPTION_NUMBER, &settings.own_core, 0, 1023},
@@ -79,8 +86,8 @@ static const struct command_option entries[] = {
     {"--poll", NULL, "never sleep: the proxy is then spared the waking of subscribers", OPTION_SWITCH, &settings.run.poll, 0, 0},
     {"--user-time", NULL, "take arrival times when reading, not from the kernel's time stamps", OPTION_SWITCH,
      &settings.run.user_time, 0, 0},
-    {"--scrape", "IP:PORT", "report which of the proxy's metrics changed while measuring", OPTION_TEXT, &settings.run.scrape, 0,
-     0},
+    {"--scrape", "TEXT", "report the changes of metrics with TEXT in their names, served at {metrics}; '': of all", OPTION_TEXT,
+     &settings.run.scrape, 0, 0},
     {"--proxy-output", "FILE", "append the proxy's output there (default: dropped)", OPTION_TEXT, &settings.run.proxy_output, 0,
      0},
     {"--json", "FILE", "write the result there; - for standard output instead of the table", OPTION_TEXT, &settings.json, 0, 0},
@@ -124,6 +131,7 @@ static void parse_command_line(int argc, char **argv)
         arguments[count++] = strdup(*argument);
     settings.proxies.count = 0;
     settings.against.count = 0;
+    settings.only.count = 0;
     command_line_parse(&line, count, arguments);
     command_line_parse(&line, argc, argv);
 }
@@ -134,7 +142,8 @@ static void add_proxies(struct measurement *m, const struct option_texts *texts)
         if (m->proxy_count == MEASUREMENT_MAX_PROXIES)
             command_line_fail(&line, "--proxy: more than %u", MEASUREMENT_MAX_PROXIES);
         if (!proxy_parse(&m->proxies[m->proxy_count++], texts->values[i]))
-            command_line_fail(&line, "--proxy: got '%s', expected a command with {upstream} and {listen} in it", texts->values[i]);
+            command_line_fail(&line, "--proxy: got '%s', expected a command with {upstream} and {listen} in it",
+                              texts->values[i]);
     }
 }
 
@@ -164,6 +173,24 @@ static void choose_points(struct measurement *m)
                 m->points[m->point_count++] =
                     (struct run_point){settings.subscribers.values[s], settings.bytes.values[b], settings.intervals.values[i]};
             }
+}
+
+static void choose_scenario(struct measurement *m)
+{
+    static struct proxy baseline;
+
+    for (unsigned i = 0; i < m->proxy_count; i++) {
+        m->proxies[i].plain = settings.only.count > 0;
+        for (size_t k = 0; k < settings.only.count; k++)
+            m->proxies[i].plain &= strcmp(settings.only.values[k], m->proxies[i].label) != 0;
+    }
+    if (settings.baseline == NULL)
+        return;
+    if (!proxy_parse(&baseline, settings.baseline))
+        command_line_fail(&line, "--baseline: got '%s', expected a command with {upstream} and {listen} in it",
+                          settings.baseline);
+    baseline.plain = true;
+    m->baseline = &baseline;
 }
 
 /* The proxy on the first core that we may use and ourselves on the second, unless told otherwise. */
@@ -298,6 +325,7 @@ int main(int argc, char **argv)
         write_page(NULL);
         return 0;
     }
+    choose_scenario(&measurement);
     choose_points(&measurement);
     choose_cores(&measurement);
     measurement.rounds = settings.rounds != 0 ? (unsigned)settings.rounds : measurement.proxy_count > 1 ? 7 : 1;

@@ -1,11 +1,14 @@
 #include "flashbench/measurement.h"
 
+#include "flashrelay/clock.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MAX_ROUNDS 1000
+#define MAX_ROUNDS  1000
+#define BASELINE_NS (3 * NS_PER_S)
 
 static struct run_result *slot(const struct measurement *m, unsigned point, unsigned round, unsigned proxy)
 {
@@ -31,6 +34,25 @@ const struct run_result *measurement_result(const struct measurement *m, unsigne
     return slot(m, point, round, proxy);
 }
 
+/* The memory that the proxy takes for a single subscriber; false if it failed. */
+static bool measure_baseline(const struct measurement *m, uint64_t *bytes)
+{
+    const struct run_point point = {1, m->points[0].bytes, m->points[0].interval_ns};
+    struct run_options options = m->options;
+    struct run_result *result = calloc(1, sizeof(*result));
+
+    if (result == NULL)
+        return false;
+    options.duration_ns = BASELINE_NS;
+    run_measure(&options, &point, m->baseline, NULL, NULL, result);
+    *bytes = run_memory_bytes(&result->memory_after);
+    if (result->failure[0] != '\0')
+        fprintf(stderr, "flashbench: %s: %s\n", m->baseline->label, result->failure);
+    run_result_dispose(result);
+    free(result);
+    return *bytes > 0;
+}
+
 /* All proxies once; another one begins each round. False if one failed. */
 static bool run_round(struct measurement *m, unsigned point, unsigned round, run_progress *progress, void *context)
 {
@@ -49,11 +71,14 @@ static bool run_round(struct measurement *m, unsigned point, unsigned round, run
 
 bool measurement_run(struct measurement *m, run_progress *progress, void *context)
 {
-    bool good = true;
+    uint64_t baseline_bytes = 0;
+    bool good = m->baseline == NULL || measure_baseline(m, &baseline_bytes);
 
     for (unsigned point = 0; point < m->point_count && !run_interrupted; point++) {
         for (unsigned round = 0; round < m->rounds && !run_interrupted && good; round++) {
             good = run_round(m, point, round, progress, context);
+            for (unsigned proxy = 0; proxy < m->proxy_count; proxy++)
+                slot(m, point, round, proxy)->memory_baseline_bytes = baseline_bytes;
             m->rounds_done[point] = round + 1;
         }
     }

@@ -15,6 +15,7 @@ struct measurement {
     struct run_point points[MEASUREMENT_MAX_POINTS];
     unsigned point_count;
     unsigned rounds;
+    struct proxy *baseline;     /* what memory a subscriber is compared with, run once for a single one; or NULL */
     struct run_result *results; /* [point][round][proxy] */
     unsigned rounds_done[MEASUREMENT_MAX_POINTS];
 };

@@ -14,7 +14,7 @@ struct built_in {
 /* Found beside flashbench. Limits are lifted where they are not what is measured. */
 static const struct built_in built_ins[] = {
     {"flashrelay", "--upstream-ws {upstream} --listen-addr {listen} --shards 1 --instance-connection-limit 19000 "
-                   "--per-ip-connection-limit 0 --metrics=false --log-level warn"},
+                   "--per-ip-connection-limit 0 --metrics-addr {metrics} --log-level warn"},
     {"bare_loop", "{upstream} {listen}"},
 };
 
@@ -69,27 +69,36 @@ bool proxy_parse(struct proxy *proxy, const char *text)
            strstr(proxy->command, "{listen}") != NULL;
 }
 
+struct placeholder {
+    const char *name;
+    char value[ADDRESS_TEXT_BYTES];
+};
+
+/* The placeholder that `text` begins with, or NULL. */
+static const struct placeholder *find_placeholder(const struct placeholder *placeholders, const char *text)
+{
+    for (; placeholders->name != NULL; placeholders++)
+        if (strncmp(placeholders->name, text, strlen(placeholders->name)) == 0)
+            return placeholders;
+    return NULL;
+}
+
 /* Puts the addresses in and cuts the command into words; quotes ' and " keep blanks together. */
-static unsigned split_command(const char *command, const char *upstream, const char *listen, char *space, size_t capacity,
-                              char **arguments)
+static void split_command(const char *command, const struct placeholder *placeholders, char *space, size_t capacity,
+                          char **arguments)
 {
     const char *end = space + capacity - 1;
     unsigned count = 0;
     char quote = '\0';
 
-    while (*command != '\0' && count < PROXY_MAX_ARGUMENTS - 1) {
-        command += strspn(command, " ");
-        if (*command == '\0')
-            break;
+    while (*(command += strspn(command, " ")) != '\0' && count < PROXY_MAX_ARGUMENTS - 1) {
         arguments[count++] = space;
         while (*command != '\0' && (quote != '\0' || *command != ' ') && space < end) {
-            const char *value = strncmp(command, "{upstream}", 10) == 0 ? upstream
-                                : strncmp(command, "{listen}", 8) == 0  ? listen
-                                                                        : NULL;
-            if (value != NULL) {
-                int n = snprintf(space, (size_t)(end - space), "%s", value);
+            const struct placeholder *placeholder = find_placeholder(placeholders, command);
+            if (placeholder != NULL) {
+                int n = snprintf(space, (size_t)(end - space), "%s", placeholder->value);
                 space += n < end - space ? n : end - space;
-                command += value == upstream ? 10 : 8;
+                command += strlen(placeholder->name);
             } else if (quote != '\0' ? *command == quote : *command == '\'' || *command == '"') {
                 quote = quote != '\0' ? '\0' : *command;
                 command++;
@@ -101,21 +110,21 @@ static unsigned split_command(const char *command, const char *upstream, const c
         space += space < end;
     }
     arguments[count] = NULL;
-    return count;
 }
 
-int proxy_start(const struct proxy *proxy, struct process *process, uint16_t upstream_port, const struct address *listen,
-                const int *cores, unsigned core_count, const char *output)
+int proxy_start(const struct proxy *proxy, struct process *process, const struct proxy_addresses *addresses, const int *cores,
+                unsigned core_count, const char *output)
 {
-    char upstream[64], listen_text[ADDRESS_TEXT_BYTES], space[2048];
-    char *arguments[PROXY_MAX_ARGUMENTS];
+    struct placeholder placeholders[] = {{"{upstream}", ""}, {"{listen}", ""}, {"{metrics}", ""}, {NULL, ""}};
+    char space[2048], *arguments[PROXY_MAX_ARGUMENTS];
     int descriptor = open(output != NULL ? output : "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 
     if (descriptor < 0)
         return -errno;
-    snprintf(upstream, sizeof(upstream), "ws://127.0.0.1:%u/ws", upstream_port);
-    address_format(listen, listen_text);
-    split_command(proxy->command, upstream, listen_text, space, sizeof(space), arguments);
+    snprintf(placeholders[0].value, sizeof(placeholders[0].value), "ws://127.0.0.1:%u/ws", addresses->upstream_port);
+    address_format(&addresses->listen, placeholders[1].value);
+    address_format(&addresses->metrics, placeholders[2].value);
+    split_command(proxy->command, placeholders, space, sizeof(space), arguments);
     const struct process_options options = {
         .arguments = arguments, .cores = cores, .core_count = core_count, .output = descriptor};
     int error = process_start(process, &options);

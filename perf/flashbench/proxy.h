@@ -5,11 +5,14 @@
 #include "common/process.h"
 #include "flashrelay/address.h"
 
+#include <stdbool.h>
+
 #define PROXY_MAX_ARGUMENTS 64
 
 struct proxy {
     char label[48];
-    char command[1024]; /* with {upstream} and {listen} in it */
+    char command[1024]; /* with {upstream} and {listen} in it, and {metrics} where it serves some */
+    bool plain;         /* the scenario (churn, slow, stalled) leaves it alone */
 };
 
 /*
@@ -18,9 +21,15 @@ struct proxy {
  */
 bool proxy_parse(struct proxy *proxy, const char *text);
 
+/* The addresses that go into a command; loopback. */
+struct proxy_addresses {
+    uint16_t upstream_port;
+    struct address listen, metrics;
+};
+
 /* Starts it on `cores`; its output goes to `output`, or nowhere. 0 or a negative errno. */
-int proxy_start(const struct proxy *proxy, struct process *process, uint16_t upstream_port, const struct address *listen,
-                const int *cores, unsigned core_count, const char *output);
+int proxy_start(const struct proxy *proxy, struct process *process, const struct proxy_addresses *addresses, const int *cores,
+                unsigned core_count, const char *output);
 
 /* A loopback address whose port is free just now. 0 or a negative errno. */
 int proxy_free_address(struct address *address);

@@ -77,6 +77,15 @@ static void add_time_line(struct text *out, const struct message_totals *totals)
     close_with(out, "]");
 }
 
+static void add_memory_line(struct text *out, const struct run_result *run)
+{
+    add_key(out, "memory_line");
+    text_add_string(out, "[");
+    for (unsigned i = 0; i < run->memory_points; i++)
+        text_format(out, "[%.6g,%.9g],", run->memory_line[i].at_s, (double)run->memory_line[i].rss_bytes / 1e6);
+    close_with(out, "]");
+}
+
 /* The readers' mean ranks, ascending, thinned out to a hundred. */
 static void add_ranks(struct text *out, const struct run_result *run)
 {
@@ -160,11 +169,13 @@ static void add_run(struct text *out, const struct run_result *run, unsigned rou
     add_own(out, run);
     add_field(out, "pss_bytes", (double)run->memory_after.pss_bytes);
     add_field(out, "huge_bytes", (double)run->memory_after.huge_bytes);
+    add_field(out, "memory_baseline_bytes", (double)run->memory_baseline_bytes);
     add_distribution(out, "latency", &run->totals.latency);
     add_distribution(out, "first", &run->totals.first);
     add_distribution(out, "median", &run->totals.median);
     add_distribution(out, "last", &run->totals.last);
     add_time_line(out, &run->totals);
+    add_memory_line(out, run);
     add_ranks(out, run);
     if (run->scraped != NULL) {
         add_key(out, "metrics_changed");

@@ -70,8 +70,9 @@ static void print_notes(const struct measurement *m, unsigned point, FILE *out)
                         (double)recorder_quantile(&run->lateness, 0.99) / 1e6);
             if (!run->complete && run->totals.messages > 0)
                 fprintf(out, "interrupted (%s, round %u): what was measured until then\n", m->proxies[proxy].label, round + 1);
-            if (run->scraped != NULL && run->scraped[0] != '\0')
-                fprintf(out, "metrics of %s that changed, round %u:\n%s", m->proxies[proxy].label, round + 1, run->scraped);
+            if (run->scraped != NULL)
+                fprintf(out, "metrics of %s with '%s' in their names that changed, round %u:\n%s", m->proxies[proxy].label,
+                        m->options.scrape, round + 1, run->scraped[0] != '\0' ? run->scraped : "none\n");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #include "flashbench/builder.h"
 #include "flashbench/scrape.h"
+#include "flashbench/system_calls.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/random.h"
 
@@ -15,6 +16,7 @@
 #define START_PATIENCE_NS (10 * NS_PER_S)
 #define TICK_NS           NS_PER_MS
 #define BUSY_TICK_NS      (20 * NS_PER_MS) /* what else is due waits at most this long for a crowd that is never idle */
+#define MEMORY_STEP_NS    (1 * NS_PER_S)
 #define PROGRESS_NS       (250 * NS_PER_MS)
 #define STOP_PATIENCE_MS  7000
 #define BUSY_LIMIT        0.95
@@ -36,6 +38,9 @@ struct run {
     uint64_t next_due_ns;                                              /* of a message; CLOCK_NEVER while none is sent */
     uint64_t sent, warm_up_messages, all_messages;
     uint64_t spun_ns, own_cpu_start_ns, measured_since_ns, cpu_start_ns, softirq_start_ns, switches_start[2];
+    uint64_t wait_start_ns, next_memory_ns, system_calls_start;
+    struct system_calls *system_calls;
+    struct address metrics;
     char *scrape_before;
     bool sampled_start, builder_behind;
 };
@@ -88,6 +93,21 @@ static void churn(struct run *run, uint64_t now_ns)
     run->churn_debt %= NS_PER_S;
 }
 
+/* A point of the memory's time line, when one is due. */
+static void note_memory(struct run *run, uint64_t now_ns)
+{
+    struct run_result *result = run->result;
+    struct process_memory memory;
+
+    if (!run->sampled_start || run->pid == 0 || now_ns < run->next_memory_ns || result->memory_points == RUN_MEMORY_POINTS)
+        return;
+    uint64_t step_ns = run->options->duration_ns / (RUN_MEMORY_POINTS - 1);
+    run->next_memory_ns = now_ns + (step_ns > MEMORY_STEP_NS ? step_ns : MEMORY_STEP_NS);
+    if (process_memory_get(run->pid, &memory) == 0)
+        result->memory_line[result->memory_points++] =
+            (struct run_memory_point){(double)(now_ns - run->measured_since_ns) / 1e9, memory.rss_bytes + memory.huge_bytes};
+}
+
 static void tick(struct run *run, uint64_t now_ns)
 {
     run->next_tick_ns = now_ns + TICK_NS;
@@ -97,6 +117,7 @@ static void tick(struct run *run, uint64_t now_ns)
     if (run->next_due_ns == CLOCK_NEVER || run->next_due_ns > now_ns + TICK_NS / 2) {
         builder_prepare(run->builder, now_ns);
         messages_settle(run->messages, now_ns, run->options->patience_ns);
+        note_memory(run, now_ns);
     }
 }
 
@@ -179,10 +200,12 @@ static void sample_start(struct run *run)
 {
     crowd_reset_counters(run->crowd);
     if (run->options->scrape != NULL)
-        run->scrape_before = scrape_counters(run->options->scrape);
+        run->scrape_before = scrape_counters(&run->metrics);
     if (run->pid != 0)
         process_group_switches(run->pid, &run->switches_start[0], &run->switches_start[1]);
     run->softirq_start_ns = process_softirq_cpu_ns(run->options->proxy_cores, run->options->proxy_core_count);
+    run->wait_start_ns = run->pid != 0 ? process_group_wait_ns(run->pid) : 0;
+    run->system_calls_start = system_calls_read(run->system_calls);
     run->cpu_start_ns = run->pid != 0 ? process_group_cpu_ns(run->pid) : 0;
     run->measured_since_ns = clock_monotonic_ns();
     run->own_cpu_start_ns = own_cpu_ns();
@@ -199,6 +222,8 @@ static void sample_end(struct run *run)
         return;
     if (run->pid != 0) {
         result->cpu_ns = process_group_cpu_ns(run->pid) - run->cpu_start_ns;
+        result->wait_ns = process_group_wait_ns(run->pid) - run->wait_start_ns;
+        result->system_calls = system_calls_read(run->system_calls) - run->system_calls_start;
         process_group_switches(run->pid, &result->switches_voluntary, &result->switches_involuntary);
         result->switches_voluntary -= run->switches_start[0];
         result->switches_involuntary -= run->switches_start[1];
@@ -211,8 +236,8 @@ static void sample_end(struct run *run)
     result->crowd = *crowd_counters_get(run->crowd);
     result->open_at_end = crowd_open(run->crowd);
     if (run->options->scrape != NULL) {
-        char *after = scrape_counters(run->options->scrape);
-        result->scraped = scrape_difference(run->scrape_before, after);
+        char *after = scrape_counters(&run->metrics);
+        result->scraped = scrape_difference(run->scrape_before, after, run->options->scrape);
         free(after);
     }
 }
@@ -329,25 +354,33 @@ static bool create_builder(struct run *run)
 static bool start_proxy(struct run *run, struct address *target)
 {
     const struct run_options *options = run->options;
+    struct proxy_addresses addresses = {.upstream_port = builder_port(run->builder)};
 
     run->pid = options->pid;
     if (options->connect != NULL) {
         *target = *options->connect;
         return true;
     }
-    int error = proxy_free_address(target);
+    int error = proxy_free_address(&addresses.listen);
     if (error == 0)
-        error = proxy_start(run->result->proxy, &run->process, builder_port(run->builder), target, options->proxy_cores,
-                            options->proxy_core_count, options->proxy_output);
+        error = proxy_free_address(&addresses.metrics);
+    if (error == 0)
+        error = proxy_start(run->result->proxy, &run->process, &addresses, options->proxy_cores, options->proxy_core_count,
+                            options->proxy_output);
     if (error != 0)
         fail(run, "cannot start \"%s\": %s", run->result->proxy->command, strerror(-error));
+    *target = addresses.listen;
+    run->metrics = addresses.metrics;
     run->pid = run->process.pid;
+    if (error == 0 && options->count_system_calls)
+        run->system_calls = system_calls_open(run->pid);
     return error == 0;
 }
 
 /* The subscribers leave first: a proxy that is asked to end while they are there may take its time to say goodbye. */
 static void end(struct run *run)
 {
+    system_calls_close(run->system_calls);
     crowd_destroy(run->crowd);
     if (run->process.pid != 0)
         process_stop(&run->process, STOP_PATIENCE_MS);
@@ -360,10 +393,13 @@ static void end(struct run *run)
 void run_measure(const struct run_options *options, const struct run_point *point, const struct proxy *proxy,
                  run_progress *progress, void *context, struct run_result *result)
 {
+    struct run_options own = *options;
     struct run run = {
-        .options = options, .result = result, .progress = progress, .progress_context = context, .next_due_ns = CLOCK_NEVER};
+        .options = &own, .result = result, .progress = progress, .progress_context = context, .next_due_ns = CLOCK_NEVER};
     struct address target;
 
+    if (proxy->plain)
+        own.churn_per_s = own.slow = own.stalled = 0;
     memset(result, 0, sizeof(*result));
     result->point = *point;
     result->proxy = proxy;
@@ -390,6 +426,11 @@ void run_result_dispose(struct run_result *result)
 
 /* --- derived figures --- */
 
+uint64_t run_memory_bytes(const struct process_memory *memory)
+{
+    return memory->pss_bytes + memory->huge_bytes;
+}
+
 double run_cpu_per_delivery_us(const struct run_result *result)
 {
     return result->totals.deliveries > 0 && result->cpu_ns > 0 ? (double)result->cpu_ns / 1e3 / (double)result->totals.deliveries
@@ -403,8 +444,11 @@ double run_cpu_with_softirq_per_delivery_us(const struct run_result *result)
 
 double run_memory_per_subscriber_bytes(const struct run_result *result)
 {
-    double before = (double)(result->memory_before.pss_bytes + result->memory_before.huge_bytes);
-    double after = (double)(result->memory_after.pss_bytes + result->memory_after.huge_bytes);
+    double before = (double)run_memory_bytes(&result->memory_before);
+    double after = (double)run_memory_bytes(&result->memory_after);
+
+    if (result->memory_baseline_bytes > 0)
+        before = (double)result->memory_baseline_bytes;
 
     return after > 0 && result->point.subscribers > 0 ? (after - before) / (double)result->point.subscribers : NAN;
 }

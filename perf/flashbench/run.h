@@ -20,8 +20,9 @@ struct run_options {
     uint64_t verify_every;
     bool poll; /* the crowd never sleeps */
     bool user_time;
+    bool count_system_calls;
     const char *path;
-    const char *scrape; /* HOST:PORT of Prometheus metrics, or NULL */
+    const char *scrape; /* report changes of metrics with this in their names; NULL: none */
     const char *proxy_output;
     int proxy_cores[RUN_MAX_CORES];
     unsigned proxy_core_count;
@@ -35,6 +36,14 @@ struct run_options {
 struct run_point {
     uint64_t subscribers, bytes, interval_ns;
 };
+
+/* Resident memory at one time. */
+struct run_memory_point {
+    double at_s;
+    uint64_t rss_bytes;
+};
+
+#define RUN_MEMORY_POINTS 512
 
 struct run_result {
     struct run_point point;
@@ -50,11 +59,16 @@ struct run_result {
     uint64_t cpu_ns, softirq_ns;
     uint64_t switches_voluntary, switches_involuntary;
     struct process_memory memory_before, memory_after; /* with nobody connected; after the measured time */
-    uint64_t peak_backlog;                             /* messages offered and not complete at once */
-    struct recorder lateness;                          /* of the builder itself: offered after it was due */
-    double busy_share;                                 /* of the crowd's thread */
+    uint64_t memory_baseline_bytes;                    /* of the same proxy for a single subscriber; 0: not measured */
+    struct run_memory_point memory_line[RUN_MEMORY_POINTS];
+    unsigned memory_points;
+    uint64_t wait_ns;         /* that the proxy was ready and got no core: others were running */
+    uint64_t system_calls;    /* 0: not counted */
+    uint64_t peak_backlog;    /* messages offered and not complete at once */
+    struct recorder lateness; /* of the builder itself: offered after it was due */
+    double busy_share;        /* of the crowd's thread */
     bool was_bottleneck;
-    char *scraped; /* counters of the proxy's metrics that changed, "name delta" lines, or NULL */
+    char *scraped; /* those that changed, as "name difference" lines, or NULL */
 };
 
 /* Set by a signal: runs end early and say what they have. */
@@ -62,6 +76,9 @@ extern volatile sig_atomic_t run_interrupted;
 
 /* Called a few times a second while something happens; `line` says what, for a person. */
 typedef void run_progress(void *context, const char *line);
+
+/* PSS and huge pages. */
+uint64_t run_memory_bytes(const struct process_memory *memory);
 
 /* Measures once. run_result_dispose frees what is inside. */
 void run_measure(const struct run_options *options, const struct run_point *point, const struct proxy *proxy,

@@ -1,7 +1,6 @@
 #include "flashbench/scrape.h"
 
 #include "common/text.h"
-#include "flashrelay/address.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,15 +10,11 @@
 
 #define PATIENCE_S 2
 
-static int ask(const char *text)
+static int ask(const struct address *address)
 {
     static const char request[] = "GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n";
     struct sockaddr_storage sockaddr;
-    struct address address;
-
-    if (address_parse(&address, text) != 0)
-        return -1;
-    socklen_t length = address_to_sockaddr(&address, &sockaddr);
+    socklen_t length = address_to_sockaddr(address, &sockaddr);
     int fd = socket(sockaddr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = PATIENCE_S}, sizeof(struct timeval));
     if (fd >= 0 && connect(fd, (struct sockaddr *)&sockaddr, length) == 0 &&
@@ -30,7 +25,7 @@ static int ask(const char *text)
     return -1;
 }
 
-char *scrape_counters(const char *address)
+char *scrape_counters(const struct address *address)
 {
     struct text answer = {0};
     char piece[16384];
@@ -61,7 +56,13 @@ static bool find_sample(const char *samples, const char *name, size_t length, do
     return false;
 }
 
-char *scrape_difference(const char *before, const char *after)
+static bool is_wanted(const char *name, size_t length, const char *wanted)
+{
+    return length > 0 && name[0] != '#' && memmem(name, length, "_bucket{", 8) == NULL &&
+           memmem(name, length, "quantile=", 9) == NULL && memmem(name, length, wanted, strlen(wanted)) != NULL;
+}
+
+char *scrape_difference(const char *before, const char *after, const char *wanted)
 {
     struct text changed = {0};
 
@@ -72,12 +73,13 @@ char *scrape_difference(const char *before, const char *after)
         line += *line == '\n';
         const char *end = strchr(line, '\n');
         const char *blank = memrchr(line, ' ', end != NULL ? (size_t)(end - line) : strlen(line));
+        size_t length = blank != NULL ? (size_t)(blank - line) : 0;
         double was, is;
-        if (*line == '#' || blank == NULL || !find_sample(before, line, (size_t)(blank - line), &was))
+        if (!is_wanted(line, length, wanted) || !find_sample(before, line, length, &was))
             continue;
         is = strtod(blank, NULL);
         if (is != was)
-            text_format(&changed, "%.*s %.9g\n", (int)(blank - line), line, is - was);
+            text_format(&changed, "%.*s %.9g\n", (int)length, line, is - was);
     }
     return changed.bytes;
 }

@@ -2,10 +2,15 @@
 #ifndef FLASHBENCH_SCRAPE_H
 #define FLASHBENCH_SCRAPE_H
 
-/* All samples at `address` ("127.0.0.1:9000") /metrics as "name{labels} value" lines, or NULL if there is no answer. Freed by the caller. */
-char *scrape_counters(const char *address);
+#include "flashrelay/address.h"
 
-/* Lines "name{labels} difference" of what is in both and changed; NULL if either is. Freed by the caller. */
-char *scrape_difference(const char *before, const char *after);
+/* All samples at `address`, /metrics, as "name{labels} value" lines, or NULL if there is no answer. Freed by the caller. */
+char *scrape_counters(const struct address *address);
+
+/*
+ * Lines "name{labels} difference" of what is in both, has `wanted` in its name and changed, without histogram buckets and quantiles; NULL
+ * if either is. Freed by the caller.
+ */
+char *scrape_difference(const char *before, const char *after, const char *wanted);
 
 #endif

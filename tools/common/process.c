@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
@@ -169,16 +170,20 @@ static uint64_t read_schedstat(const char *path)
 struct group_sum {
     pid_t group, process;
     void (*visit_thread)(pid_t thread, void *sum);
-    uint64_t cpu_ns, voluntary, involuntary;
+    uint64_t cpu_ns, wait_ns, voluntary, involuntary;
 };
 
 static void add_cpu(pid_t thread, void *context)
 {
     struct group_sum *sum = context;
-    char path[64];
+    char path[64], text[128];
+    uint64_t cpu_ns, wait_ns;
 
     snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", (int)sum->process, (int)thread);
-    sum->cpu_ns += read_schedstat(path);
+    if (!read_text(path, text, sizeof text) || sscanf(text, "%" SCNu64 " %" SCNu64, &cpu_ns, &wait_ns) != 2)
+        return;
+    sum->cpu_ns += cpu_ns;
+    sum->wait_ns += wait_ns;
 }
 
 /* The figure after a name in a status file. */
@@ -225,6 +230,14 @@ uint64_t process_group_cpu_ns(pid_t pid)
 
     for_each_id("/proc", add_process_of_group, &sum);
     return sum.cpu_ns;
+}
+
+uint64_t process_group_wait_ns(pid_t pid)
+{
+    struct group_sum sum = {.group = pid, .visit_thread = add_cpu};
+
+    for_each_id("/proc", add_process_of_group, &sum);
+    return sum.wait_ns;
 }
 
 void process_group_switches(pid_t pid, uint64_t *voluntary, uint64_t *involuntary)

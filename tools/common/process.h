@@ -37,6 +37,9 @@ uint16_t process_free_port(void);
 /* CPU time of all threads of the process group led by `pid`, in ns, from schedstat; exited threads are not in it. 0 if there is none. */
 uint64_t process_group_cpu_ns(pid_t pid);
 
+/* How long threads of that group were ready and had to wait for a core, in ns: 0 on a machine where nothing else runs. */
+uint64_t process_group_wait_ns(pid_t pid);
+
 /* Context switches of all threads of the group led by `pid`: those that waited, and those that were made to. */
 void process_group_switches(pid_t pid, uint64_t *voluntary, uint64_t *involuntary);
 

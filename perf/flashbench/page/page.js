@@ -9,6 +9,8 @@ const FIGURES = [
   ["latency_p99.99_ms", "delivery p99.99, ms", 3], ["latency_p99.999_ms", "delivery p99.999, ms", 3],
   ["latency_max_ms", "delivery worst, ms", 3], ["unfairness", "mean ranks' spread", 3],
   ["memory_bytes_a_subscriber", "memory a subscriber, B", 0], ["rss_mb", "resident, MB", 1],
+  ["rss_growth_kb", "its growth since 1/6 of the time, kB", 0], ["system_calls_a_message", "system calls a message", 1],
+  ["waited_percent", "proxy waited for its core, %", 1],
   ["switches_a_message", "context switches a message", 1], ["deliveries", "deliveries", 0],
   ["lost", "lost", 0], ["wrong", "repeated, reordered, corrupt, late", 0], ["cut_off", "readers cut off", 0],
 ];
@@ -157,6 +159,18 @@ function timeLine(parent, series, column, title) {
   }));
 }
 
+function memoryLine(parent, series) {
+  const lines = [...series.values()].map((runs) => runs[0].memory_line);
+  if (!lines.some((line) => line.length > 2)) return;
+  const data = uPlot.join(lines.map((line) => [line.map((p) => p[0]), line.map((p) => p[1])]));
+  plot(parent, "Resident memory, huge pages included (first round)", data, [...series.keys()], (style) => ({
+    scales: {x: {time: false}},
+    axes: [{...style, values: (u, v) => v.map((x) => `${x} s`)}, {...style, size: 74, values: (u, v) => v.map((y) => `${y} MB`)}],
+    series: [{label: "time", value: (u, x) => x === null ? "–" : `${x.toFixed(0)} s`},
+      {spanGaps: true, value: (u, v) => v === null || v === undefined ? "–" : `${v.toFixed(2)} MB`}],
+  }));
+}
+
 function ranks(parent, series) {
   const xs = Array.from({length: 101}, (unused, i) => i);
   const data = [xs, ...[...series.values()].map((runs) => xs.map((x) => {
@@ -223,6 +237,7 @@ function show() {
     timeLine(grid, series, 3, "Last subscriber of each flashblock, over time (first round)");
     timeLine(grid, series, 1, "First subscriber of each flashblock, over time (first round)");
     ranks(grid, series);
+    memoryLine(grid, series);
     table(section, series);
     ratios(section, key);
     commands(section, series);
