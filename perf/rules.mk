@@ -4,7 +4,7 @@ CXX ?= c++
 CXXFLAGS += -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Werror
 CBENCH := $(BIN)/cbench
 
-.PHONY: bench
+.PHONY: bench perf
 
 $(OBJ)/%.o: %.cc
 	@mkdir -p $(@D)
@@ -18,7 +18,9 @@ $(CBENCH): $(call objects,$(wildcard perf/cbench/*.c)) $(OBJ)/perf/cbench/shim.o
 BENCH_BASE := build/bench-base
 BENCH_ROUNDS ?= 7
 
-bench: $(CBENCH) ## run the micro-benchmarks; BASE=<revision>: against that revision, in one interleaved run
+bench: ## run the micro-benchmarks; BASE=<revision>: against that revision, in one interleaved run
+	@tools/deps.sh build bench
+	@$(MAKE) --no-print-directory $(CBENCH)
 ifeq ($(BASE),)
 	$(CBENCH) --benchmark_out=build/bench.json --benchmark_out_format=json
 else
@@ -28,6 +30,11 @@ else
 	$(MAKE) -C $(BENCH_BASE) BASE= build/cbench
 	perf/cbench/compare.py --rounds $(BENCH_ROUNDS) --json build/bench.json $(BENCH_BASE)/build/cbench $(CBENCH)
 endif
+
+# One row of what the project has set itself; PERF adds options, e.g. PERF="--html build/row.html".
+ROW ?=
+perf: all $(BIN)/flashbench $(BIN)/bare_loop ## measure one row: ROW=<preset>; without: list them
+	$(BIN)/flashbench $(if $(ROW),--preset $(ROW) $(PERF),--list-presets)
 
 # The page's parts are put into the program.
 $(OBJ)/perf/flashbench/report_html.o: $(wildcard perf/flashbench/page/*)
