@@ -73,7 +73,8 @@ def start_relay(tmp_path, start_builder): # builders answer the relay's close
             relay.end()
         except AssertionError as problem:
             problems.append(str(problem))
-    assert not problems, problems
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)
 
 
 @pytest.fixture

@@ -9,6 +9,10 @@ from harness import scaled
 from harness.wire import BINARY, CONTINUATION, TEXT, encode_frame
 
 
+# For messages that come faster than Python reads: nobody is cut off.
+PATIENT = ("--message-buffer-size=100000", "--client-send-timeout-ms=0")
+
+
 def flashblock(index, size=0):
     return json.dumps({"payload_id": "0x0123456789abcdef", "index": index, "diff": {}, "metadata": {"pad": "x" * size}}).encode()
 
@@ -42,7 +46,7 @@ def test_frames_are_whole_and_in_their_shortest_form(relayed, raw, length):
 
 
 def test_many_sizes_in_order(relayed, subscribe):
-    relay, upstream = relayed()
+    relay, upstream = relayed(*PATIENT, "--log-memory=128M", "--max-message-bytes=1M")
     subscribers = [subscribe(relay) for _ in range(3)]
     dice = random.Random(1)
     messages = [flashblock(index, dice.choice([0, 100, 5_000, 70_000, 300_000])) for index in range(scaled(300, 50))]
@@ -111,16 +115,18 @@ def test_the_log_goes_round(builder, start_relay, subscribe):
     relay = start_relay(builder, "--log-memory=2M", "--max-message-bytes=1M")
     upstream = builder.accept()
     subscriber = subscribe(relay)
-    messages = [b"{" + os.urandom(120_000).hex().encode() for _ in range(scaled(100, 40))] # several times the log
-    for message in messages:
-        upstream.send_binary(message)
-    assert subscriber.receive_all(len(messages)) == messages
+    for _ in range(scaled(100, 40)): # several times the log
+        messages = [b"{" + os.urandom(size).hex().encode() for size in (1000, 120_000, 3)]
+        for message in messages:
+            upstream.send_binary(message)
+        assert subscriber.receive_all(len(messages)) == messages
+    assert relay.metrics().total("flashrelay_log_wraps_total") > 0
 
 
 @pytest.mark.parametrize("flag", ["--zerocopy=on", "--zerocopy=off", "--busy-poll", "--notsent-lowat=16K", "--notsent-lowat=0",
                                   "--cpu-list=0", "--log-level=trace"])
 def test_the_engine_s_flags_change_no_byte(builder, start_relay, subscribe, flag):
-    relay = start_relay(builder, flag)
+    relay = start_relay(builder, flag, *PATIENT)
     upstream = builder.accept()
     subscribers = [subscribe(relay) for _ in range(3)]
     messages = [flashblock(index, 300 * index) for index in range(100)]

@@ -13,8 +13,10 @@ def compress(data, quality=5, window=22):
     return out.raw[:length.value]
 
 
-def decompress(data, limit=64 << 20):
-    length = _SIZE(limit)
-    out = ctypes.create_string_buffer(limit)
-    assert _DECODER.BrotliDecoderDecompress(_SIZE(len(data)), bytes(data), ctypes.byref(length), out) == 1, "no brotli"
-    return ctypes.string_at(out, length.value)
+def decompress(data):
+    for limit in (1 << 18, 1 << 26): # the larger one takes its time
+        length = _SIZE(limit)
+        out = ctypes.create_string_buffer(limit)
+        if _DECODER.BrotliDecoderDecompress(_SIZE(len(data)), bytes(data), ctypes.byref(length), out) == 1:
+            return ctypes.string_at(out, length.value)
+    raise AssertionError("no brotli")

@@ -2,7 +2,9 @@
 import base64
 import hashlib
 import os
+import select
 import socket
+import ssl
 import struct
 import threading
 from collections import namedtuple
@@ -83,9 +85,19 @@ class Wire:
     def send_close(self, code=None, reason=""):
         self.send_frame(CLOSE, encode_close(code, reason))
 
+    def receive_bytes(self):
+        """What there is, at least a byte; nothing at the end. Over TLS reads and writes must not meet, so neither waits in there."""
+        if not isinstance(self.sock, ssl.SSLSocket):
+            return self.sock.recv(1 << 20)
+        while True:
+            with self.lock:
+                if self.sock.pending() or select.select([self.sock], [], [], 0)[0]:
+                    return self.sock.recv(1 << 20)
+            select.select([self.sock], [], [], 0.01)
+
     def receive_some(self):
         try:
-            data = self.sock.recv(1 << 20)
+            data = self.receive_bytes()
         except ConnectionResetError:
             raise Closed(reset=True) from None
         if not data:
@@ -139,8 +151,8 @@ class Wire:
         self.sock.close()
 
     def shut(self):
-        """Says that nothing more will be sent."""
-        self.sock.shutdown(socket.SHUT_WR)
+        """Says that nothing more will be sent. (An SSLSocket's own shutdown would go on in plain text.)"""
+        socket.socket.shutdown(self.sock, socket.SHUT_WR)
 
     def close(self):
         self.sock.close()
