@@ -1,4 +1,7 @@
-/* Exponential back-off with jitter: 500 ms first, half as long again each time, each wait between half and one and a half times that. */
+/*
+ * Exponential back-off with jitter: 500 ms first, half as long again each time, each wait between half and one and a half
+ * times that.
+ */
 #ifndef FLASHRELAY_DATAPLANE_BACKOFF_H
 #define FLASHRELAY_DATAPLANE_BACKOFF_H
 

@@ -1,6 +1,6 @@
 /*
- * Is an upstream alive? Only its answers to our pings count. The first ping goes out at once; the first pong has INGEST_PONG_GRACE_NS,
- * each later one has to come within the time-out of the one before it.
+ * Is an upstream alive? Only its answers to our pings count. The first ping goes out at once; the first pong has
+ * INGEST_PONG_GRACE_NS, each later one has to come within the time-out of the one before it.
  */
 #ifndef FLASHRELAY_DATAPLANE_HEARTBEAT_H
 #define FLASHRELAY_DATAPLANE_HEARTBEAT_H

@@ -48,8 +48,10 @@ int ingest_create(struct ingest **ingest, const struct ingest_options *options)
     struct ingest *created;
     int error;
 
-    if (options->upstream_count == 0 || options->ping_interval_ns == 0 || options->pong_timeout_ns == 0)
+    if (options->upstream_count == 0 || options->ping_interval_ns == 0 || options->pong_timeout_ns == 0) {
+        log_line(LOG_ERROR, "ingest", "expected at least one upstream, and a ping interval and a pong time-out above 0");
         return -EINVAL;
+    }
     created = calloc(1, sizeof *created + options->upstream_count * sizeof created->upstreams[0]);
     if (!created)
         return -ENOMEM;

@@ -42,8 +42,8 @@ static void log_invalid(const struct message *message, int error)
 }
 
 /*
- * False if the message has to be dropped. What is no brotli has its own bytes as identity; where JSON is sent it cannot be passed on, unless
- * it is text, which a reader of JSON at least can read.
+ * False if the message has to be dropped. What is no brotli has its own bytes as identity; where JSON is sent it cannot be
+ * passed on, unless it is text, which a reader of JSON at least can read.
  */
 static bool unpack(struct publisher *publisher, struct message *message)
 {

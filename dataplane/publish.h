@@ -1,6 +1,7 @@
 /*
- * From a whole message to a frame in the log: decompress where needed, drop what another connection brought, append, wake the readers.
- * Messages that find no room wait in line, first come first served, and so does everything that comes behind them. The ingest's thread.
+ * From a whole message to a frame in the log: decompress where needed, drop what another connection brought, append, wake
+ * the readers. Messages that find no room wait in line, first come first served, and so does everything that comes behind
+ * them. The ingest's thread.
  */
 #ifndef FLASHRELAY_DATAPLANE_PUBLISH_H
 #define FLASHRELAY_DATAPLANE_PUBLISH_H
@@ -42,8 +43,8 @@ int publisher_init(struct publisher *publisher, const struct ingest_options *opt
 void publisher_dispose(struct publisher *publisher);
 
 /*
- * Offers a message. True: it is done, published or dropped. False: it waits in line; its bytes must stay, at `message->bytes`, which may be
- * moved before the next publisher_retry.
+ * Offers a message. True: it is done, published or dropped. False: it waits in line; its bytes must stay, at
+ * `message->bytes`, which may be moved before the next publisher_retry.
  */
 bool publisher_offer(struct publisher *publisher, struct message *message);
 

@@ -20,7 +20,7 @@ void recent_destroy(struct recent *recent);
 bool recent_is_copy(const struct recent *recent, const struct recent_identity *identity, uint32_t connection, uint64_t now_ns,
                     uint64_t *behind_ns);
 
-/* Remembers that `connection` brought the identity now; where it is known already, the older memory goes. The oldest makes room. */
+/* Remembers that `connection` brought the identity now, in place of an earlier memory of it. The oldest makes room. */
 void recent_remember(struct recent *recent, const struct recent_identity *identity, uint32_t connection, uint64_t now_ns);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Looks up one host name at a time, off the caller's thread. A look-up that hangs holds nobody up: it can be given up, and the resolver
- * destroyed, at any time; what the look-up still uses is freed when it ends.
+ * Looks up one host name at a time, off the caller's thread. A look-up that hangs holds nobody up: it can be given up, and
+ * the resolver destroyed, at any time; what the look-up still uses is freed when it ends.
  */
 #ifndef FLASHRELAY_DATAPLANE_RESOLVER_H
 #define FLASHRELAY_DATAPLANE_RESOLVER_H
@@ -25,7 +25,10 @@ struct resolver_answer {
 int resolver_create(struct resolver **resolver);
 void resolver_destroy(struct resolver *resolver);
 
-/* Starts looking up `host` (at most 255 bytes). 0; -EBUSY while an earlier look-up has not ended; -EAGAIN where no thread can be had. */
+/*
+ * Starts looking up `host` (at most 255 bytes). 0; -EBUSY while an earlier look-up has not ended; -EAGAIN where no thread
+ * can be had.
+ */
 int resolver_start(struct resolver *resolver, const char *host, uint16_t port);
 
 /* Takes the answer to the last start; false while there is none: to be asked again after RESOLVER_POLL_NS. */

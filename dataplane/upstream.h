@@ -1,6 +1,7 @@
 /*
- * One upstream: kept connected, read, and its messages handed to the publisher. A state machine that is told what happened and the time.
- * upstream_connect.c has the way to a connection, upstream.c its life and end, upstream_receive.c what comes in, upstream_send.c what goes out.
+ * One upstream: kept connected, read, and its messages handed to the publisher. A state machine that is told what happened
+ * and the time. upstream_connect.c has the way to a connection, upstream.c its life and end, upstream_receive.c what comes
+ * in, upstream_send.c what goes out.
  */
 #ifndef FLASHRELAY_DATAPLANE_UPSTREAM_H
 #define FLASHRELAY_DATAPLANE_UPSTREAM_H

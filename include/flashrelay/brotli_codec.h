@@ -1,4 +1,4 @@
-/* Brotli (RFC 7932) of whole messages, over libbrotli. Its working memory comes from an arena that is mapped once, or from malloc. */
+/* Brotli (RFC 7932) of whole messages, over libbrotli, with working memory from an arena that is mapped once or from malloc. */
 #ifndef FLASHRELAY_BROTLI_CODEC_H
 #define FLASHRELAY_BROTLI_CODEC_H
 
@@ -10,8 +10,8 @@
 bool message_is_json(const uint8_t *bytes, size_t length);
 
 /*
- * Working memory for one coder at a time, so that coding a message allocates nothing. Address space is reserved at creation and touched
- * as needed. One thread.
+ * Working memory for one coder at a time, so that coding a message allocates nothing. Address space is reserved at creation
+ * and touched as needed. One thread.
  */
 struct brotli_arena;
 
@@ -20,8 +20,8 @@ int brotli_arena_create(struct brotli_arena **arena);
 void brotli_arena_destroy(struct brotli_arena *arena);
 
 /*
- * Decompresses into `out` of `capacity` bytes. 0 and *out_length; -EMSGSIZE if it does not fit; -EBADMSG if it is no complete brotli
- * stream or has trailing bytes; -ENOMEM. `arena` NULL: malloc.
+ * Decompresses into `out` of `capacity` bytes. 0 and *out_length; -EMSGSIZE if it does not fit; -EBADMSG if it is no
+ * complete brotli stream or has trailing bytes; -ENOMEM. `arena` NULL: malloc.
  */
 int brotli_arena_decompress(struct brotli_arena *arena, const uint8_t *bytes, size_t length, uint8_t *out, size_t capacity,
                             size_t *out_length);
@@ -33,8 +33,8 @@ int brotli_decompress(const uint8_t *bytes, size_t length, uint8_t *out, size_t 
 size_t brotli_compressed_limit(size_t length);
 
 /*
- * Compresses at quality 5, window 22, as the reference does. 0 and *out_length; -EMSGSIZE if it does not fit (never with a capacity of
- * brotli_compressed_limit); -ENOMEM. `arena` NULL: malloc.
+ * Compresses at quality 5, window 22, as the reference does. 0 and *out_length; -EMSGSIZE if it does not fit (never with a
+ * capacity of brotli_compressed_limit); -ENOMEM. `arena` NULL: malloc.
  */
 int brotli_arena_compress(struct brotli_arena *arena, const uint8_t *bytes, size_t length, uint8_t *out, size_t capacity,
                           size_t *out_length);

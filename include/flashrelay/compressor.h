@@ -1,6 +1,6 @@
 /*
- * The compressor: one worker thread that follows the source channel and publishes each message brotli-compressed (quality 5, window 22)
- * in a channel of its own, under the same sequence number. What is brotli already is passed on as it is.
+ * The compressor: one worker thread that follows the source channel and publishes each message brotli-compressed (quality 5,
+ * window 22) in a channel of its own, under the same sequence number. What is brotli already is passed on as it is.
  */
 #ifndef FLASHRELAY_COMPRESSOR_H
 #define FLASHRELAY_COMPRESSOR_H
@@ -31,8 +31,9 @@ int compressor_create(struct compressor **compressor, const struct compressor_op
 void compressor_destroy(struct compressor *compressor);
 
 /*
- * Compresses and publishes the next message, or publishes the one that found no room; true if it did. It never skips one: while the target
- * has no room the source's publisher waits. `now` is a clock for figures. The worker's thread, or the simulator.
+ * Compresses and publishes the next message, or publishes the one that found no room; true if it did. It never skips one:
+ * while the target has no room the source's publisher waits. `now` is a clock for figures. The worker's thread, or the
+ * simulator.
  */
 bool compressor_turn(struct compressor *compressor, uint64_t (*now)(void *context), void *context);
 
@@ -40,8 +41,8 @@ bool compressor_turn(struct compressor *compressor, uint64_t (*now)(void *contex
 void compressor_wait(struct compressor *compressor, int timeout_ms);
 
 /*
- * The worker as something to wake with engine_wake, without a system call while it is awake: to be among the ingest's `wake`, and the
- * shards' `publisher_engine`. It can do nothing else.
+ * The worker as something to wake with engine_wake, without a system call while it is awake: to be among the ingest's
+ * `wake`, and the shards' `publisher_engine`. It can do nothing else.
  */
 struct engine *compressor_engine(struct compressor *compressor);
 

@@ -1,6 +1,6 @@
 /*
- * The ingest: one thread that keeps every upstream connected, reassembles messages, drops what another upstream brought already, and
- * publishes the rest to the log. Its thread calls ingest_turn in a loop; the simulator calls it when it likes.
+ * The ingest: one thread that keeps every upstream connected, reassembles messages, drops what another upstream brought
+ * already, and publishes the rest to the log. Its thread calls ingest_turn in a loop; the simulator calls it when it likes.
  */
 #ifndef FLASHRELAY_INGEST_H
 #define FLASHRELAY_INGEST_H

@@ -1,7 +1,8 @@
 /*
- * The whole way from the network to the log: the input is a script of what a builder or two do (answer the upgrade with anything, send valid
- * frames or any bytes, close, break off) while the log has room or not. The ingest must survive it, publish only whole messages that were
- * sent in valid frames or in the builder's own bytes, keep its counts, connect again, and stop when it is told to.
+ * The whole way from the network to the log: the input is a script of what a builder or two do (answer the upgrade with
+ * anything, send valid frames or any bytes, close, break off) while the log has room or not. The ingest must survive it,
+ * publish only whole messages that were sent in valid frames or in the builder's own bytes, keep its counts, connect again,
+ * and stop when it is told to.
  */
 #include "flashrelay/log.h"
 #include "unit/ingest_world.h"

@@ -1,4 +1,4 @@
-/* For tests: an ingest on the simulated network, builders that a test can make misbehave, and a reader that lets go of the log or not. */
+/* For tests: an ingest on the simulated network, builders that misbehave when told, a reader that lets go of the log or not. */
 #ifndef FLASHRELAY_TESTS_INGEST_WORLD_H
 #define FLASHRELAY_TESTS_INGEST_WORLD_H
 
@@ -404,7 +404,7 @@ static inline struct world *world_open(const struct world_options *options)
     for (unsigned i = 0; i < options->builders; i++) {
         char text[64];
 
-        snprintf(text, sizeof text, "ws://10.0.0.%u:%u", i + 1, WORLD_PORT);
+        snprintf(text, sizeof text, "ws://10.0.0.%u:%d", i + 1, WORLD_PORT);
         world_must(ws_uri_parse(&world->uris[i], options->uris[i] ? options->uris[i] : text, &error) == 0);
     }
     ingest = world_ingest_options(world, options);
