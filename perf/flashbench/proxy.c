@@ -7,15 +7,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#define MAX_BUILT_IN_FLAGS 8
+
 struct built_in {
-    const char *name, *arguments;
+    const char *name;
+    const char *flags[MAX_BUILT_IN_FLAGS]; /* each with its value; one that is given anew is left out */
 };
 
 /* Found beside flashbench. Limits are lifted where they are not what is measured. */
 static const struct built_in built_ins[] = {
-    {"flashrelay", "--upstream-ws {upstream} --listen-addr {listen} --shards 1 --instance-connection-limit 19000 "
-                   "--per-ip-connection-limit 0 --metrics-addr {metrics} --log-level warn"},
-    {"bare_loop", "{upstream} {listen}"},
+    {"flashrelay",
+     {"--upstream-ws {upstream}", "--listen-addr {listen}", "--shards 1", "--instance-connection-limit 19000",
+      "--per-ip-connection-limit 0", "--metrics-addr {metrics}", "--log-level warn"}},
+    {"bare_loop", {"{upstream} {listen}"}},
 };
 
 static const struct built_in *find_built_in(const char *text, size_t length)
@@ -37,36 +41,55 @@ static bool own_folder(char *folder, size_t capacity)
     return snprintf(folder, capacity, "%s", dirname(path)) < (int)capacity;
 }
 
+/* True if the flag that `flag` begins with is among `given`. */
+static bool is_given(const char *given, const char *flag)
+{
+    char name[64];
+
+    snprintf(name, sizeof(name), " %.*s", (int)strcspn(flag, " "), flag);
+    const char *found = flag[0] == '-' ? strstr(given, name) : NULL;
+    return found != NULL && strchr(" =", found[strlen(name)]) != NULL;
+}
+
+/* The command line of a built-in program with the flags in `given` behind. False if it is too long. */
+static bool expand_built_in(struct proxy *proxy, const struct built_in *built_in, const char *given)
+{
+    char folder[512];
+
+    if (!own_folder(folder, sizeof(folder)))
+        return false;
+    size_t capacity = sizeof(proxy->command);
+    size_t length = (size_t)snprintf(proxy->command, capacity, "%s/%s", folder, built_in->name);
+    for (unsigned i = 0; i < MAX_BUILT_IN_FLAGS && built_in->flags[i] != NULL && length < capacity; i++)
+        if (!is_given(given, built_in->flags[i]))
+            length += (size_t)snprintf(proxy->command + length, capacity - length, " %s", built_in->flags[i]);
+    if (length < capacity)
+        length += (size_t)snprintf(proxy->command + length, capacity - length, "%s", given);
+    return length < capacity;
+}
+
 bool proxy_parse(struct proxy *proxy, const char *text)
 {
-    size_t label_length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+@ ");
-    char folder[512];
-    int length;
+    size_t label_length = strcspn(text, "= /");
+    bool has_label = text[label_length] == '=' && label_length > 0;
 
-    if (text[label_length] == '=' && label_length > 0 && memchr(text, ' ', label_length) == NULL) {
+    proxy->label[0] = '\0';
+    if (has_label) {
         snprintf(proxy->label, sizeof(proxy->label), "%.*s", (int)label_length, text);
         text += label_length + 1;
-    } else {
-        proxy->label[0] = '\0';
     }
     size_t program_length = strcspn(text, " ");
     const struct built_in *built_in = find_built_in(text, program_length);
-    if (built_in != NULL) {
-        if (proxy->label[0] == '\0')
-            snprintf(proxy->label, sizeof(proxy->label), "%s", text);
-        if (!own_folder(folder, sizeof(folder)))
-            return false;
-        length = snprintf(proxy->command, sizeof(proxy->command), "%s/%s %s%s", folder, built_in->name, built_in->arguments,
-                          text + program_length);
-    } else {
-        length = snprintf(proxy->command, sizeof(proxy->command), "%s", text);
+    if (!has_label) {
         char program[256];
         snprintf(program, sizeof(program), "%.*s", (int)program_length, text);
-        if (proxy->label[0] == '\0')
-            snprintf(proxy->label, sizeof(proxy->label), "%s", basename(program));
+        snprintf(proxy->label, sizeof(proxy->label), "%s", built_in != NULL ? text : basename(program));
     }
-    return length < (int)sizeof(proxy->command) && strstr(proxy->command, "{upstream}") != NULL &&
-           strstr(proxy->command, "{listen}") != NULL;
+    if (built_in != NULL && !expand_built_in(proxy, built_in, text + program_length))
+        return false;
+    if (built_in == NULL && snprintf(proxy->command, sizeof(proxy->command), "%s", text) >= (int)sizeof(proxy->command))
+        return false;
+    return strstr(proxy->command, "{upstream}") != NULL && strstr(proxy->command, "{listen}") != NULL;
 }
 
 struct placeholder {
