@@ -54,15 +54,15 @@ static int read_lines(struct recording *recording, FILE *file, size_t *bad_line)
 {
     char *text = NULL;
     size_t capacity = 0;
-    ssize_t length;
     int result = 0;
 
     *bad_line = 0;
-    while (result == 0 && (length = getline(&text, &capacity, file)) >= 0) {
+    while (result == 0 && getline(&text, &capacity, file) >= 0) {
+        size_t length = strcspn(text, "\r\n");
+
         ++*bad_line;
-        length = (ssize_t)strcspn(text, "\r\n");
         if (length > 0)
-            result = add_line(recording, text, (size_t)length);
+            result = add_line(recording, text, length);
     }
     if (result == 0 && ferror(file))
         result = -EIO;
