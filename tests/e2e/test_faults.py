@@ -1,0 +1,363 @@
+"""Peers that misbehave on purpose, upstream and down. The relay stays up, the others notice nothing, nothing is left behind."""
+import os
+import random
+import resource
+import socket
+import threading
+import time
+
+import pytest
+
+from harness import brotli, eventually, scaled
+from harness.wire import BINARY, PING, TEXT, Closed, encode_frame
+
+SMALL_BUFFER = 4096
+MANY = ("--instance-connection-limit=5000", "--per-ip-connection-limit=0")
+
+
+def message(number, size=100):
+    return b'{"index":%d,"pad":"%s"}' % (number, b"x" * size)
+
+
+def descriptors(relay):
+    return len(os.listdir(f"/proc/{relay.process.pid}/fd"))
+
+
+class Flow:
+    """Flashblocks at a steady pace from a thread, until it is stopped; count tells how many went out."""
+
+    def __init__(self, upstream, size=2000, interval_s=0.01):
+        self.upstream, self.size, self.interval_s = upstream, size, interval_s
+        self.count, self.stopping = 0, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping.wait(self.interval_s):
+            self.upstream.send_text(message(self.count, self.size))
+            self.count += 1
+
+    def stop(self):
+        self.stopping.set()
+        self.thread.join()
+        return self.count
+
+
+@pytest.fixture
+def flowing(builder, start_relay, subscribe):
+    """A relay with flashblocks flowing through it and a witness that must have received every one in the end."""
+    relay = start_relay(builder, *MANY)
+    witness = subscribe(relay)
+    flow = Flow(builder.accept())
+    yield relay
+    count = flow.stop()
+    assert count > 0
+    assert witness.receive_all(count) == [message(number, flow.size) for number in range(count)]
+
+
+# --- upstreams ---
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 9, 10, 11, 5000, 70_000])
+def test_an_upstream_that_dies_within_a_frame(builder, start_relay, subscribe, cut):
+    relay = start_relay(builder)
+    subscriber = subscribe(relay)
+    upstream = builder.accept()
+    upstream.send_text(message(1))
+    upstream.send(encode_frame(TEXT, message(2, 70_000))[:cut])
+    assert subscriber.receive() == message(1)
+    upstream.reset()
+    builder.accept().send_text(message(3))
+    assert subscriber.receive() == message(3)
+
+
+def test_an_upstream_that_dies_between_fragments(builder, start_relay, subscribe):
+    relay = start_relay(builder)
+    subscriber = subscribe(relay)
+    upstream = builder.accept()
+    upstream.send_frame(TEXT, b'{"half":', fin=False)
+    upstream.close()
+    builder.accept().send_text(message(3))
+    assert subscriber.receive() == message(3)
+
+
+def test_an_upstream_that_stalls_within_a_frame(start_builder, start_relay, subscribe):
+    stalling, healthy = start_builder(), start_builder()
+    relay = start_relay(stalling, healthy, "--subscriber-ping-interval-ms=100", "--subscriber-pong-timeout-ms=300")
+    subscriber = subscribe(relay)
+    upstream, other = stalling.accept(), healthy.accept()
+    upstream.answers_pings = False
+    upstream.send(encode_frame(TEXT, message(1, 5000))[:100])
+    other.send_text(message(2))
+    assert subscriber.receive() == message(2)
+    upstream.wait_end()
+    stalling.accept().send_text(message(3))
+    assert subscriber.receive() == message(3)
+
+
+def test_upstreams_that_never_answer_do_not_hold_up_the_others(start_builder, start_relay, subscribe):
+    mute, half, healthy = start_builder(), start_builder(), start_builder()
+    relay = start_relay(mute, half, healthy)
+    mute.accept_socket()
+    half.accept_request().send(b"HTTP/1.1 101 Switching")
+    subscriber = subscribe(relay)
+    upstream = healthy.accept()
+    upstream.send_text(message(1))
+    assert subscriber.receive() == message(1)
+    mute.accept_socket() # the next attempt, after the time-out
+
+
+def messages_until_cut_off(subscriber, count):
+    """Whole messages: `count`, or fewer if there is a close or a reset before."""
+    try:
+        for _ in range(count):
+            frame = subscriber.receive_frame()
+            if frame.opcode != BINARY:
+                return
+            yield frame.payload
+    except Closed:
+        pass
+
+
+def test_an_upstream_that_floods(builder, start_relay, raw):
+    """More than anybody reads: whoever stays gets everything in order, whoever is cut off had whole frames in order."""
+    relay = start_relay(builder, "--log-memory=4M", "--max-message-bytes=1M", *MANY)
+    upstream = builder.accept()
+    subscribers = [raw(relay).upgrade() for _ in range(5)]
+    count = scaled(3000, 300)
+
+    def flood():
+        for number in range(count):
+            upstream.send_text(message(number, 20_000))
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    for subscriber in subscribers[:2]:
+        for number, payload in enumerate(messages_until_cut_off(subscriber, count)):
+            assert payload == message(number, 20_000)
+    flooding.join()
+    late = raw(relay).upgrade()
+    upstream.send_text(b'{"end":1}')
+    assert late.receive_frame().payload == b'{"end":1}'
+    relay.wait_metric("websocket_proxy_upstream_messages", count + 1)
+
+
+def test_an_upstream_that_floods_with_pings(builder, start_relay, subscribe):
+    relay = start_relay(builder)
+    upstream = builder.accept()
+    subscriber = subscribe(relay)
+    upstream.send(encode_frame(PING, b"p" * 125) * scaled(20_000, 2000))
+    upstream.send_text(message(1))
+    assert subscriber.receive() == message(1)
+
+
+def test_an_upstream_that_takes_no_bytes(builder, start_relay, subscribe):
+    """Its pings' answers find no room; its messages go through all the same."""
+    relay = start_relay(builder)
+    request = builder.accept_request()
+    request.read = lambda: None
+    upstream = request.accept()
+    subscriber = subscribe(relay)
+    for number in range(scaled(200, 20)):
+        upstream.send(encode_frame(PING, b"p" * 125) * 200)
+        upstream.send_text(message(number))
+        assert subscriber.receive() == message(number)
+
+
+def test_upstreams_that_send_garbage(builder, start_relay, subscribe):
+    relay = start_relay(builder, "--subscriber-max-interval-ms=20")
+    subscriber = subscribe(relay)
+    dice = random.Random(3)
+    for _ in range(scaled(40, 10)):
+        upstream = builder.accept()
+        try:
+            upstream.send(dice.randbytes(dice.choice([1, 10, 1000, 100_000])))
+            upstream.shut()
+        except OSError:
+            pass # the relay was faster
+    eventually(lambda: relay.metrics().total("websocket_proxy_upstream_errors") >= scaled(40, 10), "each to be dropped")
+    subscriber.close()
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1009, 1011])
+def test_an_upstream_that_closes(builder, start_relay, subscribe, code):
+    relay = start_relay(builder)
+    subscriber = subscribe(relay)
+    upstream = builder.accept()
+    upstream.send_text(message(1))
+    upstream.send_close(code, "enough")
+    assert subscriber.receive() == message(1)
+    builder.accept().send_text(message(2))
+    assert subscriber.receive() == message(2)
+
+
+def test_damaged_brotli_from_one_of_several(start_builder, start_relay, subscribe):
+    first, second = start_builder(), start_builder()
+    relay = start_relay(first, second)
+    subscriber = subscribe(relay)
+    damaged, whole = first.accept(), second.accept()
+    dice = random.Random(5)
+    for number in range(50):
+        packed = bytearray(brotli.compress(message(number, 3000)))
+        packed[dice.randrange(len(packed) - 1) + 1] ^= 1 << dice.randrange(8)
+        damaged.send_binary(bytes(packed[:dice.randrange(1, len(packed))]))
+        whole.send_text(message(number))
+        assert subscriber.receive() == message(number)
+
+
+# --- subscribers ---
+
+def test_who_never_reads(flowing, raw):
+    stalled = [raw(flowing, receive_buffer=SMALL_BUFFER).upgrade() for _ in range(20)]
+    eventually(lambda: flowing.metrics().total("websocket_proxy_sent_messages") > 300, "flashblocks to flow")
+    for connection in stalled:
+        connection.reset()
+    flowing.wait_subscribers(1)
+
+
+def test_who_reads_a_byte_a_second(builder, start_relay, raw, subscribe):
+    relay = start_relay(builder, *MANY, "--client-send-timeout-ms=1500")
+    upstream = builder.accept()
+    slow = raw(relay, receive_buffer=SMALL_BUFFER).upgrade()
+    witness = subscribe(relay)
+    deadline = time.monotonic() + 60
+    number, next_byte = 0, 0
+    while relay.metrics().total("websocket_proxy_active_connections") == 2:
+        assert time.monotonic() < deadline
+        upstream.send_text(message(number, 300_000))
+        assert witness.receive() == message(number, 300_000)
+        number += 1
+        if time.monotonic() > next_byte:
+            slow.sock.recv(1)
+            next_byte = time.monotonic() + 1
+    relay.wait_subscribers(1)
+
+
+def test_half_handshakes(flowing, raw):
+    before = descriptors(flowing)
+    dice = random.Random(7)
+    text = b"GET /ws HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\n"
+    connections = [raw(flowing) for _ in range(scaled(300, 50))]
+    for connection in connections:
+        connection.send(text[:dice.randrange(len(text))])
+    for connection in connections[::2]:
+        connection.reset()
+    raw(flowing).upgrade().close()
+    for connection in connections[1::2]:
+        assert connection.receive_answer().status == 408
+        connection.close()
+    eventually(lambda: descriptors(flowing) <= before, "all descriptors to be given back")
+
+
+def test_more_half_handshakes_than_are_worked_on_at_once(flowing, raw):
+    """Over 1,024 the rest wait in the backlog until the time-out makes room."""
+    connections = [raw(flowing) for _ in range(1300)]
+    late = raw(flowing)
+    late.send(late.request_text())
+    assert late.receive_answer().status == 101
+    for connection in connections:
+        connection.close()
+    flowing.wait_subscribers(2)
+
+
+def test_who_resets_within_a_frame(flowing, raw):
+    before = descriptors(flowing)
+    dice = random.Random(9)
+    for _ in range(scaled(200, 30)):
+        connection = raw(flowing).upgrade()
+        connection.receive_some()
+        connection.send(encode_frame(TEXT, b"x" * 1000, mask=b"abcd")[:dice.randrange(1000)])
+        connection.reset()
+    flowing.wait_subscribers(1)
+    eventually(lambda: descriptors(flowing) <= before, "all descriptors to be given back")
+
+
+def test_who_sends_garbage(flowing, raw):
+    dice = random.Random(11)
+    for _ in range(scaled(100, 20)):
+        connection = raw(flowing).upgrade()
+        connection.send(dice.randbytes(dice.choice([2, 50, 5000])))
+        connection.shut()
+        connection.receive_end()
+        connection.close()
+    flowing.wait_subscribers(1)
+
+
+def test_who_sends_without_end(flowing, raw):
+    """A subscriber that talks all the time costs the others nothing and gets its flashblocks."""
+    talker = raw(flowing).upgrade()
+    frame = encode_frame(BINARY, b"x" * 60_000, mask=b"abcd")
+    stopping = threading.Event()
+
+    def talk():
+        while not stopping.is_set():
+            talker.send(frame)
+
+    talking = threading.Thread(target=talk)
+    talking.start()
+    for _ in range(100):
+        assert talker.receive_frame().opcode == BINARY
+    stopping.set()
+    talking.join()
+
+
+def test_crowds_that_come_and_go(flowing, raw):
+    before = descriptors(flowing)
+    for _ in range(3):
+        crowd = [raw(flowing) for _ in range(scaled(2000, 100))]
+        for connection in crowd:
+            connection.send(connection.request_text())
+        for connection in crowd:
+            assert connection.receive_answer().status == 101
+        for number, connection in enumerate(crowd):
+            (connection.close, connection.reset, connection.send_close)[number % 3]()
+        for connection in crowd:
+            connection.close()
+        flowing.wait_subscribers(1)
+    eventually(lambda: descriptors(flowing) <= before, "all descriptors to be given back")
+
+
+def test_crowds_that_leave_before_they_are_answered(flowing, raw):
+    before = descriptors(flowing)
+    crowd = [raw(flowing) for _ in range(scaled(2000, 100))]
+    for number, connection in enumerate(crowd):
+        connection.send(connection.request_text())
+        (connection.close, connection.reset)[number % 2]()
+    flowing.wait_subscribers(1)
+    eventually(lambda: descriptors(flowing) <= before, "all descriptors to be given back")
+
+
+def test_out_of_descriptors(builder, start_relay, raw):
+    """Accepting pauses and goes on when there are descriptors again; it is said once."""
+    relay = start_relay(builder, *MANY)
+    upstream = builder.accept()
+    limit = descriptors(relay) + 20
+    resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    crowd = [raw(relay) for _ in range(60)]
+    for connection in crowd:
+        connection.send(connection.request_text())
+    served = eventually(lambda: [c for c in crowd if has_answer(c)][:10], "some to be served")
+    upstream.send_text(message(1))
+    for connection in served:
+        assert connection.receive_answer().status == 101
+        assert connection.receive_frame().payload == message(1)
+    time.sleep(0.5) # in which it must not spin or talk
+    assert relay.log().count("descriptors") - relay.log().count("descriptors are allowed") <= 1
+    waiting = [connection for connection in crowd if connection not in served]
+    for connection in served:
+        connection.close()
+    while waiting: # each that leaves makes room for the next
+        connection = next(c for c in eventually(lambda: [c for c in waiting if has_answer(c)], "the next to be served"))
+        assert connection.receive_answer().status == 101
+        connection.close()
+        waiting.remove(connection)
+    relay.wait_subscribers(0)
+
+
+def has_answer(connection):
+    connection.sock.settimeout(0)
+    try:
+        return bool(connection.buffer) or bool(connection.sock.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return False
+    finally:
+        connection.sock.settimeout(20)
