@@ -102,6 +102,13 @@ $(OBJ)/%.a:
 $(OBJ)/dataplane/%.o: CPPFLAGS += -iquote dataplane
 $(OBJ)/control/%.o: CPPFLAGS += -iquote control
 $(OBJ)/control/version.o: CPPFLAGS += -DFLASHRELAY_VERSION='"$(VERSION)"'
+$(OBJ)/control/version.o: build/obj/version
+
+# Touched only when the version is another.
+build/obj/version: always
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
+.PHONY: always
 $(OBJ)/tools/%.o: CPPFLAGS += -iquote tools
 $(OBJ)/tests/%.o: CPPFLAGS += -iquote tests -iquote tools -iquote control -iquote dataplane
 $(OBJ)/perf/%.o: CPPFLAGS += -iquote perf -iquote tools -iquote control -iquote dataplane

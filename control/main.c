@@ -14,6 +14,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#ifdef FLASHRELAY_JEMALLOC
+/*
+ * jemalloc's own start-up setting. What is freed goes back to the system at once: on the way from ingest to send nothing is freed, and
+ * what a storm of handshakes or a large scrape needed for a moment should not stay resident.
+ */
+extern const char *malloc_conf;
+const char *malloc_conf = "dirty_decay_ms:0,muzzy_decay_ms:0,narenas:2";
+#endif
+
 #define STATUS_FAILED 1
 #define STATUS_USAGE  2
 

@@ -102,9 +102,9 @@ void handshake_refuse(struct shard *shard, struct subscriber *subscriber)
 {
     struct shard_counters *counters = &shard->counters;
 
+    assert(subscriber->request.verdict != ADMISSION_ADMITTED);
     switch ((enum admission_verdict)subscriber->request.verdict) {
     case ADMISSION_ADMITTED:
-        assert(!"admitted");
         break;
     case ADMISSION_REFUSED_INSTANCE:
         counter_add(&counters->global_limited, 1);

@@ -12,8 +12,8 @@
 /* What one turn of a shard serves before it looks at everything else again. */
 #define SENDS_PER_TURN 256
 /* What subscribers send is short and is read at once; this much waits for a shard at most before the kernel keeps it. */
-#define SHARD_RECEIVE_BUFFERS      256
-#define SHARD_RECEIVE_BUFFER_BYTES 2048
+#define SHARD_RECEIVE_BUFFERS      128
+#define SHARD_RECEIVE_BUFFER_BYTES 1024
 
 int relay_fail(int error, const char *what)
 {

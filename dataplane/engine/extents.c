@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks kept for reuse: as many as handshakes are answered at once; a peak beyond it goes back to the allocator. */
-#define KEPT_CONTROL_BLOCKS 1024
+/* Blocks kept for reuse, as many as a turn serves; a peak beyond it goes back to the allocator. */
+#define KEPT_CONTROL_BLOCKS 256
 
 static uint8_t *control_block_get(struct engine *engine)
 {
