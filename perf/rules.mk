@@ -31,6 +31,9 @@ else
 	perf/cbench/compare.py --rounds $(BENCH_ROUNDS) --json build/bench.json $(BENCH_BASE)/build/cbench $(CBENCH)
 endif
 
+# The end-to-end tests try flashbench, too.
+tests: $(BIN)/flashbench $(BIN)/bare_loop
+
 # One row of what the project has set itself; PERF adds options, e.g. PERF="--html build/row.html".
 ROW ?=
 perf: all $(BIN)/flashbench $(BIN)/bare_loop ## measure one row: ROW=<preset>; without: list them

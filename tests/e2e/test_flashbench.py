@@ -1,0 +1,155 @@
+"""flashbench must see what a proxy does wrong: here is one that does it on purpose."""
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from harness import BIN
+
+# Relays whole messages as binary; its third argument says what it spoils.
+PROXY = textwrap.dedent('''
+    import asyncio, sys, websockets
+
+    upstream, listen, fault = sys.argv[1:4]
+    host, port = listen.rsplit(":", 1)
+    subscribers = []
+    held = None
+
+    async def serve(socket):
+        subscribers.append(socket)
+        await socket.wait_closed()
+        subscribers.remove(socket)
+
+    async def send(message):
+        for socket in list(subscribers):
+            try:
+                await socket.send(message)
+            except websockets.ConnectionClosed:
+                pass
+
+    async def main():
+        global held
+        number = 0
+        async with websockets.serve(serve, host, int(port), compression=None, max_size=None):
+            async with websockets.connect(upstream, compression=None, max_size=None) as source:
+                async for text in source:
+                    message, number = text.encode(), number + 1
+                    chosen = number % 5 == 0
+                    if fault == "lose" and chosen:
+                        continue
+                    if fault == "corrupt" and chosen:
+                        message = message[:-3] + bytes([message[-3] ^ 1]) + message[-2:]
+                    if fault == "cut" and number == 12 and subscribers:
+                        await subscribers[0].close(1013)
+                    if fault == "swap" and chosen:
+                        held = message
+                        continue
+                    await send(message)
+                    if fault == "repeat" and chosen:
+                        await send(message)
+                    if held is not None:
+                        late, held = held, None
+                        await send(late)
+
+    asyncio.run(main())
+''')
+
+
+@pytest.fixture
+def measure(tmp_path):
+    script = tmp_path / "proxy.py"
+    script.write_text(PROXY)
+
+    def run(fault, *flags):
+        result = tmp_path / "result.json"
+        subprocess.run([BIN / "flashbench", "--proxy", f"faulty={sys.executable} {script} {{upstream}} {{listen}} {fault}",
+                        "--subscribers", "4", "--bytes", "3000", "--interval", "20ms", "--warm-up", "100ms", "--duration", "1s",
+                        "--patience", "1s", "--no-pin", "--json", result, *flags], check=True, timeout=60,
+                       stdout=subprocess.DEVNULL)
+        return json.loads(result.read_text())["runs"][0]
+
+    return run
+
+
+def wrong(run):
+    return {name: run["counts"][name] for name in ("lost", "late", "repeated", "reordered", "corrupt", "readers_cut_off")
+            if run["counts"][name] != 0}
+
+
+def test_nothing_wrong_is_reported_where_nothing_is(measure):
+    run = measure("nothing")
+    assert wrong(run) == {}
+    assert run["counts"]["deliveries"] == run["counts"]["owed"] == 4 * 50
+    assert run["latency"]["count"] == 200
+
+
+@pytest.mark.parametrize("fault, counts", [
+    ("lose", {"lost": 40}),
+    ("repeat", {"repeated": 40}),
+    ("swap", {"reordered": 40}),
+])
+def test_faults_of_whole_messages_are_counted(measure, fault, counts):
+    assert wrong(measure(fault)) == counts
+
+
+def test_a_single_changed_bit_is_seen(measure):
+    counts = wrong(measure("corrupt"))
+    assert counts["corrupt"] >= 40 and counts["lost"] == 40
+
+
+def test_large_messages_are_compared_whole_when_told_to(measure):
+    assert wrong(measure("corrupt", "--bytes", "30k", "--verify-every", "1"))["lost"] == 40
+
+
+def test_a_subscriber_that_is_cut_off_is_counted_with_the_code(measure):
+    run = measure("cut")
+    assert run["counts"]["readers_cut_off"] == 1
+    assert run["close_codes"] == {"1013": 1}
+
+
+def test_two_proxies_are_compared_by_turns(tmp_path):
+    result, page = tmp_path / "result.json", tmp_path / "page.html"
+    subprocess.run([BIN / "flashbench", "--proxy", "a=bare_loop --send", "--proxy", "b=bare_loop", "--rounds", "2", "--subscribers",
+                    "10", "--duration", "200ms", "--warm-up", "50ms", "--interval", "20ms", "--bytes", "10k", "--json", result,
+                    "--html", page], check=True, timeout=60, stdout=subprocess.DEVNULL)
+    document = json.loads(result.read_text())
+    assert [(run["label"], run["round"]) for run in document["runs"]] == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    ratio = next(row for row in document["ratios"] if row["figure"] == "cpu_us_a_delivery")
+    assert (ratio["of"], ratio["against"], ratio["pairs"]) == ("b", "a", 2)
+    assert ratio["minimum"] <= ratio["median"] <= ratio["maximum"]
+    text = page.read_text()
+    assert "uPlot" in text and "Permission is hereby granted" in text and json.loads(
+        text.split('<script type="application/json" id="results">')[1].split("</script>")[0])[0]["flashbench"] == 1
+
+
+def test_an_interrupted_measurement_says_what_it_has(tmp_path):
+    result = tmp_path / "result.json"
+    bench = subprocess.Popen([BIN / "flashbench", "--proxy", "bare_loop", "--subscribers", "10", "--duration", "60s", "--interval",
+                              "20ms", "--json", result], stdout=subprocess.PIPE, text=True)
+    with pytest.raises(subprocess.TimeoutExpired):
+        bench.wait(timeout=3)
+    bench.send_signal(2)
+    table, _ = bench.communicate(timeout=20)
+    run = json.loads(result.read_text())["runs"][0]
+    assert not run["complete"] and run["counts"]["deliveries"] > 0
+    assert "interrupted" in table
+
+
+@pytest.mark.parametrize("flags, named", [
+    (["--proxy", "cat"], "--proxy"),
+    (["--proxy", "bare_loop", "--bytes", "many"], "--bytes"),
+    (["--preset", "nonsense"], "--preset"),
+    ([], "--proxy"),
+    (["--connect", "127.0.0.1:1"], "--connect"),
+])
+def test_bad_options_are_named(flags, named):
+    ended = subprocess.run([BIN / "flashbench", *flags], capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 2 and named in ended.stderr and ended.stderr.count("\n") == 1
+
+
+def test_a_proxy_that_does_not_start_is_an_error():
+    ended = subprocess.run([BIN / "flashbench", "--proxy", "false {upstream} {listen}"], capture_output=True, text=True, timeout=30,
+                           check=False)
+    assert ended.returncode == 1 and "ended with status" in ended.stderr
