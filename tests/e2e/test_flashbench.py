@@ -66,7 +66,7 @@ def measure(tmp_path):
         result = tmp_path / "result.json"
         subprocess.run([BIN / "flashbench", "--proxy", f"faulty={sys.executable} {script} {{upstream}} {{listen}} {fault}",
                         "--subscribers", "4", "--bytes", "3000", "--interval", "20ms", "--warm-up", "100ms", "--duration", "1s",
-                        "--patience", "1s", "--no-pin", "--json", result, *flags], check=True, timeout=60,
+                        "--patience", "3s", "--no-pin", "--json", result, *flags], check=True, timeout=60,
                        stdout=subprocess.DEVNULL)
         return json.loads(result.read_text())["runs"][0]
 
