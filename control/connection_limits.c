@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <xxhash.h>
 
-/* A row of a hash table with open addressing and linear probing; 0 connections: free. */
+/* A row of a hash table with open addressing and linear probing; 0 connections: free. Used only where there is a limit an address. */
 struct row {
     struct ip_address ip;
     uint32_t connections;
@@ -33,7 +33,7 @@ int limits_create(struct limits **limits, const struct limits_options *options)
 
     if (l == NULL)
         return -ENOMEM;
-    while (rows < 2 * (uint64_t)options->instance_limit) /* at most half full: probes stay short */
+    while (3 * rows < 4 * (uint64_t)options->instance_limit) /* at most three quarters full: probes stay short */
         rows *= 2;
     l->options = *options;
     l->mask = rows - 1;
@@ -85,22 +85,37 @@ static void free_row(struct limits *limits, struct row *row)
     limits->addresses--;
 }
 
+static void row_enter(struct limits *limits, const struct ip_address *ip)
+{
+    struct row *row = find_row(limits, ip);
+
+    limits->addresses += row->connections == 0;
+    row->ip = *ip;
+    row->connections++;
+}
+
+static void row_leave(struct limits *limits, const struct ip_address *ip)
+{
+    struct row *row = find_row(limits, ip);
+
+    assert(row->connections);
+    if (--row->connections == 0)
+        free_row(limits, row);
+}
+
 enum admission_verdict limits_enter(struct limits *limits, const struct ip_address *ip, uint16_t app)
 {
     const struct limits_options *options = &limits->options;
-    struct row *row;
 
     assert(app == ADMISSION_NO_APP || app < options->access->count);
     if (limits->connections >= options->instance_limit)
         return ADMISSION_REFUSED_INSTANCE;
-    row = find_row(limits, ip);
-    if (options->ip_limit && row->connections >= options->ip_limit)
+    if (options->ip_limit && find_row(limits, ip)->connections >= options->ip_limit)
         return ADMISSION_REFUSED_IP;
     if (app != ADMISSION_NO_APP && limits->app_connections[app] >= options->access->apps[app].connection_limit)
         return ADMISSION_REFUSED_APP;
-    limits->addresses += row->connections == 0;
-    row->ip = *ip;
-    row->connections++;
+    if (options->ip_limit)
+        row_enter(limits, ip);
     limits->connections++;
     if (app != ADMISSION_NO_APP)
         limits->app_connections[app]++;
@@ -109,12 +124,10 @@ enum admission_verdict limits_enter(struct limits *limits, const struct ip_addre
 
 void limits_leave(struct limits *limits, const struct ip_address *ip, uint16_t app)
 {
-    struct row *row = find_row(limits, ip);
-
-    assert(row->connections && limits->connections);
+    assert(limits->connections);
     limits->connections--;
-    if (--row->connections == 0)
-        free_row(limits, row);
+    if (limits->options.ip_limit)
+        row_leave(limits, ip);
     if (app == ADMISSION_NO_APP)
         return;
     assert(limits->app_connections[app]);
