@@ -70,7 +70,7 @@ CBENCH(ws_read_message, 4000, 25000, 250000)
     uint8_t *payload = sample_flashblock(length), *frame = malloc(length + WS_MAX_HEADER_BYTES);
     size_t frame_length = ws_write_header(frame, WS_TEXT, length, NULL);
     struct ws_reader reader;
-    struct ws_event event;
+    struct ws_event event = {.kind = WS_EVENT_NONE};
 
     memcpy(frame + frame_length, payload, length);
     frame_length += length;
@@ -94,7 +94,7 @@ CBENCH(ws_read_ping)
     uint8_t frame[WS_MAX_CONTROL_FRAME], copy[WS_MAX_CONTROL_FRAME];
     size_t length = ws_write_control(frame, WS_PING, "12345678", 8, mask);
     struct ws_reader reader;
-    struct ws_event event;
+    struct ws_event event = {.kind = WS_EVENT_NONE};
 
     ws_reader_init(&reader, WS_SERVER, 65536);
     while (cbench_next(bench)) {

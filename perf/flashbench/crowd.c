@@ -57,7 +57,7 @@ static int write_request(struct crowd *crowd)
 int crowd_create(struct crowd **out, const struct crowd_options *options)
 {
     struct crowd *crowd = calloc(1, sizeof(*crowd));
-    int error = 0;
+    int error;
 
     if (crowd == NULL)
         return -ENOMEM;
@@ -68,10 +68,7 @@ int crowd_create(struct crowd **out, const struct crowd_options *options)
     crowd->members = calloc(crowd->member_count + 1, sizeof(*crowd->members));
     crowd->buffer = malloc(READ_BUFFER_BYTES);
     crowd->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (crowd->members == NULL || crowd->buffer == NULL || crowd->epoll < 0)
-        error = crowd->epoll < 0 ? -errno : -ENOMEM;
-    if (error == 0)
-        error = write_request(crowd);
+    error = crowd->members == NULL || crowd->buffer == NULL || crowd->epoll < 0 ? -ENOMEM : write_request(crowd);
     if (error != 0) {
         crowd_destroy(crowd);
         return error;

@@ -5,8 +5,10 @@
 
 #define FLOOR "floor=bare_loop"
 #define RELAY "flashrelay"
-/* Keeps who takes nothing. */
-#define PATIENT "--client-send-timeout-ms 3600000 --message-buffer-size 1048576"
+/* Both keep who takes nothing. */
+#define PATIENT_FLAGS "flashrelay --client-send-timeout-ms 3600000 --message-buffer-size 1048576"
+#define WITHOUT       "without=" PATIENT_FLAGS
+#define WITH          "with=" PATIENT_FLAGS
 
 /* flashrelay is the last proxy, so that it is what is compared; --against puts others before it. */
 static const struct preset presets[] = {
@@ -21,8 +23,7 @@ static const struct preset presets[] = {
      {"--proxy", FLOOR, "--proxy", RELAY, "--subscribers", "5000", "--interval", "400ms", "--duration", "6s"}},
     {"stalled-stay",
      "CPU and last subscriber with 100 more that read nothing and stay, against the relay and the floor without",
-     {"--proxy", FLOOR, "--proxy", "without=flashrelay " PATIENT, "--proxy", "with=flashrelay " PATIENT, "--stalled", "100",
-      "--only", "with"}},
+     {"--proxy", FLOOR, "--proxy", WITHOUT, "--proxy", WITH, "--stalled", "100", "--only", "with"}},
     {"stalled-return",
      "the same over 60 s with defaults, each of the 100 back 100 ms after it is cut off",
      {"--proxy", "without=flashrelay", "--proxy", "with=flashrelay", "--stalled", "100", "--reconnect", "100ms", "--duration",
