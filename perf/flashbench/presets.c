@@ -6,9 +6,8 @@
 #define FLOOR "floor=bare_loop"
 #define RELAY "flashrelay"
 /* Both keep who takes nothing. */
-#define PATIENT_FLAGS "flashrelay --client-send-timeout-ms 3600000 --message-buffer-size 1048576"
-#define WITHOUT       "without=" PATIENT_FLAGS
-#define WITH          "with=" PATIENT_FLAGS
+#define WITHOUT "without=flashrelay --client-send-timeout-ms 3600000 --message-buffer-size 1048576"
+#define WITH    "with=flashrelay --client-send-timeout-ms 3600000 --message-buffer-size 1048576"
 
 /* flashrelay is the last proxy, so that it is what is compared; --against puts others before it. */
 static const struct preset presets[] = {
