@@ -6,12 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HEADER_BYTES 4 /* of a frame of 126 to 65,535 bytes */
+
 /* Most messages are small, a few nearly as large as may be. */
 static size_t draw_length(struct world *world)
 {
-    uint64_t most = world->plan.payload_bytes;
+    uint64_t most = world->plan.payload_bytes, grain = world->plan.grain_bytes;
+    uint64_t length = between(&world->random, 64, random_below(&world->random, 4) == 0 ? most : most / 8 + 64);
 
-    return random_below(&world->random, 4) == 0 ? between(&world->random, 64, most) : between(&world->random, 64, most / 8 + 64);
+    if (grain == 0)
+        return length;
+    length = (length / grain + 1) * grain - HEADER_BYTES + random_below(&world->random, 2);
+    return length < most ? length : most;
 }
 
 struct content *content_create(struct world *world, bool shared)

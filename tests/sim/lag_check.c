@@ -67,8 +67,12 @@ static void note(struct world *world, struct client *client)
         client->behind = true;
         client->refused_first = client->refused_surely = now;
         client->took_ns = now.ns;
-    } else if (client->behind && unsent_from(end) >= client->offered_to) {
-        client->refused_surely = now;
+        client->may_have_kept_up = false;
+    } else if (client->behind) {
+        client->may_have_kept_up |= unsent_from(end) >= client->offered_to;
+        if (client->may_have_kept_up)
+            client->refused_surely = now;
+        client->may_have_kept_up &= !end->blocked;
     }
     client->offered_to = offered_to(end);
 }

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LONGEST_SEED_S 60 /* they take milliseconds, some hundred in a sanitizer */
+
 bool tracing;
 static const char *program;
 static volatile uint64_t current_seed;
@@ -25,10 +27,12 @@ static void tell_how_to_repeat(void)
     fprintf(stderr, "to repeat it: %s --seed %" PRIu64 " --trace\n", program, (uint64_t)current_seed);
 }
 
-/* An assertion of the data plane, or worse. */
+/* An assertion of the data plane, or worse; or an endless loop within one turn. */
 static void on_signal(int number)
 {
     signal(number, SIG_DFL);
+    if (number == SIGALRM)
+        fprintf(stderr, "seed %" PRIu64 " has not ended after %d s\n", (uint64_t)current_seed, LONGEST_SEED_S);
     tell_how_to_repeat();
     raise(number);
 }
@@ -91,6 +95,7 @@ static void run_seed(uint64_t seed, struct totals *totals)
     plan_draw(&plan, seed);
     if (tracing)
         plan_print(&plan);
+    alarm(LONGEST_SEED_S);
     world_run(&plan, totals);
 }
 
@@ -116,6 +121,7 @@ int main(int argc, char **argv)
     log_configure(tracing ? LOG_DEBUG : LOG_OFF, LOG_TEXT, STDOUT_FILENO);
     signal(SIGABRT, on_signal);
     signal(SIGSEGV, on_signal);
+    signal(SIGALRM, on_signal);
     if (__sanitizer_set_death_callback)
         __sanitizer_set_death_callback(tell_how_to_repeat);
     if (tracing)

@@ -25,6 +25,7 @@ static void draw_log(struct plan *plan, struct random *random)
 
     plan->max_message_bytes = between(random, 2000, 16000);
     plan->payload_bytes = (uint32_t)plan->max_message_bytes;
+    plan->grain_bytes = random_below(random, 2) == 0 ? 512 : 0;
     plan->arena_bytes = roomy ? 2 << 20 : 2 * plan->max_message_bytes + between(random, 0, 40000);
     plan->entries = roomy ? 1024 : UINT32_C(1) << between(random, 2, 7);
 }

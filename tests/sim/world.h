@@ -36,6 +36,8 @@ struct plan {
     uint64_t interval_ns; /* between flashblocks, on average */
     uint32_t burst_permille;
     uint32_t payload_bytes; /* most, of one message */
+    uint32_t
+        grain_bytes; /* frames are of this size, times n, or a byte larger: so they often fit just, or just not; 0: any size */
     uint64_t max_message_bytes;
     bool compress;
     uint32_t brotli_permille; /* of the builders' messages */
@@ -182,9 +184,10 @@ struct client {
     struct refusal {
         uint64_t head, ns;
     } refused_first, refused_surely;
-    uint64_t took_ns;    /* when it last took a byte */
-    uint64_t taken_at;   /* changes when it took some */
-    uint64_t offered_to; /* the end of what it had been offered */
+    bool may_have_kept_up; /* and has not refused bytes since */
+    uint64_t took_ns;      /* when it last took a byte */
+    uint64_t taken_at;     /* changes when it took some */
+    uint64_t offered_to;   /* the end of what it had been offered */
 };
 
 /* The data plane under test, and the threads that drive it. */
