@@ -139,14 +139,14 @@ static void forget(struct crowd *crowd, struct member *member)
 {
     if (member->state == MEMBER_OPEN) {
         crowd->open--;
-        crowd->owed -= member->established && member->kind == CROWD_READER;
+        crowd->owed -= member->counted;
     } else {
         crowd->in_progress--;
     }
     close(member->fd);
     member->fd = -1;
     member->state = MEMBER_CLOSED;
-    member->established = false;
+    member->established = member->counted = false;
     free(member->answer);
     member->answer = NULL;
     member_reset(member);
@@ -214,6 +214,15 @@ static void on_connected(struct crowd *crowd, struct member *member)
     watch(crowd, member, EPOLL_CTL_MOD, EPOLLIN | EPOLLRDHUP);
 }
 
+/* From its first message on, a reader is owed every other. */
+static void count_owed(struct crowd *crowd, struct member *member)
+{
+    if (member->established && !member->counted && member->kind == CROWD_READER) {
+        member->counted = true;
+        crowd->owed++;
+    }
+}
+
 static void take_bytes(struct crowd *crowd, struct member *member, uint8_t *bytes, size_t length, uint64_t now_ns);
 
 static void on_answer(struct crowd *crowd, struct member *member)
@@ -241,7 +250,7 @@ static void on_answer(struct crowd *crowd, struct member *member)
     crowd->in_progress--;
     crowd->open++;
     member_begin(member, crowd->options.messages);
-    crowd->owed += member->established && member->kind == CROWD_READER;
+    count_owed(crowd, member);
     if (member->kind != CROWD_READER)
         watch(crowd, member, EPOLL_CTL_MOD, EPOLLRDHUP);
     else if (consumed < member->answer_length)
@@ -263,7 +272,6 @@ static void send_pong(const struct member *member, const struct ws_event *ping)
 
 static void take_bytes(struct crowd *crowd, struct member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
-    bool was_established = member->established;
     enum member_outcome outcome = MEMBER_WANTS_MORE;
     struct ws_event event;
 
@@ -272,11 +280,17 @@ static void take_bytes(struct crowd *crowd, struct member *member, uint8_t *byte
         if (outcome == MEMBER_WANTS_PONG)
             send_pong(member, &event);
     }
-    crowd->owed += member->established && !was_established;
+    count_owed(crowd, member);
     if (outcome == MEMBER_ENDED) {
         crowd->counters.protocol_errors += event.kind == WS_EVENT_ERROR;
         on_cut_off(crowd, member);
     }
+}
+
+static void take_skipped(struct crowd *crowd, struct member *member, size_t length, uint64_t now_ns)
+{
+    member_skipped(member, &crowd->rules, length, now_ns);
+    count_owed(crowd, member);
 }
 
 /* recv(2) that also says when the kernel got what it returned, or when it was read where it does not say. */
@@ -323,7 +337,7 @@ static void on_readable(struct crowd *crowd, struct member *member)
             return;
         }
         if (skip)
-            member_skipped(member, &crowd->rules, (size_t)n, arrived_ns);
+            take_skipped(crowd, member, (size_t)n, arrived_ns);
         else
             take_bytes(crowd, member, crowd->buffer, (size_t)n, arrived_ns);
         if ((size_t)n < wanted)

@@ -16,6 +16,7 @@ struct member {
     uint8_t state;               /* enum member_state */
     uint8_t kind;                /* enum crowd_kind */
     bool established;            /* is owed what is offered from now on */
+    bool counted;                /* among those that are owed, by the crowd */
     bool packed, corrupt, whole; /* the message being received: brotli; differs; is compared whole */
     uint8_t prefix_length;
     uint16_t close_code;

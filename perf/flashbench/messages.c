@@ -208,8 +208,10 @@ void messages_owe(struct messages *messages, uint64_t number, int change)
 {
     for (; number <= messages->head; number++) {
         struct message *message = messages_find(messages, number);
-        if (message != NULL && message->open)
-            message->owed += (uint32_t)change;
+        if (message == NULL || !message->open)
+            continue;
+        assert(change > 0 || message->owed > 0);
+        message->owed += (uint32_t)change;
     }
 }
 

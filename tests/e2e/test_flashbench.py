@@ -109,6 +109,15 @@ def test_a_subscriber_that_is_cut_off_is_counted_with_the_code(measure):
     assert run["close_codes"] == {"1013": 1}
 
 
+@pytest.mark.parametrize("size", ["3000", "30k"])
+def test_who_leaves_and_comes_back_is_owed_only_what_it_was_there_for(size):
+    ended = subprocess.run([BIN / "flashbench", "--proxy", "bare_loop", "--subscribers", "20", "--churn", "100", "--bytes", size,
+                            "--interval", "20ms", "--duration", "1s", "--json", "-"], check=True, timeout=60, capture_output=True)
+    run = json.loads(ended.stdout)["runs"][0]
+    assert wrong(run) == {}
+    assert run["counts"]["connects"] > 50 and run["counts"]["deliveries"] == run["counts"]["owed"] > 500
+
+
 def test_two_proxies_are_compared_by_turns(tmp_path):
     result, page = tmp_path / "result.json", tmp_path / "page.html"
     subprocess.run([BIN / "flashbench", "--proxy", "a=bare_loop --send", "--proxy", "b=bare_loop", "--rounds", "2", "--subscribers",
