@@ -65,7 +65,9 @@ static void print_notes(const struct measurement *m, unsigned point, FILE *out)
         for (unsigned round = 0; round < m->rounds_done[point]; round++) {
             const struct run_result *run = measurement_result(m, point, round, proxy);
             if (run->was_bottleneck)
-                fprintf(out, "flashbench itself was the bottleneck (%s, round %u): busy %.0f %%, builder late p99 %.2f ms\n",
+                fprintf(out,
+                        "flashbench was too slow itself, or had to share its core (%s, round %u): busy %.0f %%, builder late p99 "
+                        "%.2f ms\n",
                         m->proxies[proxy].label, round + 1, run->busy_share * 100,
                         (double)recorder_quantile(&run->lateness, 0.99) / 1e6);
             if (!run->complete && run->totals.messages > 0)

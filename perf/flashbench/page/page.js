@@ -218,7 +218,7 @@ function notes(parent, series) {
   for (const [name, runs] of series) {
     const limited = runs.filter((run) => run.flashbench.was_bottleneck).length;
     const cut = runs.filter((run) => !run.complete).length;
-    if (limited) element("p", parent, `${name}: flashbench itself was the bottleneck in ${limited} of ${runs.length} runs.`).className = "bad";
+    if (limited) element("p", parent, `${name}: flashbench was too slow itself, or had to share its core, in ${limited} of ${runs.length} runs.`).className = "bad";
     if (cut) element("p", parent, `${name}: ${cut} of ${runs.length} runs were interrupted; what was measured until then counts.`);
   }
 }
