@@ -175,14 +175,25 @@ static void choose_points(struct measurement *m)
             }
 }
 
+static struct proxy *find_proxy(struct measurement *m, const char *label)
+{
+    for (unsigned i = 0; i < m->proxy_count; i++)
+        if (strcmp(m->proxies[i].label, label) == 0)
+            return &m->proxies[i];
+    return NULL;
+}
+
 static void choose_scenario(struct measurement *m)
 {
     static struct proxy baseline;
 
-    for (unsigned i = 0; i < m->proxy_count; i++) {
+    for (unsigned i = 0; i < m->proxy_count; i++)
         m->proxies[i].plain = settings.only.count > 0;
-        for (size_t k = 0; k < settings.only.count; k++)
-            m->proxies[i].plain &= strcmp(settings.only.values[k], m->proxies[i].label) != 0;
+    for (size_t k = 0; k < settings.only.count; k++) {
+        struct proxy *proxy = find_proxy(m, settings.only.values[k]);
+        if (proxy == NULL)
+            command_line_fail(&line, "--only: got '%s', expected the label of a proxy", settings.only.values[k]);
+        proxy->plain = false;
     }
     if (settings.baseline == NULL)
         return;
@@ -211,11 +222,11 @@ static void choose_cores(struct measurement *m)
         return;
     if (m->options.proxy_core_count == 0)
         m->options.proxy_cores[m->options.proxy_core_count++] = cores[0];
-    m->options.own_core = settings.own_core != UINT64_MAX ? (int)settings.own_core : cores[1];
+    size_t own_core = settings.own_core != UINT64_MAX ? settings.own_core : (size_t)cores[1];
     CPU_ZERO(&allowed);
-    CPU_SET((size_t)m->options.own_core, &allowed);
+    CPU_SET(own_core, &allowed);
     if (sched_setaffinity(0, sizeof(allowed), &allowed) != 0)
-        command_line_fail(&line, "--own-core: core %d cannot be used: %s", m->options.own_core, strerror(errno));
+        command_line_fail(&line, "--own-core: core %zu cannot be used: %s", own_core, strerror(errno));
 }
 
 /* --- the measurement --- */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #define START_PATIENCE_NS (10 * NS_PER_S)
@@ -59,7 +60,8 @@ static void fail(struct run *run, const char *format, ...)
 static bool goes_on(struct run *run)
 {
     if (run->result->failure[0] == '\0' && run->process.pid != 0 && !process_is_running(&run->process))
-        fail(run, "the proxy ended with status %d", run->process.status);
+        fail(run, WIFSIGNALED(run->process.status) ? "the proxy was ended by signal %d" : "the proxy ended with status %d",
+             WIFSIGNALED(run->process.status) ? WTERMSIG(run->process.status) : WEXITSTATUS(run->process.status));
     return run->result->failure[0] == '\0' && !run_interrupted;
 }
 

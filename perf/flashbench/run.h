@@ -26,7 +26,6 @@ struct run_options {
     const char *proxy_output;
     int proxy_cores[RUN_MAX_CORES];
     unsigned proxy_core_count;
-    int own_core;
     /* Instead of starting a proxy: */
     const struct address *connect; /* where a running one listens, or NULL */
     const struct address *builder_listen;
