@@ -79,10 +79,19 @@ static void print_notes(const struct measurement *m, unsigned point, FILE *out)
     }
 }
 
+static bool has_messages(const struct measurement *m, unsigned point)
+{
+    for (unsigned round = 0; round < m->rounds_done[point]; round++)
+        for (unsigned proxy = 0; proxy < m->proxy_count; proxy++)
+            if (measurement_result(m, point, round, proxy)->totals.messages > 0)
+                return true;
+    return false;
+}
+
 void report_table(const struct measurement *m, FILE *out)
 {
     for (unsigned point = 0; point < m->point_count; point++) {
-        if (m->rounds_done[point] == 0)
+        if (!has_messages(m, point))
             continue;
         print_head(m, point, out);
         for (unsigned i = 0; i < figure_count; i++) {
