@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define LONG_ENOUGH_NS (500 * NS_PER_MS) /* for a few ways there and back in any weather */
+
 static uint64_t mark_of(const struct channel_marks *marks, unsigned reader)
 {
     return atomic_load(&marks->marks[reader].sequence);
@@ -182,6 +184,8 @@ void check_calm(struct world *world)
         const struct client *client = &world->clients[i];
         if (client->state != CLIENT_OPEN || client->close_sent || client->close_received || client->misbehaved || client->left)
             continue;
+        if (client->next_pong != client->next_ping && world_now(world) > client->opened_ns + LONG_ENOUGH_NS)
+            fail(world, "subscriber %u has no answer to its last ping", i);
         if (!record_is_complete(client))
             fail(world, "subscriber %u got %" PRIu64 " frames from %" PRIu64 " on and not the last, %zu", i, client->received,
                  client->first, record->count - 1);

@@ -159,6 +159,7 @@ static void opened(struct client *client)
     struct world *world = world_of(client);
 
     client->state = CLIENT_OPEN;
+    client->opened_ns = world_now(world);
     client->first_to = record_of_subscribers(world)->count; /* what is published from now on must come */
     if (client->first_to == 0)
         client->first_to = 1;

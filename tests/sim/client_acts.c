@@ -13,6 +13,12 @@ static struct world *world_of(const struct client *client)
     return client->line.world;
 }
 
+static void ping(struct client *client)
+{
+    client->next_ping++;
+    client_send_control(client, WS_PING, &client->next_ping, sizeof client->next_ping);
+}
+
 /* --- asking --- */
 
 /* Bad requests, and what they are answered. */
@@ -46,6 +52,8 @@ static void ask(struct client *client)
         client->key[i] = (uint8_t)random_next(&client->random);
     client->expected_status = 101;
     line_say(&client->line, text, (size_t)ws_write_upgrade_request(text, sizeof text, &uri, client->key));
+    if (random_below(&client->random, 6) == 0)
+        ping(client); /* without waiting for the answer */
 }
 
 void client_connected(struct client *client, int error)
@@ -80,8 +88,7 @@ void client_connect(struct client *client)
     client->first = client->received = client->next_ping = client->next_pong = client->pings_received = 0;
     client->misbehaved = client->left = client->disturbed = client->mute = client->was_blocked = client->behind = false;
     client->close_sent = client->close_received = false;
-    client->unstall_ns = 0;
-    client->connections++;
+    client->unstall_ns = client->finishing_since_ns = 0;
     line->connection = engine_connect(line->engine, &relay, line);
     if (line->connection == NULL)
         fail(world, "client %u has no slot", client->index);
@@ -181,8 +188,7 @@ static void chatter(struct client *client)
     uint64_t choice = random_below(&client->random, 8);
 
     if (choice == 0) {
-        client->next_ping++;
-        client_send_control(client, WS_PING, &client->next_ping, sizeof client->next_ping);
+        ping(client);
     } else if (choice == 1) {
         say_masked_data(client, 0x82, random_below(&client->random, 2000));
     } else if (choice == 2) {
@@ -213,7 +219,8 @@ void client_act(struct client *client)
     else if (client->state != CLIENT_AWAY && world->phase == PHASE_END && !world->draining && !client->left)
         client_leave(client, random_below(&client->random, 4) != 0);
     else if (client->state == CLIENT_OPEN && !client->misbehaved && !client->close_sent && !client->close_received) {
-        chatter(client);
+        if (world->phase == PHASE_FLOW)
+            chatter(client);
         if (world->phase == PHASE_FLOW && chance(&client->random, world->plan.client_fault_permille))
             client_misbehave(client);
     }

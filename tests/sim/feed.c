@@ -45,6 +45,11 @@ void feed_closed(struct feed *feed, int error)
 
     trace(world, "builder %u: connection %u ended: %s", feed->builder->index, feed->number,
           error ? strerror(-error) : "in order");
+    /* What it has not sent yet may be a pong. */
+    bool behind = feed->line.taken_bytes < feed->line.said_bytes;
+    if (error != 0 && !behind && !feed->misbehaved && !feed->mute && !feed->stalled && world->phase != PHASE_END &&
+        world->plan.network.reset_permille_per_s == 0)
+        fail(world, "the relay gave up a good builder's connection");
     if (!ws_reader_is_idle(&feed->reader) && feed->upgraded && error == 0 && !feed->close_received && !feed->misbehaved)
         fail(world, "the relay ended within a frame");
 }
@@ -188,6 +193,7 @@ void feed_misbehave(struct feed *feed)
         feed->mute = true;
         break;
     default:
+        feed->stalled = true;
         sim_connection_stall(feed->line.connection, true);
         builder->unstall_ns = world_now(builder->world) + between(random, NS_PER_MS, 2 * NS_PER_S);
     }
@@ -274,7 +280,7 @@ static void check_close(const struct feed *feed, uint16_t code)
         expected = feed->misbehaved;
         break;
     default:
-        expected = feed->mute || feed->builder->unstall_ns != 0; /* no pong came */
+        expected = feed->mute || feed->stalled; /* no pong came */
     }
     if (!expected)
         fail(world_of(feed), "the relay closed a good builder's connection with %u", code);

@@ -52,11 +52,22 @@ static void note_taken(const struct world *world, struct client *client, const s
     client->taken_at = taken_at;
 }
 
+static void note_finishing(const struct world *world, struct client *client)
+{
+    const struct connection *end = line_other_end(&client->line);
+
+    if (end == NULL || !end->finishing)
+        client->finishing_since_ns = 0;
+    else if (client->finishing_since_ns == 0)
+        client->finishing_since_ns = world_now(world);
+}
+
 static void note(struct world *world, struct client *client)
 {
     const struct connection *end = judged_end(client);
     struct refusal now = {.head = channel_head(world->plane.target), .ns = world_now(world)};
 
+    note_finishing(world, client);
     client->was_blocked |= end != NULL && end->blocked;
     if (end == NULL || (end->extent_count == 0 && !end->blocked)) {
         client->behind = false;
@@ -117,21 +128,37 @@ void lag_expect(struct world *world)
                                                .send_timeout = cut_off(world, i, DISCONNECT_SEND_TIMEOUT)};
     }
     for (unsigned i = 0; i < world->plan.clients; i++) {
-        const struct client *client = &world->clients[i];
+        struct client *client = &world->clients[i];
         const struct connection *end = judged_end(client);
-        if (end == NULL)
+        client->may_be_cut_if_it_refuses = false;
+        if (end == NULL || !client->behind)
             continue;
-        struct verdicts *verdicts = &world->expected[shard_of(world, end)];
-        verdicts->lagged += client->behind && is_too_far_behind(world, &client->refused_first, end);
-        verdicts->send_timeout += took_nothing_for_too_long(world, client);
+        client->shard = shard_of(world, end);
+        bool far = is_too_far_behind(world, &client->refused_first, end);
+        world->expected[client->shard].lagged += far && end->blocked;
+        client->may_be_cut_if_it_refuses = far && !end->blocked;
+        world->expected[client->shard].send_timeout += took_nothing_for_too_long(world, client);
     }
+}
+
+/* Who waits to be served may be cut off as lagging only if it refuses what it is then offered. */
+static unsigned refused_in_this_turn(const struct world *world, unsigned shard)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < world->plan.clients; i++) {
+        const struct client *client = &world->clients[i];
+        const struct connection *end = line_other_end(&client->line);
+        count += client->may_be_cut_if_it_refuses && client->shard == shard && (end == NULL || end->dead || end->blocked);
+    }
+    return count;
 }
 
 void lag_check_cuts(const struct world *world)
 {
     for (unsigned i = 0; i < world->plan.shards; i++) {
         const struct verdicts *expected = &world->expected[i];
-        if (cut_off(world, i, DISCONNECT_LAGGED) > expected->lagged)
+        if (cut_off(world, i, DISCONNECT_LAGGED) > expected->lagged + refused_in_this_turn(world, i))
             fail(world, "shard %u cut off a subscriber as lagging that does not lag", i);
         if (cut_off(world, i, DISCONNECT_LOG_FLOOR) > expected->log_floor)
             fail(world, "shard %u cut off a subscriber below the floor when nothing was", i);
@@ -145,6 +172,8 @@ void lag_check_rest(const struct world *world)
     for (unsigned i = 0; i < world->plan.clients; i++) {
         const struct client *client = &world->clients[i];
         const struct connection *end = judged_end(client);
+        if (client->finishing_since_ns != 0 && world_now(world) > client->finishing_since_ns + SHARD_CLOSE_TIMEOUT_NS)
+            fail(world, "client %u's connection is being ended for too long", i);
         if (end == NULL || !end->blocked || !client->behind || client->state != CLIENT_OPEN)
             continue;
         if (is_too_far_behind(world, &client->refused_surely, end))

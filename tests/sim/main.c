@@ -17,14 +17,23 @@
 
 bool tracing;
 static const char *program;
-static volatile uint64_t current_seed;
 
 /* In the sanitizers' runtimes only. */
 void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 
+static char how_to_repeat[512];
+
+/* Also from signal handlers: so only what is safe there. */
+static void tell(const char *text)
+{
+    ssize_t written = write(STDERR_FILENO, text, strlen(text));
+
+    (void)written; /* there is nobody else to tell */
+}
+
 static void tell_how_to_repeat(void)
 {
-    fprintf(stderr, "to repeat it: %s --seed %" PRIu64 " --trace\n", program, (uint64_t)current_seed);
+    tell(how_to_repeat);
 }
 
 /* An assertion of the data plane, or worse; or an endless loop within one turn. */
@@ -32,7 +41,7 @@ static void on_signal(int number)
 {
     signal(number, SIG_DFL);
     if (number == SIGALRM)
-        fprintf(stderr, "seed %" PRIu64 " has not ended after %d s\n", (uint64_t)current_seed, LONGEST_SEED_S);
+        tell("the seed does not end\n");
     tell_how_to_repeat();
     raise(number);
 }
@@ -91,7 +100,7 @@ static void run_seed(uint64_t seed, struct totals *totals)
 {
     struct plan plan;
 
-    current_seed = seed;
+    snprintf(how_to_repeat, sizeof how_to_repeat, "to repeat it: %s --seed %" PRIu64 " --trace\n", program, seed);
     plan_draw(&plan, seed);
     if (tracing)
         plan_print(&plan);

@@ -179,7 +179,8 @@ void plane_create(struct world *world)
     }
     struct engine **shard_wakes = world->plan.compress ? plane->compressor_wakes : plane->ingest_wakes;
     shard_wakes[0] = world->plan.compress ? plane->spies[1] : plane->spies[0];
-    memcpy(shard_wakes + 1, plane->shard_engines, world->plan.shards * sizeof shard_wakes[0]);
+    for (unsigned i = 0; i < world->plan.shards; i++)
+        shard_wakes[1 + i] = plane->shard_engines[i];
 }
 
 void plane_destroy(struct world *world)

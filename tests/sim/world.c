@@ -197,7 +197,7 @@ static void create(struct world *world, const struct plan *plan)
 {
     world->plan = *plan;
     random_seed(&world->random, plan->seed ^ UINT64_C(0x5bd1e995));
-    world->contents = calloc(MAX_CONTENTS, sizeof *world->contents);
+    world->contents = calloc(MAX_CONTENTS, sizeof(void *));
     if (world->contents == NULL || sim_network_create(&world->network, &plan->network) != 0)
         abort();
     world->empty = content_create(world, false);

@@ -120,7 +120,7 @@ struct feed {
     struct builder *builder;
     struct feed *next;
     unsigned number;
-    bool upgraded, close_sent, close_received, misbehaved, mute;
+    bool upgraded, close_sent, close_received, misbehaved, mute, stalled;
     char request[8192];
     size_t request_length;
     struct ws_reader reader;
@@ -156,7 +156,7 @@ struct client {
     struct random random;
     enum client_state state;
     uint64_t act_ns, unstall_ns;
-    uint64_t connections;
+    uint64_t opened_ns;
 
     /* Of the current connection. */
     int expected_status; /* of the answer; 0: none, we send half a request */
@@ -184,10 +184,13 @@ struct client {
     struct refusal {
         uint64_t head, ns;
     } refused_first, refused_surely;
-    bool may_have_kept_up; /* and has not refused bytes since */
-    uint64_t took_ns;      /* when it last took a byte */
-    uint64_t taken_at;     /* changes when it took some */
-    uint64_t offered_to;   /* the end of what it had been offered */
+    bool may_have_kept_up;         /* and has not refused bytes since */
+    uint64_t took_ns;              /* when it last took a byte */
+    uint64_t taken_at;             /* changes when it took some */
+    uint64_t offered_to;           /* the end of what it had been offered */
+    bool may_be_cut_if_it_refuses; /* in this turn: it is far behind, and waits for its turn to be served */
+    unsigned shard;                /* whose it is then */
+    uint64_t finishing_since_ns;   /* when the relay began to end it; 0: it has not */
 };
 
 /* The data plane under test, and the threads that drive it. */

@@ -97,7 +97,7 @@ static size_t shuffle_ready(struct sim_engine *engine)
         struct list_node *node = list_first(&engine->ready);
         if (count == engine->order_capacity) {
             engine->order_capacity = engine->order_capacity > 0 ? 2 * engine->order_capacity : 64;
-            engine->order = realloc(engine->order, engine->order_capacity * sizeof *engine->order);
+            engine->order = reallocarray(engine->order, engine->order_capacity, sizeof(void *));
             if (engine->order == NULL)
                 abort();
         }

@@ -30,10 +30,11 @@ static void segment_destroy(struct sim_segment *segment)
 
 static void destroy_segments(struct list_node *segments)
 {
-    struct sim_segment *segment;
-
-    while ((segment = first_segment(segments)) != NULL)
-        segment_destroy(segment);
+    for (struct list_node *node = segments->next, *next; node != segments; node = next) {
+        next = node->next;
+        free(LIST_ENTRY(node, struct sim_segment, node));
+    }
+    list_init(segments);
 }
 
 /* What is lost on the way is followed by nothing, a FIN included. */
