@@ -1,5 +1,6 @@
 """A socket that speaks HTTP and WebSocket frames byte by byte, in either role, right or wrong as a test likes."""
 import base64
+import errno
 import hashlib
 import os
 import select
@@ -152,7 +153,11 @@ class Wire:
 
     def shut(self):
         """Says that nothing more will be sent. (An SSLSocket's own shutdown would go on in plain text.)"""
-        socket.socket.shutdown(self.sock, socket.SHUT_WR)
+        try:
+            socket.socket.shutdown(self.sock, socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN: # the peer was quicker
+                raise
 
     def close(self):
         self.sock.close()
