@@ -51,8 +51,9 @@ static bool send_control(struct shard *shard, struct subscriber *subscriber, con
 static bool send_ping(struct shard *shard, struct subscriber *subscriber)
 {
     uint8_t frame[WS_MAX_CONTROL_FRAME];
+    size_t length = ws_write_control(frame, WS_PING, NULL, 0, NULL);
 
-    return send_control(shard, subscriber, frame, ws_write_control(frame, WS_PING, NULL, 0, NULL));
+    return send_control(shard, subscriber, frame, length);
 }
 
 void session_ping(struct shard *shard, struct subscriber *subscriber)
@@ -70,8 +71,9 @@ void session_ping(struct shard *shard, struct subscriber *subscriber)
 static void send_pong(struct shard *shard, struct subscriber *subscriber, const struct ws_event *ping)
 {
     uint8_t frame[WS_MAX_CONTROL_FRAME];
+    size_t length = ws_write_control(frame, WS_PONG, ping->bytes, ping->length, NULL);
 
-    send_control(shard, subscriber, frame, ws_write_control(frame, WS_PONG, ping->bytes, ping->length, NULL));
+    send_control(shard, subscriber, frame, length);
 }
 
 /* --- ending --- */

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);
 static enum http_parse_result parse(struct ws_upgrade_answer *answer, const uint8_t *input, size_t length, size_t *consumed)
 {
     static const uint8_t KEY[16] = "the sample nonce";
-    char *bytes = malloc(length);
+    char *bytes = malloc(length + (length == 0));
     enum http_parse_result result;
 
     memcpy(bytes, input, length);

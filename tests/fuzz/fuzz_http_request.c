@@ -37,7 +37,7 @@ static void use(const struct http_request *request, const char *bytes, size_t co
 static enum http_parse_result parse(const uint8_t *input, size_t length, size_t *consumed, const char **error)
 {
     struct http_request request;
-    char *bytes = malloc(length);
+    char *bytes = malloc(length + (length == 0));
     enum http_parse_result result;
 
     memcpy(bytes, input, length);
