@@ -240,8 +240,10 @@ bool rig_start(struct rig **out, const struct rig_options *options, char error[R
 {
     struct rig *rig = calloc(1, sizeof *rig);
 
-    if (!expect(rig == NULL ? -ENOMEM : 0, "start", error))
+    if (rig == NULL) {
+        snprintf(error, RIG_ERROR_BYTES, "out of memory");
         return false;
+    }
     rig->options = *options;
     ledger_init(&rig->ledger);
     if (!start_all(rig, error)) {
