@@ -108,7 +108,7 @@ def test_a_builder_that_comes_later(start_builder, start_relay, subscribe):
 
 @pytest.mark.parametrize("end", ["close", "reset", "shut", "going away", "no status", "garbage"])
 def test_it_comes_back_however_the_builder_ends(builder, start_relay, subscribe, end):
-    relay = start_relay(builder)
+    relay = start_relay(builder, "--subscriber-max-interval-ms=20000")
     upstream = builder.accept()
     subscriber = subscribe(relay)
     upstream.send_text(message(1))

@@ -1,5 +1,6 @@
 """What the end-to-end tests stand on: the programs under test, and peers of theirs that share no code with them."""
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -14,6 +15,12 @@ PATIENCE_S = 20 if SCALE >= 1 else 60
 def scaled(count, least=1):
     """A number of connections or messages, smaller where the programs are slow."""
     return max(least, int(count * SCALE))
+
+
+def free_port():
+    """A port that nobody has, for who must know it beforehand."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def eventually(condition, what="condition", timeout_s=PATIENCE_S):

@@ -1,5 +1,6 @@
 """A builder whose every word is the test's: it accepts the relay's connections one by one."""
 import queue
+import select
 import socket
 import ssl
 import threading
@@ -16,11 +17,11 @@ class BuilderConnection(Wire):
 
     def __init__(self, sock):
         super().__init__(sock, is_client=False)
-        first, self.headers = self.receive_head()
-        self.method, self.target, self.version = first.split(" ")
         self.answers_pings, self.has_closed = True, False
         self.frames = queue.Queue()
         self.thread = None
+        first, self.headers = self.receive_head()
+        self.method, self.target, self.version = first.split(" ")
 
     def accept(self, **headers):
         """Answers the upgrade; headers are changed, added (with _ for -) or, with None, left out."""
@@ -37,6 +38,23 @@ class BuilderConnection(Wire):
         self.send(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
         self.close()
 
+    def receive_bytes(self):
+        """
+        Never waits inside recv: there a thread would keep the connection open although another one has closed it, and over TLS reads and
+        writes must not meet.
+        """
+        readable = select.poll()
+        readable.register(self.sock, select.POLLIN)
+        is_tls = isinstance(self.sock, ssl.SSLSocket)
+        while True:
+            if self.thread is None or readable.poll(10) or (is_tls and self.sock.pending()):
+                if not is_tls:
+                    return self.sock.recv(1 << 20)
+                with self.lock:
+                    return self.sock.recv(1 << 20)
+            if self.sock.fileno() < 0:
+                raise Closed()
+
     def read(self):
         try:
             while True:
@@ -44,8 +62,9 @@ class BuilderConnection(Wire):
                 assert frame.masked, "a client's frame without a mask"
                 if frame.opcode == PING and self.answers_pings:
                     self.send_frame(PONG, frame.payload)
-                elif frame.opcode == CLOSE and not self.has_closed:
-                    self.send_frame(CLOSE, frame.payload)
+                elif frame.opcode == CLOSE:
+                    if not self.has_closed:
+                        self.send_frame(CLOSE, frame.payload)
                     self.shut()
                 self.frames.put(frame)
         except (Closed, OSError, ValueError) as end: # ValueError: closed while reading

@@ -39,6 +39,8 @@ class Relay:
             arguments.append("--metrics-addr=127.0.0.1:0")
         if "memory" not in given and "max-message" not in given:
             arguments += MEMORY
+        if "subscriber-max-interval" not in given:
+            arguments.append("--subscriber-max-interval-ms=50") # tests that are about waiting say how long
         self.output, self.errors = folder / "relay.out", folder / "relay.err"
         with self.output.open("wb") as out, self.errors.open("wb") as err:
             self.process = subprocess.Popen([BIN / "flashrelay", *arguments, *map(str, flags)], stdout=out, stderr=err,

@@ -3,9 +3,7 @@ import base64
 import errno
 import hashlib
 import os
-import select
 import socket
-import ssl
 import struct
 import threading
 from collections import namedtuple
@@ -87,14 +85,8 @@ class Wire:
         self.send_frame(CLOSE, encode_close(code, reason))
 
     def receive_bytes(self):
-        """What there is, at least a byte; nothing at the end. Over TLS reads and writes must not meet, so neither waits in there."""
-        if not isinstance(self.sock, ssl.SSLSocket):
-            return self.sock.recv(1 << 20)
-        while True:
-            with self.lock:
-                if self.sock.pending() or select.select([self.sock], [], [], 0)[0]:
-                    return self.sock.recv(1 << 20)
-            select.select([self.sock], [], [], 0.01)
+        """What there is, at least a byte; nothing at the end."""
+        return self.sock.recv(1 << 20)
 
     def receive_some(self):
         try:
