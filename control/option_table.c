@@ -238,7 +238,8 @@ const struct option option_table[] = {
      .type = &option_switch,
      .field = FIELD(busy_poll),
      .initial = "false",
-     .meaning = "threads that are alone on their core spin instead of sleeping"},
+     .meaning = "threads that are alone on their core spin instead of sleeping; with --shards 1 and one core in --cpu-list "
+                "ingest and shard are one such thread"},
     {.name = "cpu-list",
      .type = &option_cores,
      .field = FIELD(cpu_list),

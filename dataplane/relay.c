@@ -14,14 +14,14 @@
 
 static void warn_of_shared_cores(const struct relay_options *options)
 {
-    bool alone = true;
+    bool spins = true;
 
     for (unsigned i = 0; i <= options->shards; i++)
-        alone = alone && relay_is_alone(options, i);
-    if (options->busy_poll && !alone)
+        spins = spins && relay_spins(options, i);
+    if (options->busy_poll && !spins)
         log_line(LOG_WARN, "relay",
                  "threads that share a core block instead of polling: --busy-poll needs --cpu-list with %u different cores, for "
-                 "the ingest and each shard",
+                 "the ingest and each shard, or --shards 1 and one core for both",
                  options->shards + 1);
 }
 
@@ -35,6 +35,14 @@ static void turn_ingest(void *ingest)
 static void turn_shard(void *shard)
 {
     shard_turn(shard, CLOCK_NEVER);
+}
+
+static void turn_both(void *context)
+{
+    struct relay *relay = context;
+
+    turn_ingest(relay->ingest);
+    turn_shard(relay->shards[0].shard);
 }
 
 static uint64_t monotonic(void *context)
@@ -62,10 +70,14 @@ static void add_thread(struct relay *relay, const char *name, void (*turn)(void 
     thread->core = core;
 }
 
-static void set_up_threads(struct relay *relay)
+static void add_ingest_and_shards(struct relay *relay)
 {
     const struct relay_options *options = &relay->options;
 
+    if (relay_is_one_loop(options)) {
+        add_thread(relay, "ingest+shard-0", turn_both, relay, relay->ingest_engine, relay_core(options, 0));
+        return;
+    }
     add_thread(relay, "ingest", turn_ingest, relay->ingest, relay->ingest_engine, relay_core(options, 0));
     for (unsigned i = 0; i < options->shards; i++) {
         char name[THREAD_NAME_BYTES];
@@ -73,6 +85,11 @@ static void set_up_threads(struct relay *relay)
         snprintf(name, sizeof name, "shard-%hhu", (unsigned char)i);
         add_thread(relay, name, turn_shard, relay->shards[i].shard, relay->shard_engines[i], relay_core(options, i + 1));
     }
+}
+
+static void set_up_threads(struct relay *relay)
+{
+    add_ingest_and_shards(relay);
     if (relay->compressor)
         add_thread(relay, "compressor", turn_compressor, relay->compressor, compressor_engine(relay->compressor), -1);
 }

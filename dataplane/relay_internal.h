@@ -53,8 +53,11 @@ int relay_fail(int error, const char *what);
 /* The core for thread `index` (0: ingest, then the shards), -1 if threads are not pinned. */
 int relay_core(const struct relay_options *options, unsigned index);
 
-/* True if the list gives ingest or shard `index` a core that no other of them has. */
-bool relay_is_alone(const struct relay_options *options, unsigned index);
+/* True if ingest and the only shard are to poll on one core: two threads would take it from each other, so one turns both. */
+bool relay_is_one_loop(const struct relay_options *options);
+
+/* True if ingest (0) or a shard (from 1) polls: its thread has its core to itself. */
+bool relay_spins(const struct relay_options *options, unsigned index);
 
 /* Starts the thread, on its core. 0 or a negative errno, which was logged. */
 int relay_thread_start(struct relay_thread *thread);

@@ -64,8 +64,7 @@ static int create_channels(struct relay *relay)
 
 static int create_ingest(struct relay *relay)
 {
-    struct engine_options engine_options = {.busy_poll = relay->options.busy_poll && relay_is_alone(&relay->options, 0),
-                                            .zerocopy = ENGINE_ZEROCOPY_OFF};
+    struct engine_options engine_options = {.busy_poll = relay_spins(&relay->options, 0), .zerocopy = ENGINE_ZEROCOPY_OFF};
     struct ingest_options *options = &relay->options.ingest;
     int error;
 
@@ -135,7 +134,7 @@ static int create_shard_engine(struct relay *relay, unsigned index)
         .receive_buffers = SHARD_RECEIVE_BUFFERS,
         .receive_buffer_bytes = SHARD_RECEIVE_BUFFER_BYTES,
         .sends_per_turn = SENDS_PER_TURN,
-        .busy_poll = relay_options->busy_poll && relay_is_alone(relay_options, index + 1),
+        .busy_poll = relay_spins(relay_options, index + 1),
         .zerocopy = relay_options->zerocopy,
     };
     const uint8_t *base;

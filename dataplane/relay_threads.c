@@ -17,7 +17,8 @@ int relay_core(const struct relay_options *options, unsigned index)
     return options->cpu_count > 0 ? options->cpu_list[index % options->cpu_count] : -1;
 }
 
-bool relay_is_alone(const struct relay_options *options, unsigned index)
+/* True if the list gives ingest or shard `index` a core that no other of them has. */
+static bool is_alone(const struct relay_options *options, unsigned index)
 {
     int core = relay_core(options, index);
 
@@ -25,6 +26,18 @@ bool relay_is_alone(const struct relay_options *options, unsigned index)
         if (other != index && relay_core(options, other) == core)
             return false;
     return core >= 0;
+}
+
+bool relay_is_one_loop(const struct relay_options *options)
+{
+    int core = relay_core(options, 0);
+
+    return options->busy_poll && options->shards == 1 && core >= 0 && core == relay_core(options, 1);
+}
+
+bool relay_spins(const struct relay_options *options, unsigned index)
+{
+    return options->busy_poll && (is_alone(options, index) || relay_is_one_loop(options));
 }
 
 static void *run(void *context)
