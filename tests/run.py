@@ -102,10 +102,23 @@ def fuzz_jobs(options):
 
 
 def e2e_jobs():
+    """A file a job: they mostly wait, so several at once take no longer than one. What measures, or loads the machine, is alone."""
     for variant, folder, scale in (("release", BUILD, "1"), ("asan", BUILD / "asan", "0.1")):
         env = {"FLASHRELAY_BIN": str(folder), "FLASHRELAY_TEST_SCALE": scale}
-        yield Job("e2e", f"{variant}/e2e", ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/e2e"],
-                  count_pytest, 900, env, alone=True)
+        for path in sorted((ROOT / "tests/e2e").glob("test_*.py")):
+            yield Job("e2e", f"{variant}/e2e/{path.stem}", ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", path],
+                      count_pytest, 600, env, alone=path.stem in ("test_load", "test_flashbench"))
+
+
+def run_all(jobs):
+    """Programs that compute share the cores; end-to-end tests share them twice over; the rest runs one after the other."""
+    results = []
+    for workers, chosen in ((os.cpu_count(), [job for job in jobs if not job.alone and job.suite != "e2e"]),
+                            (2 * os.cpu_count(), [job for job in jobs if not job.alone and job.suite == "e2e"]),
+                            (1, [job for job in jobs if job.alone])):
+        with ThreadPoolExecutor(workers) as pool:
+            results += pool.map(Job.run, chosen)
+    return results
 
 
 def main():
@@ -118,9 +131,7 @@ def main():
     jobs = [*unit_jobs(), *sim_jobs(options), *fuzz_jobs(options), *stress_jobs(), *e2e_jobs()]
     jobs = [job for job in jobs if options.only in (None, job.suite)]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(Job.run, [job for job in jobs if not job.alone]))
-    results += [job.run() for job in jobs if job.alone]
+    results = run_all(jobs)
     passed = sum(result[0] for result in results)
     failed = sum(result[1] for result in results)
     print(f"{passed} passed, {failed} failed")
