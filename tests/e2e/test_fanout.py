@@ -99,7 +99,7 @@ def test_what_one_connection_repeats_is_passed_on(relayed, subscribe):
 
 
 def test_several_shards(builder, start_relay, subscribe):
-    relay = start_relay(builder, "--shards=4", "--instance-connection-limit=200", "--per-ip-connection-limit=0")
+    relay = start_relay(builder, *PATIENT, "--shards=4", "--instance-connection-limit=200", "--per-ip-connection-limit=0")
     upstream = builder.accept()
     subscribers = [subscribe(relay) for _ in range(scaled(60, 12))]
     messages = [flashblock(index, 20_000) for index in range(40)]
