@@ -5,7 +5,8 @@ set -euo pipefail
 build=(gcc libc6-dev libbrotli-dev libjansson-dev libjemalloc-dev libmicrohttpd-dev libssl-dev liburing-dev libxxhash-dev)
 bench=(g++ libbenchmark-dev python3)
 lint=(clang-format clang-tidy cppcheck)
-test=(clang libcmocka-dev llvm openssl python3 python3-pytest python3-websockets)
+# netbase writes /etc/hosts where there is none: a bare system does not know localhost.
+test=(clang libcmocka-dev llvm netbase openssl python3 python3-pytest python3-websockets)
 
 fail() {
     echo "tools/deps.sh: $*" >&2
