@@ -33,7 +33,7 @@ class Flow:
         self.thread.start()
 
     def run(self):
-        while not self.stopping.wait(self.interval_s):
+        while self.count == 0 or not self.stopping.wait(self.interval_s):
             self.upstream.send_text(message(self.count, self.size))
             self.count += 1
 
@@ -46,7 +46,7 @@ class Flow:
 @pytest.fixture
 def flowing(builder, start_relay, subscribe):
     """A relay with flashblocks flowing through it and a witness that must have received every one in the end."""
-    relay = start_relay(builder, *MANY)
+    relay = start_relay(builder, *MANY, "--message-buffer-size=1000") # the witness may be slow
     witness = subscribe(relay)
     flow = Flow(builder.accept())
     yield relay

@@ -33,7 +33,7 @@ def publish_until(upstream, stop, first=0, interval_s=0.01):
 
 
 def test_who_falls_behind_is_cut_off(builder, start_relay, raw, subscribe):
-    relay = start_relay(builder, "--message-buffer-size=5", "--client-send-timeout-ms=0", "--log-memory=128M", "--max-message-bytes=1M")
+    relay = start_relay(builder, "--message-buffer-size=10", "--client-send-timeout-ms=0", "--log-memory=128M", "--max-message-bytes=1M")
     upstream = builder.accept()
     reading, stalled = subscribe(relay), raw(relay, receive_buffer=SMALL_BUFFER).upgrade()
     sent = publish_until(upstream, lambda: causes(relay).get("lagged"), interval_s=0.1)

@@ -45,7 +45,7 @@ class Relay:
         with self.output.open("wb") as out, self.errors.open("wb") as err:
             self.process = subprocess.Popen([BIN / "flashrelay", *arguments, *map(str, flags)], stdout=out, stderr=err,
                                             stdin=subprocess.DEVNULL, env=environment(**(env or {})), cwd=cwd or folder)
-        self.expected_status = 0
+        self.expected_status, self.was_signalled = 0, False
         self.listen_host, self.port, self.metrics_port = None, None, None
 
     def wait_started(self):
@@ -78,6 +78,7 @@ class Relay:
         self.wait_metric("websocket_proxy_active_connections", count)
 
     def signal(self, number):
+        self.was_signalled = True
         self.process.send_signal(number)
 
     def wait_ended(self):
@@ -85,7 +86,7 @@ class Relay:
 
     def end(self):
         """The orderly end, which every test's relay must reach, whatever was done to it."""
-        if self.process.poll() is None:
+        if self.process.poll() is None and not self.was_signalled:
             self.signal(signal.SIGTERM)
         try:
             status = self.wait_ended()
