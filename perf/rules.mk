@@ -29,6 +29,7 @@ else
 	git worktree add --detach $(BENCH_BASE) $(BASE)
 	$(MAKE) -C $(BENCH_BASE) BASE= build/cbench
 	perf/cbench/compare.py --rounds $(BENCH_ROUNDS) --json build/bench.json $(BENCH_BASE)/build/cbench $(CBENCH)
+	git worktree remove --force $(BENCH_BASE)
 endif
 
 # The end-to-end tests try flashbench, too.
