@@ -162,9 +162,9 @@ def test_subscribers_are_not_pinged_by_default(relayed, raw):
 
 
 def test_who_answers_pings_stays(builder, start_relay, raw):
-    relay = start_relay(builder, "--client-ping-enabled", "--client-ping-interval-ms=50", "--client-pong-timeout-ms=2000")
+    relay = start_relay(builder, "--client-ping-enabled", "--client-ping-interval-ms=50", "--client-pong-timeout-ms=3000")
     subscriber = raw(relay).upgrade()
-    for _ in range(60): # longer than the time-out
+    for _ in range(70): # longer than the time-out
         frame = subscriber.receive_frame()
         assert frame.opcode == PING
         subscriber.send_frame(PONG, frame.payload)
@@ -185,8 +185,8 @@ def test_who_answers_no_ping_is_cut_off(builder, start_relay, raw):
 
 
 def test_the_library_answers_pings_by_itself(relayed, subscribe):
-    relay, upstream = relayed("--client-ping-enabled", "--client-ping-interval-ms=50", "--client-pong-timeout-ms=1500")
+    relay, upstream = relayed("--client-ping-enabled", "--client-ping-interval-ms=50", "--client-pong-timeout-ms=3000")
     subscriber = subscribe(relay)
-    eventually(lambda: relay.metrics().total("flashrelay_client_pings_total") >= 40, "two seconds of pings")
+    eventually(lambda: relay.metrics().total("flashrelay_client_pings_total") >= 70, "pings for longer than the time-out")
     upstream.send_text(b"{}")
     assert subscriber.receive() == b"{}"
