@@ -141,6 +141,10 @@ static void count_delivery(struct member *member, const struct member_rules *rul
         member->established = true;
         member->expected = number;
         messages_owe(rules->messages, number, 1);
+        if (!message->open) { /* counted up when all had it that it was owed to, of which this newcomer was none */
+            member->expected++;
+            return;
+        }
     }
     if (number < member->expected && message->arrivals[member->column] == 0)
         totals->reordered += message->measured;
