@@ -142,6 +142,17 @@ static void check_nobody_waits(const struct world *world)
         fail(world, "all sleep while a message waits for room in the log (floor %" PRIu64 ")", floor);
 }
 
+static void check_places_of_hosts(const struct world *world)
+{
+    uint32_t taken[CLIENT_HOSTS] = {0};
+
+    for (unsigned i = 0; i < world->plan.clients; i++)
+        taken[i % CLIENT_HOSTS] += world->clients[i].state == CLIENT_OPEN;
+    for (unsigned i = 0; i < CLIENT_HOSTS && world->plan.ip_limit > 0; i++)
+        if (taken[i] > world->plan.ip_limit)
+            fail(world, "%u subscribers are there from one address, which may have %u", taken[i], world->plan.ip_limit);
+}
+
 void check_rest(struct world *world)
 {
     const struct plane *plane = &world->plane;
@@ -155,6 +166,7 @@ void check_rest(struct world *world)
     }
     check_nobody_waits(world);
     lag_check_rest(world);
+    check_places_of_hosts(world);
     if (limits_connections(plane->limits) != active)
         fail(world, "%u places are taken and %" PRIu64 " subscribers are there", limits_connections(plane->limits), active);
 }
@@ -170,26 +182,48 @@ static void check_feed_is_through(const struct world *world, const struct feed *
     }
 }
 
+/* Whoever does wrong is gone by now, and every builder is connected again. */
+static void check_builder_is_connected(const struct world *world, const struct builder *builder)
+{
+    bool open = false;
+
+    for (const struct feed *feed = builder->feeds; feed != NULL; feed = feed->next) {
+        if (feed->misbehaved && feed->line.connection != NULL)
+            fail(world, "builder %u's connection %u is bad and not ended", builder->index, feed->number);
+        if (feed_is_open(feed))
+            check_feed_is_through(world, feed);
+        open |= feed_is_open(feed);
+    }
+    if (!open && world->plan.network.reset_permille_per_s == 0)
+        fail(world, "builder %u is not connected again", builder->index);
+}
+
+static void check_client_is_served(const struct world *world, const struct client *client)
+{
+    uint64_t open_ns = world_now(world) - client->opened_ns;
+
+    if (client->misbehaved || (client->mute && world->plan.client_ping))
+        fail(world, "subscriber %u does wrong and is not ended", client->index);
+    if (client->close_sent || client->close_received || client->left)
+        return;
+    if (client->next_pong != client->next_ping && open_ns > LONG_ENOUGH_NS)
+        fail(world, "subscriber %u has no answer to its last ping", client->index);
+    if (world->plan.client_ping && client->pings_received == 0 && open_ns > world->plan.ping_interval_ns + LONG_ENOUGH_NS)
+        fail(world, "subscriber %u has not been pinged", client->index);
+    if (!record_is_complete(client))
+        fail(world, "subscriber %u got %" PRIu64 " frames from %" PRIu64 " on and not the last", client->index, client->received,
+             client->first);
+}
+
 void check_calm(struct world *world)
 {
-    const struct record *record = record_of_subscribers(world);
-
-    for (unsigned b = 0; b < world->plan.builders; b++)
-        for (const struct feed *feed = world->builders[b].feeds; feed != NULL; feed = feed->next)
-            if (feed_is_open(feed))
-                check_feed_is_through(world, feed);
+    for (unsigned i = 0; i < world->plan.builders; i++)
+        check_builder_is_connected(world, &world->builders[i]);
     if (channel_head(world->plane.target) != channel_head(world->plane.source))
         fail(world, "the compressor is behind");
-    for (unsigned i = 0; i < world->plan.clients; i++) {
-        const struct client *client = &world->clients[i];
-        if (client->state != CLIENT_OPEN || client->close_sent || client->close_received || client->misbehaved || client->left)
-            continue;
-        if (client->next_pong != client->next_ping && world_now(world) > client->opened_ns + LONG_ENOUGH_NS)
-            fail(world, "subscriber %u has no answer to its last ping", i);
-        if (!record_is_complete(client))
-            fail(world, "subscriber %u got %" PRIu64 " frames from %" PRIu64 " on and not the last, %zu", i, client->received,
-                 client->first, record->count - 1);
-    }
+    for (unsigned i = 0; i < world->plan.clients; i++)
+        if (world->clients[i].state == CLIENT_OPEN)
+            check_client_is_served(world, &world->clients[i]);
 }
 
 /* --- endings --- */

@@ -170,7 +170,8 @@ static void opened(struct client *client)
 
 static void refused(struct client *client, int status)
 {
-    bool expected = status == client->expected_status || (status == 429 && client->expected_status == 101) ||
+    bool expected = status == client->expected_status ||
+                    (status == 429 && client->expected_status == 101 && world_of(client)->plan.limited) ||
                     (status == 408 && client->expected_status != 200) || (status == 503 && world_of(client)->draining);
 
     if (!expected)

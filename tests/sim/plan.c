@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#define PLENTY 1000 /* of places, or of messages to lag behind */
+
 static void draw_network(struct sim_network_options *network, struct random *random)
 {
     bool rough = random_below(random, 3) != 0;
@@ -32,12 +34,12 @@ static void draw_log(struct plan *plan, struct random *random)
 
 static void draw_policy(struct plan *plan, struct random *random)
 {
-    plan->message_buffer_size = random_below(random, 2) == 0 ? (uint32_t)between(random, 1, 24) : 1000;
+    plan->message_buffer_size = random_below(random, 2) == 0 ? (uint32_t)between(random, 1, 24) : PLENTY;
     plan->send_timeout_ns = random_below(random, 2) == 0 ? 0 : between(random, 50, 1000) * NS_PER_MS;
     plan->client_ping = random_below(random, 2) == 0;
     plan->ping_interval_ns = between(random, 100, 600) * NS_PER_MS;
     plan->pong_timeout_ns = 2 * plan->ping_interval_ns + between(random, 100, 600) * NS_PER_MS;
-    plan->instance_limit = random_below(random, 4) == 0 ? (uint32_t)between(random, 2, MAX_CLIENTS) : MAX_CLIENTS + 4;
+    plan->instance_limit = random_below(random, 4) == 0 ? (uint32_t)between(random, 2, MAX_CLIENTS) : PLENTY;
     plan->ip_limit = random_below(random, 4) == 0 ? (uint32_t)between(random, 1, MAX_CLIENTS / 2) : 0;
     plan->sends_per_turn = (uint32_t)between(random, 1, random_below(random, 2) == 0 ? 4 : 256);
 }
@@ -63,6 +65,7 @@ void plan_draw(struct plan *plan, uint64_t seed)
     plan->builder_fault_permille = random_below(&random, 2) == 0 ? 0 : (uint32_t)between(&random, 2, 30);
     plan->hiccup_permille = (uint32_t)random_below(&random, 100);
     plan->drain = random_below(&random, 2) == 0;
+    plan->limited = plan->instance_limit < PLENTY || plan->ip_limit > 0;
 }
 
 void plan_print(const struct plan *plan)

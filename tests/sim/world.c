@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CALM_NS            (4 * NS_PER_S)
+#define CALM_NS            (9 * NS_PER_S)  /* all time-outs and a few attempts to connect */
 #define END_NS             (12 * NS_PER_S) /* handshakes, closes and the drain end well before */
 #define LONGEST_HICCUP_NS  (20 * NS_PER_MS)
 #define MOST_STEPS_AT_ONCE 100000
@@ -40,6 +40,8 @@ static void calm_down(struct world *world)
         if (client->line.connection != NULL && client->unstall_ns != 0)
             client_stall(client, false);
     }
+    for (unsigned i = 0; i < world->plan.builders; i++)
+        world->builders[i].refusals = 0;
 }
 
 static void begin_end(struct world *world)

@@ -48,6 +48,7 @@ struct plan {
     bool client_ping;
     uint64_t ping_interval_ns, pong_timeout_ns;
     uint32_t instance_limit, ip_limit;
+    bool limited; /* there are fewer places than may be wanted */
     uint32_t sends_per_turn;
     uint32_t client_fault_permille, builder_fault_permille; /* chance each time one acts */
     uint32_t hiccup_permille;                               /* chance a step that time passes although a thread could run */
