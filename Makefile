@@ -38,7 +38,7 @@ TOOL_LIBS := -ljansson
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 programs = $(sort $(filter-out %/common %/unit %/fuzz %/e2e %/results %/cbench,$(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c)))))
 
-DATAPLANE_SOURCES := $(wildcard dataplane/*.c dataplane/*/*.c dataplane/*/*/*.c)
+DATAPLANE_SOURCES := $(wildcard dataplane/*/*.c dataplane/*/*/*.c)
 CONTROL_SOURCES := $(filter-out control/main.c,$(wildcard control/*.c))
 COMMON_SOURCES := $(wildcard tools/common/*.c)
 DATAPLANE := $(OBJ)/libdataplane.a

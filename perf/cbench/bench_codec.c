@@ -3,7 +3,7 @@
 #include "cbench/sample.h"
 
 #include "flashrelay/brotli_codec.h"
-#include "recent.h"
+#include "ingest/recent.h"
 
 #include <stdlib.h>
 #include <xxhash.h>

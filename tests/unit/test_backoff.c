@@ -1,5 +1,5 @@
 /* The back-off: first wait, growth, jitter on both sides, the maximum, the reset. */
-#include "backoff.h"
+#include "ingest/backoff.h"
 
 #include "flashrelay/ingest.h"
 

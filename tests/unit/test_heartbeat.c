@@ -1,5 +1,5 @@
 /* The heartbeat: when it pings, when it gives up, and what excuses a late pong. */
-#include "heartbeat.h"
+#include "ingest/heartbeat.h"
 
 #include "flashrelay/clock.h"
 #include "flashrelay/ingest.h"

@@ -1,5 +1,5 @@
 /* The de-duplication memory: copies, repeats, the window, the oldest making room; and a random run against a plain list. */
-#include "recent.h"
+#include "ingest/recent.h"
 
 #include "flashrelay/random.h"
 

@@ -1,5 +1,5 @@
 /* The resolver: answers, errors, giving up, and being destroyed while a look-up runs. Only names that need no network. */
-#include "resolver.h"
+#include "ingest/resolver.h"
 
 #include <errno.h>
 #include <setjmp.h>

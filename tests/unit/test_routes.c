@@ -1,4 +1,4 @@
-#include "routes.h"
+#include "shard/routes.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -4,7 +4,7 @@
 #include "common/command_line.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/engine_uring.h"
-#include "resolver.h"
+#include "ingest/resolver.h"
 
 #include <errno.h>
 #include <signal.h>

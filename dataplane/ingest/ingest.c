@@ -1,0 +1,241 @@
+#include "flashrelay/ingest.h"
+
+#include "flashrelay/log.h"
+#include "ingest/internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* Room in the log is announced by a wake-up; where that fails to come, it is looked for this often. */
+#define RETRY_NS (1 * NS_PER_MS)
+/* An upstream may already have a new connection while the engine still ends the ones before. */
+#define CONNECTIONS_PER_UPSTREAM 4
+
+enum { RECEIVE_BUFFERS = 32, RECEIVE_BUFFER_BYTES = 128 << 10, SENDS_PER_TURN = 64 };
+
+/* --- life --- */
+
+static bool needs_tls(const struct ingest_options *options)
+{
+    for (unsigned i = 0; i < options->upstream_count; i++)
+        if (options->upstreams[i].tls)
+            return true;
+    return false;
+}
+
+static int init_parts(struct ingest *ingest)
+{
+    const struct ingest_options *options = &ingest->options;
+    int error = publisher_init(&ingest->publisher, options, &ingest->counters);
+
+    for (unsigned i = 0; i < options->upstream_count && !error; i++)
+        error = upstream_init(&ingest->upstreams[i], ingest, i);
+    if (error) {
+        log_line(LOG_ERROR, "ingest", "no memory for %u upstreams", options->upstream_count);
+    } else if (needs_tls(options)) {
+        char text[512];
+
+        error = tls_client_context_create(&ingest->tls, options->ca_file, text, sizeof text);
+        if (error)
+            log_line(LOG_ERROR, "ingest", "%s", text);
+    }
+    return error;
+}
+
+int ingest_create(struct ingest **ingest, const struct ingest_options *options)
+{
+    struct ingest *created;
+    int error;
+
+    if (options->upstream_count == 0 || options->ping_interval_ns == 0 || options->pong_timeout_ns == 0) {
+        log_line(LOG_ERROR, "ingest", "expected at least one upstream, and a ping interval and a pong time-out above 0");
+        return -EINVAL;
+    }
+    created = calloc(1, sizeof *created + options->upstream_count * sizeof created->upstreams[0]);
+    if (!created)
+        return -ENOMEM;
+    created->options = *options;
+    random_seed(&created->random, options->seed);
+    error = init_parts(created);
+    if (error) {
+        ingest_destroy(created);
+        return error;
+    }
+    *ingest = created;
+    return 0;
+}
+
+void ingest_destroy(struct ingest *ingest)
+{
+    if (!ingest)
+        return;
+    for (unsigned i = 0; i < ingest->options.upstream_count; i++)
+        upstream_dispose(&ingest->upstreams[i]);
+    publisher_dispose(&ingest->publisher);
+    tls_client_context_destroy(ingest->tls);
+    free(ingest);
+}
+
+/* --- the engine's events; a connection without owner is one that its upstream let go --- */
+
+static void handle_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
+{
+    (void)context;
+    if (connection->owner)
+        upstream_connected(connection->owner, error, now_ns);
+}
+
+static size_t handle_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    (void)context;
+    return connection->owner ? upstream_received(connection->owner, bytes, length, now_ns) : length;
+}
+
+static void handle_progressed(void *context, struct connection *connection, const struct engine_progress *progress,
+                              uint64_t now_ns)
+{
+    (void)context;
+    (void)connection;
+    (void)progress;
+    (void)now_ns;
+}
+
+static void handle_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
+{
+    (void)context;
+    if (connection->owner)
+        upstream_closed(connection->owner, error, now_ns);
+}
+
+/* What there is to do after a wake-up is looked for in each turn. */
+static void handle_woken(void *context, uint64_t now_ns)
+{
+    (void)context;
+    (void)now_ns;
+}
+
+static const struct engine_handler handler = {
+    .connected = handle_connected,
+    .received = handle_received,
+    .progressed = handle_progressed,
+    .closed = handle_closed,
+    .woken = handle_woken,
+};
+
+void ingest_engine_options(struct ingest *ingest, struct engine_options *options)
+{
+    options->handler = &handler;
+    options->context = ingest;
+    options->holds = NULL;
+    options->max_connections = CONNECTIONS_PER_UPSTREAM * ingest->options.upstream_count;
+    options->receive_buffers = RECEIVE_BUFFERS;
+    options->receive_buffer_bytes = RECEIVE_BUFFER_BYTES;
+    options->sends_per_turn = SENDS_PER_TURN;
+}
+
+void ingest_attach(struct ingest *ingest, struct engine *engine)
+{
+    ingest->engine = engine;
+    ingest->publisher.engine = engine;
+    atomic_store_explicit(&ingest->down_since_ns, engine_now(engine), memory_order_relaxed);
+}
+
+void ingest_count_open(struct ingest *ingest, bool opened, uint64_t now_ns)
+{
+    ingest->open = opened ? ingest->open + 1 : ingest->open - 1;
+    atomic_store_explicit(&ingest->down_since_ns, ingest->open > 0 ? 0 : now_ns, memory_order_relaxed);
+}
+
+/* --- the turn --- */
+
+static void note_end(struct ingest *ingest)
+{
+    for (unsigned i = 0; i < ingest->options.upstream_count; i++)
+        if (ingest->upstreams[i].state != UPSTREAM_STOPPED)
+            return;
+    atomic_store_explicit(&ingest->stopped, true, memory_order_release);
+}
+
+/* Where nothing was open this is the end: no event will follow. */
+static void obey_stop(struct ingest *ingest, uint64_t now_ns)
+{
+    if (ingest->stopping || !atomic_load_explicit(&ingest->stop_requested, memory_order_acquire))
+        return;
+    ingest->stopping = true;
+    for (unsigned i = 0; i < ingest->options.upstream_count; i++)
+        upstream_stop(&ingest->upstreams[i], now_ns);
+    note_end(ingest);
+}
+
+static void publish_waiting(struct ingest *ingest, uint64_t now_ns)
+{
+    struct message *message;
+
+    while ((message = publisher_retry(&ingest->publisher)))
+        upstream_released(LIST_ENTRY(message, struct upstream, message), now_ns);
+    ingest->retry_ns = now_ns + RETRY_NS;
+}
+
+static void tick_upstreams(struct ingest *ingest, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < ingest->options.upstream_count; i++)
+        upstream_tick(&ingest->upstreams[i], now_ns);
+    note_end(ingest);
+}
+
+/* Time-outs come after I/O: whoever slept long finds what arrived meanwhile before it judges who was silent. */
+void ingest_turn(struct ingest *ingest, uint64_t deadline_ns)
+{
+    uint64_t own_deadline_ns, now_ns;
+
+    assert(ingest->engine);
+    engine_prepare_sleep(ingest->engine);
+    now_ns = engine_now(ingest->engine);
+    obey_stop(ingest, now_ns);
+    publish_waiting(ingest, now_ns);
+    own_deadline_ns = ingest_next_deadline(ingest);
+    engine_turn(ingest->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
+    tick_upstreams(ingest, engine_now(ingest->engine));
+}
+
+uint64_t ingest_next_deadline(const struct ingest *ingest)
+{
+    uint64_t earliest = publisher_is_waiting(&ingest->publisher) ? ingest->retry_ns : CLOCK_NEVER;
+
+    for (unsigned i = 0; i < ingest->options.upstream_count; i++) {
+        uint64_t deadline = upstream_deadline(&ingest->upstreams[i]);
+
+        earliest = deadline < earliest ? deadline : earliest;
+    }
+    return earliest;
+}
+
+/* --- any thread --- */
+
+void ingest_stop(struct ingest *ingest)
+{
+    atomic_store_explicit(&ingest->stop_requested, true, memory_order_release);
+    engine_wake(ingest->engine, NULL);
+}
+
+bool ingest_is_stopped(const struct ingest *ingest)
+{
+    return atomic_load_explicit(&ingest->stopped, memory_order_acquire);
+}
+
+const struct ingest_counters *ingest_counters_get(const struct ingest *ingest)
+{
+    return &ingest->counters;
+}
+
+const struct upstream_counters *ingest_upstream_counters(const struct ingest *ingest, unsigned upstream)
+{
+    assert(upstream < ingest->options.upstream_count);
+    return &ingest->upstreams[upstream].counters;
+}
+
+uint64_t ingest_down_since_ns(const struct ingest *ingest)
+{
+    return atomic_load_explicit(&ingest->down_since_ns, memory_order_relaxed);
+}

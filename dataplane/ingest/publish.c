@@ -1,0 +1,177 @@
+#include "ingest/publish.h"
+
+#include "flashrelay/brotli_codec.h"
+#include "flashrelay/log.h"
+#include "flashrelay/ws.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <xxhash.h>
+
+int publisher_init(struct publisher *publisher, const struct ingest_options *options, struct ingest_counters *counters)
+{
+    *publisher = (struct publisher){.options = options, .counters = counters};
+    list_init(&publisher->line);
+    if (recent_create(&publisher->recent, INGEST_RECENT_ENTRIES, INGEST_RECENT_NS) || brotli_arena_create(&publisher->arena) ||
+        message_buffer_init(&publisher->json, INGEST_MAX_DECOMPRESSED_BYTES)) {
+        publisher_dispose(publisher);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void publisher_dispose(struct publisher *publisher)
+{
+    recent_destroy(publisher->recent);
+    brotli_arena_destroy(publisher->arena);
+    message_buffer_dispose(&publisher->json);
+    *publisher = (struct publisher){0};
+}
+
+/* Its JSON is needed to be sent, or to be compared with what comes from others. */
+static bool needs_json(const struct publisher *publisher, const struct message *message)
+{
+    return (publisher->options->decompress || publisher->options->upstream_count > 1) && message->length > 0 &&
+           !message_is_json(message->bytes, message->length);
+}
+
+static void log_invalid(const struct message *message, int error)
+{
+    log_line(LOG_WARN, "ingest", "dropped a message of %zu bytes from %s: %s", message->length, message->name,
+             error == -EMSGSIZE ? "its JSON is larger than 32 MiB" : "it is neither JSON nor brotli");
+}
+
+/*
+ * False if the message has to be dropped. What is no brotli has its own bytes as identity; where JSON is sent it cannot be
+ * passed on, unless it is text, which a reader of JSON at least can read.
+ */
+static bool unpack(struct publisher *publisher, struct message *message)
+{
+    int error = brotli_arena_decompress(publisher->arena, message->bytes, message->length, publisher->json.bytes,
+                                        publisher->json.capacity, &publisher->json.length);
+
+    message->unpacked = !error;
+    if (error)
+        publisher->json.length = publisher->json.capacity; /* as much may have been touched: see message_buffer_clear */
+    if (!error || !publisher->options->decompress || (message->text && error == -EBADMSG))
+        return true;
+    counter_add(&message->counters->invalid, 1);
+    log_invalid(message, error);
+    return false;
+}
+
+static void identify(const struct publisher *publisher, struct message *message)
+{
+    XXH128_hash_t hash = message->unpacked ? XXH3_128bits(publisher->json.bytes, publisher->json.length)
+                                           : XXH3_128bits(message->bytes, message->length);
+
+    message->identity = (struct recent_identity){.low = hash.low64, .high = hash.high64};
+}
+
+/* Once a message. False if it has to be dropped. */
+static bool examine(struct publisher *publisher, struct message *message)
+{
+    message->examined = true;
+    message->unpacked = false;
+    if (needs_json(publisher, message) && !unpack(publisher, message))
+        return false;
+    identify(publisher, message);
+    return true;
+}
+
+static bool is_copy(struct publisher *publisher, struct message *message)
+{
+    uint64_t behind_ns;
+
+    if (!recent_is_copy(publisher->recent, &message->identity, message->connection, message->arrived_ns, &behind_ns))
+        return false;
+    counter_add(&message->counters->duplicates, 1);
+    histogram_record(&message->counters->behind_ns, behind_ns, 1);
+    return true;
+}
+
+static void wake_readers(struct publisher *publisher)
+{
+    for (unsigned i = 0; i < publisher->options->wake_count; i++)
+        engine_wake(publisher->options->wake[i], publisher->engine);
+    counter_add(&publisher->counters->reader_wakeups, publisher->options->wake_count);
+}
+
+static int append(struct publisher *publisher, const struct message *message)
+{
+    bool as_json = message->unpacked && publisher->options->decompress;
+    const uint8_t *bytes = as_json ? publisher->json.bytes : message->bytes;
+    size_t length = as_json ? publisher->json.length : message->length;
+    struct channel *channel = publisher->options->channel;
+    uint64_t floor = channel_floor(channel);
+    int error = channel_append(channel, channel_head(channel) + 1, WS_BINARY, bytes, length, message->arrived_ns);
+
+    if (!error || channel_floor(channel) > floor) /* readers that sleep must let go of what is below it */
+        wake_readers(publisher);
+    if (!error) {
+        counter_add(&publisher->counters->published, 1);
+        counter_add(&publisher->counters->published_bytes, length);
+    }
+    return error;
+}
+
+static void count_outcome(struct publisher *publisher, const struct message *message, int error)
+{
+    if (error) {
+        counter_add(&message->counters->too_big, 1);
+        log_line(LOG_WARN, "ingest", "dropped a message of %zu bytes from %s: the log can never hold it", message->length,
+                 message->name);
+        return;
+    }
+    recent_remember(publisher->recent, &message->identity, message->connection, message->arrived_ns);
+    if (publisher->options->upstream_count > 1)
+        counter_add(&message->counters->first, 1);
+}
+
+/* True when the message is done; false if there is no room for it now. */
+static bool try_publish(struct publisher *publisher, struct message *message)
+{
+    if ((message->examined || examine(publisher, message)) && !is_copy(publisher, message)) {
+        int error = append(publisher, message);
+
+        if (error == -ENOSPC)
+            return false;
+        count_outcome(publisher, message, error);
+    }
+    message_buffer_clear(&publisher->json);
+    return true;
+}
+
+bool publisher_offer(struct publisher *publisher, struct message *message)
+{
+    message->examined = false;
+    if (list_is_empty(&publisher->line) && try_publish(publisher, message))
+        return true;
+    counter_add(&publisher->counters->no_room, 1);
+    list_append(&publisher->line, &message->line);
+    return false;
+}
+
+bool publisher_is_waiting(const struct publisher *publisher)
+{
+    return !list_is_empty(&publisher->line);
+}
+
+struct message *publisher_retry(struct publisher *publisher)
+{
+    struct list_node *first = list_first(&publisher->line);
+    struct message *message;
+
+    if (!first)
+        return NULL;
+    message = LIST_ENTRY(first, struct message, line);
+    if (!try_publish(publisher, message))
+        return NULL;
+    list_remove(&message->line);
+    return message;
+}
+
+void publisher_withdraw(struct message *message)
+{
+    list_remove(&message->line);
+}

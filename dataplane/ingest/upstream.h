@@ -1,0 +1,129 @@
+/*
+ * One upstream: kept connected, read, and its messages handed to the publisher. A state machine that is told what happened
+ * and the time. upstream_connect.c has the way to a connection, upstream.c its life and end, upstream_receive.c what comes
+ * in, upstream_send.c what goes out.
+ */
+#ifndef FLASHRELAY_DATAPLANE_UPSTREAM_H
+#define FLASHRELAY_DATAPLANE_UPSTREAM_H
+
+#include "base/message_buffer.h"
+#include "flashrelay/ws.h"
+#include "ingest/backoff.h"
+#include "ingest/heartbeat.h"
+#include "ingest/publish.h"
+#include "ingest/resolver.h"
+#include "tls/client.h"
+
+/* How long the upstream has to answer our close with its own and its FIN. */
+#define UPSTREAM_CLOSE_TIMEOUT_NS (1 * NS_PER_S)
+/* Largest plain text of a TLS record (RFC 8446, 5.1). */
+#define UPSTREAM_PLAIN_BYTES 16384
+
+enum upstream_state {
+    UPSTREAM_WAITING, /* for the back-off's end, and for the publisher to take a message that came before */
+    UPSTREAM_RESOLVING,
+    UPSTREAM_CONNECTING,
+    UPSTREAM_SECURING,  /* TLS handshake */
+    UPSTREAM_UPGRADING, /* HTTP upgrade */
+    UPSTREAM_OPEN,
+    UPSTREAM_CLOSING, /* our close frame is sent */
+    UPSTREAM_STOPPED,
+};
+
+struct ingest;
+
+struct upstream {
+    struct ingest *ingest;
+    const struct ws_uri *uri;
+    struct upstream_counters counters;
+    enum upstream_state state;
+    uint64_t deadline_ns; /* of the state; OPEN and STOPPED have none */
+    struct backoff backoff;
+
+    struct resolver *resolver; /* NULL where the host is an address */
+    uint64_t next_poll_ns;     /* of the resolver */
+    struct address addresses[RESOLVER_MAX_ADDRESSES];
+    unsigned address_count, address_next;
+    char problem[512]; /* why the last address failed */
+
+    /* The current connection; nothing of it survives it but a message that waits. */
+    struct connection *connection;
+    uint32_t connection_id; /* of this ingest, never used twice */
+    struct tls_client *tls;
+    uint8_t *plain; /* decrypted, taken up to plain_taken */
+    size_t plain_length, plain_taken;
+    uint8_t key[16]; /* of the upgrade */
+    struct ws_reader reader;
+    bool reader_done; /* nothing more is read, only the end awaited */
+    bool ended;       /* the upstream's FIN came while its message waited */
+    struct heartbeat heartbeat;
+    uint64_t opened_ns;
+
+    struct message_buffer buffer; /* the upgrade's answer, then the message so far or the one that waits */
+    struct message message;       /* while in the publisher's line: the one that waits */
+};
+
+/* Prepares number `index` of the ingest's options. 0 or -ENOMEM; upstream_dispose takes it back, also of a zeroed struct. */
+int upstream_init(struct upstream *upstream, struct ingest *ingest, unsigned index);
+void upstream_dispose(struct upstream *upstream);
+
+/* --- events, from the ingest --- */
+
+void upstream_connected(struct upstream *upstream, int error, uint64_t now_ns);
+void upstream_closed(struct upstream *upstream, int error, uint64_t now_ns);
+/* As the engine's handler `received`. */
+size_t upstream_received(struct upstream *upstream, uint8_t *bytes, size_t length, uint64_t now_ns);
+/* The message that waited is done. */
+void upstream_released(struct upstream *upstream, uint64_t now_ns);
+/* Does what is due; to be called when upstream_deadline has passed, or any time. */
+void upstream_tick(struct upstream *upstream, uint64_t now_ns);
+uint64_t upstream_deadline(const struct upstream *upstream);
+/* Closes with 1001 and connects no more. */
+void upstream_stop(struct upstream *upstream, uint64_t now_ns);
+
+/* --- between upstream*.c --- */
+
+/* Begins to connect: looks the name up, if it is one, and tries each address. */
+void upstream_begin_attempt(struct upstream *upstream, uint64_t now_ns);
+
+/* Goes on with the addresses that were found, or gives the look-up up when it takes too long. */
+void upstream_poll_resolver(struct upstream *upstream, uint64_t now_ns);
+
+/* Tries the addresses that are left; when there are none, waits for the next attempt. */
+void upstream_connect_next(struct upstream *upstream, uint64_t now_ns);
+
+/* Waits for the next attempt; returns how long, in ms (for the log). */
+uint64_t upstream_wait(struct upstream *upstream, uint64_t now_ns);
+
+/* Lets go of the connection at once; the engine's last word about it finds no owner. */
+void upstream_detach(struct upstream *upstream);
+
+/* True while a message waits for the publisher: then nothing more is read. */
+bool upstream_is_holding(const struct upstream *upstream);
+
+/* The handshakes are done. */
+void upstream_opened(struct upstream *upstream, uint64_t now_ns);
+
+/* The connection is of no use any more: tries the next address, or waits to try again. */
+void upstream_drop(struct upstream *upstream, uint64_t now_ns, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Closes an open connection with `code`, and waits for the upstream's close. */
+void upstream_close(struct upstream *upstream, uint16_t code, const char *reason, uint64_t now_ns);
+
+/* The upstream closed with `code`: answers it. */
+void upstream_close_answered(struct upstream *upstream, const struct ws_event *event, uint64_t now_ns);
+
+/* Sends bytes (encrypted where there is TLS). False, and nothing is sent, if the upstream takes nothing any more. */
+bool upstream_send(struct upstream *upstream, const void *bytes, size_t length);
+
+/* Sends a control frame of at most 125 bytes, or a close frame. Same result. */
+bool upstream_send_control(struct upstream *upstream, uint8_t opcode, const void *payload, size_t length);
+bool upstream_send_close(struct upstream *upstream, uint16_t code, const char *reason);
+
+/* Sends what TLS itself has to say. Same result. */
+bool upstream_send_records(struct upstream *upstream);
+
+/* Nothing more will be sent: FIN after the rest. */
+void upstream_finish(struct upstream *upstream);
+
+#endif

@@ -1,0 +1,280 @@
+#include "ingest/upstream.h"
+
+#include "flashrelay/log.h"
+#include "flashrelay/random.h"
+#include "ingest/internal.h"
+
+#include <string.h>
+
+/* The request with its target and credentials. */
+#define REQUEST_BYTES (HTTP_MAX_REQUEST_BYTES + 1024)
+
+/* True while the connection that a loop began with is still the one. */
+static bool is_current(const struct upstream *upstream, uint32_t connection_id)
+{
+    return upstream->connection && upstream->connection_id == connection_id;
+}
+
+/* --- messages --- */
+
+static void deliver(struct upstream *upstream, const uint8_t *bytes, size_t length, bool text, uint64_t now_ns)
+{
+    struct message *message = &upstream->message;
+
+    counter_add(&upstream->counters.messages, 1);
+    counter_add(&upstream->counters.bytes, length);
+    message->bytes = bytes;
+    message->length = length;
+    message->text = text;
+    message->arrived_ns = now_ns;
+    message->connection = upstream->connection_id;
+    if (publisher_offer(&upstream->ingest->publisher, message)) {
+        message_buffer_clear(&upstream->buffer);
+        return;
+    }
+    if (bytes != upstream->buffer.bytes)
+        message_buffer_append(&upstream->buffer, bytes, length);
+    message->bytes = upstream->buffer.bytes;
+}
+
+/* A message that came in one piece is published from where it lies; an empty one may lie nowhere. */
+static void take_piece(struct upstream *upstream, const struct ws_event *event, uint64_t now_ns)
+{
+    bool text = event->opcode == WS_TEXT;
+
+    if (event->last && event->length > 0 && upstream->buffer.length == 0) {
+        deliver(upstream, event->bytes, event->length, text, now_ns);
+        return;
+    }
+    message_buffer_append(&upstream->buffer, event->bytes, event->length);
+    if (event->last)
+        deliver(upstream, upstream->buffer.bytes, upstream->buffer.length, text, now_ns);
+}
+
+static void take_error(struct upstream *upstream, const struct ws_event *event, uint64_t now_ns)
+{
+    upstream->reader_done = true;
+    if (event->code == WS_CLOSE_TOO_BIG)
+        counter_add(&upstream->counters.too_big, 1);
+    upstream_close(upstream, event->code, event->reason, now_ns);
+}
+
+/* A pong that finds no room is left out: the upstream reads nothing, so it waits for none. */
+static void take_event(struct upstream *upstream, const struct ws_event *event, uint64_t now_ns)
+{
+    switch (event->kind) {
+    case WS_EVENT_NONE:
+        break;
+    case WS_EVENT_DATA:
+        take_piece(upstream, event, now_ns);
+        break;
+    case WS_EVENT_PING:
+        upstream_send_control(upstream, WS_PONG, event->bytes, event->length);
+        break;
+    case WS_EVENT_PONG:
+        heartbeat_pong(&upstream->heartbeat, now_ns);
+        break;
+    case WS_EVENT_CLOSE:
+        upstream->reader_done = true;
+        upstream_close_answered(upstream, event, now_ns);
+        break;
+    case WS_EVENT_ERROR:
+        take_error(upstream, event, now_ns);
+        break;
+    }
+}
+
+/* After our own close only the upstream's matters (RFC 6455, 1.4). */
+static void take_event_of_the_end(struct upstream *upstream, const struct ws_event *event)
+{
+    if (event->kind != WS_EVENT_CLOSE && event->kind != WS_EVENT_ERROR)
+        return;
+    upstream->reader_done = true;
+    upstream_finish(upstream);
+}
+
+static size_t take_frames(struct upstream *upstream, uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    struct ws_event event;
+    size_t taken;
+
+    if (upstream->reader_done)
+        return length;
+    taken = ws_read(&upstream->reader, bytes, length, &event);
+    if (upstream->state == UPSTREAM_OPEN)
+        take_event(upstream, &event, now_ns);
+    else
+        take_event_of_the_end(upstream, &event);
+    return taken;
+}
+
+/* --- handshakes --- */
+
+static void request_upgrade(struct upstream *upstream, uint64_t now_ns)
+{
+    uint64_t drawn[2] = {random_system_seed(), random_system_seed()};
+    char request[REQUEST_BYTES];
+    long length;
+
+    memcpy(upstream->key, drawn, sizeof upstream->key);
+    length = ws_write_upgrade_request(request, sizeof request, upstream->uri, upstream->key);
+    upstream->state = UPSTREAM_UPGRADING;
+    if (length < 0)
+        upstream_drop(upstream, now_ns, "the request to upgrade is larger than %d bytes", REQUEST_BYTES);
+    else if (!upstream_send(upstream, request, (size_t)length))
+        upstream_drop(upstream, now_ns, "the request to upgrade could not be sent");
+    explicit_bzero(request, sizeof request);
+}
+
+static size_t take_answer(struct upstream *upstream, const uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    struct message_buffer *buffer = &upstream->buffer;
+    size_t before = buffer->length, room = HTTP_MAX_REQUEST_BYTES + 1 - before, consumed = 0;
+    struct ws_upgrade_answer answer;
+
+    message_buffer_append(buffer, bytes, length < room ? length : room);
+    switch (ws_upgrade_answer_parse(&answer, (const char *)buffer->bytes, buffer->length, upstream->key, &consumed)) {
+    case HTTP_PARSE_INCOMPLETE:
+        if (buffer->length > HTTP_MAX_REQUEST_BYTES)
+            upstream_drop(upstream, now_ns, "its answer to the upgrade is larger than %d bytes", HTTP_MAX_REQUEST_BYTES);
+        return length < room ? length : room;
+    case HTTP_PARSE_DONE:
+        if (answer.error[0] == 0) {
+            message_buffer_clear(buffer);
+            upstream_opened(upstream, now_ns);
+            return consumed - before;
+        }
+        break;
+    case HTTP_PARSE_BAD:
+    case HTTP_PARSE_TOO_LARGE:
+        break;
+    }
+    upstream_drop(upstream, now_ns, "the upgrade was refused: %s", answer.error);
+    return length;
+}
+
+/* Returns how much was taken: less than all only where a message has to wait. */
+static size_t take_plain(struct upstream *upstream, uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    uint32_t connection_id = upstream->connection_id;
+    size_t taken = 0;
+
+    while (taken < length && is_current(upstream, connection_id) && !upstream_is_holding(upstream))
+        taken += upstream->state == UPSTREAM_UPGRADING ? take_answer(upstream, bytes + taken, length - taken, now_ns)
+                                                       : take_frames(upstream, bytes + taken, length - taken, now_ns);
+    return is_current(upstream, connection_id) ? taken : length;
+}
+
+/* --- TLS --- */
+
+static void end_stream(struct upstream *upstream, uint64_t now_ns)
+{
+    if (upstream->state == UPSTREAM_CLOSING)
+        upstream_finish(upstream);
+    else
+        upstream_drop(upstream, now_ns, "the upstream ended the connection");
+}
+
+/* One step of decrypting; false if it needs more records, or the connection has ended. */
+static bool decrypt(struct upstream *upstream, uint64_t now_ns)
+{
+    bool securing = upstream->state == UPSTREAM_SECURING;
+    enum tls_result result;
+
+    upstream->plain_taken = upstream->plain_length = 0;
+    result = securing ? tls_client_handshake(upstream->tls)
+                      : tls_client_read(upstream->tls, upstream->plain, UPSTREAM_PLAIN_BYTES, &upstream->plain_length);
+    if (!upstream_send_records(upstream)) {
+        upstream_drop(upstream, now_ns, "the upstream takes no bytes");
+        return false;
+    }
+    switch (result) {
+    case TLS_DONE:
+        if (securing)
+            request_upgrade(upstream, now_ns);
+        return true;
+    case TLS_MORE:
+        break;
+    case TLS_CLOSED:
+        end_stream(upstream, now_ns);
+        break;
+    case TLS_FAILED:
+        upstream_drop(upstream, now_ns, "%s", tls_client_error(upstream->tls));
+        break;
+    }
+    return false;
+}
+
+/* Goes on until more records are needed, a message has to wait, or the connection is another one. */
+static void take_records(struct upstream *upstream, uint64_t now_ns)
+{
+    uint32_t connection_id = upstream->connection_id;
+
+    while (is_current(upstream, connection_id) && !upstream_is_holding(upstream)) {
+        size_t left = upstream->plain_length - upstream->plain_taken;
+
+        if (left == 0 && !decrypt(upstream, now_ns))
+            break;
+        if (left > 0) {
+            size_t taken = take_plain(upstream, upstream->plain + upstream->plain_taken, left, now_ns);
+
+            if (is_current(upstream, connection_id))
+                upstream->plain_taken += taken;
+        }
+    }
+}
+
+static size_t feed_records(struct upstream *upstream, const uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    if (tls_client_feed(upstream->tls, bytes, length))
+        upstream_drop(upstream, now_ns, "no memory for TLS");
+    else
+        take_records(upstream, now_ns);
+    return length;
+}
+
+/* --- events --- */
+
+void upstream_connected(struct upstream *upstream, int error, uint64_t now_ns)
+{
+    if (error) {
+        upstream->connection = NULL;
+        upstream_drop(upstream, now_ns, "%s", strerror(-error));
+    } else if (upstream->uri->tls) {
+        upstream->state = UPSTREAM_SECURING;
+        take_records(upstream, now_ns);
+    } else {
+        request_upgrade(upstream, now_ns);
+    }
+}
+
+size_t upstream_received(struct upstream *upstream, uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    if (upstream_is_holding(upstream)) {
+        upstream->ended = upstream->ended || length == 0;
+        return 0;
+    }
+    if (length == 0) {
+        end_stream(upstream, now_ns);
+        return 0;
+    }
+    if (upstream->tls)
+        return feed_records(upstream, bytes, length, now_ns);
+    return take_plain(upstream, bytes, length, now_ns);
+}
+
+void upstream_released(struct upstream *upstream, uint64_t now_ns)
+{
+    uint32_t connection_id = upstream->connection_id;
+
+    message_buffer_clear(&upstream->buffer);
+    heartbeat_excuse(&upstream->heartbeat, now_ns);
+    if (upstream->tls)
+        take_records(upstream, now_ns);
+    if (!is_current(upstream, connection_id) || upstream_is_holding(upstream))
+        return;
+    if (upstream->ended)
+        end_stream(upstream, now_ns);
+    else
+        engine_receive_resume(upstream->ingest->engine, upstream->connection);
+}

@@ -1,0 +1,226 @@
+/* What a relay consists of, made in the order in which one part needs another. */
+#include "relay/internal.h"
+
+#include "flashrelay/engine_uring.h"
+#include "flashrelay/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LISTEN_BACKLOG 4096
+/* What one turn of a shard serves before it looks at everything else again. */
+#define SENDS_PER_TURN 256
+/* What subscribers send is short and is read at once; this much waits for a shard at most before the kernel keeps it. */
+#define SHARD_RECEIVE_BUFFERS      128
+#define SHARD_RECEIVE_BUFFER_BYTES 1024
+
+int relay_fail(int error, const char *what)
+{
+    log_line(LOG_ERROR, "relay", "cannot create %s: %s", what, strerror(-error));
+    return error;
+}
+
+static int create_marks(struct channel_marks **marks, unsigned count)
+{
+    void *memory;
+
+    if (posix_memalign(&memory, _Alignof(struct channel_marks), sizeof(struct channel_marks)) != 0)
+        return -ENOMEM;
+    *marks = memory;
+    channel_marks_init(*marks, count);
+    return 0;
+}
+
+static int create_channel(struct relay *relay, const char *name, unsigned readers)
+{
+    unsigned index = relay->channel_count;
+    int error = create_marks(&relay->marks[index], readers);
+    struct channel_options options = {
+        .name = name,
+        .arena_bytes = relay->options.log_memory_bytes,
+        .entries = SHARD_MAX_CHANNEL_ENTRIES,
+        .marks = relay->marks[index],
+    };
+
+    if (error == 0)
+        error = channel_create(&relay->channels[index], &options);
+    if (error != 0)
+        return relay_fail(error, "the frame log");
+    relay->channel_count++;
+    return 0;
+}
+
+static int create_channels(struct relay *relay)
+{
+    const struct relay_options *options = &relay->options;
+    int error;
+
+    if (!options->compress)
+        return create_channel(relay, "json", options->shards);
+    error = create_channel(relay, "json", 1); /* only the compressor reads it */
+    return error == 0 ? create_channel(relay, "brotli", options->shards) : error;
+}
+
+static int create_ingest(struct relay *relay)
+{
+    struct engine_options engine_options = {.busy_poll = relay_spins(&relay->options, 0), .zerocopy = ENGINE_ZEROCOPY_OFF};
+    struct ingest_options *options = &relay->options.ingest;
+    int error;
+
+    options->channel = relay->channels[0];
+    options->decompress = !relay->options.compress;
+    options->wake = relay->options.compress ? &relay->ingest_wakes_compressor : relay->shard_engines;
+    options->wake_count = relay->options.compress ? 1 : relay->options.shards;
+    error = ingest_create(&relay->ingest, options);
+    if (error != 0)
+        return error; /* the ingest has said why */
+    ingest_engine_options(relay->ingest, &engine_options);
+    error = engine_uring_create(&relay->ingest_engine, &engine_options);
+    if (error != 0)
+        return relay_fail(error, "the ingest's engine");
+    ingest_attach(relay->ingest, relay->ingest_engine);
+    return 0;
+}
+
+static int create_compressor(struct relay *relay)
+{
+    struct compressor_options options = {
+        .source = relay->channels[0],
+        .target = relay->channels[1],
+        .marks = relay->marks[0],
+        .wake = relay->shard_engines,
+        .wake_count = relay->options.shards,
+        .publisher_engine = relay->ingest_engine,
+        .max_message_bytes = relay->options.ingest.max_message_bytes,
+    };
+    int error;
+
+    if (!relay->options.compress)
+        return 0;
+    error = compressor_create(&relay->compressor, &options);
+    if (error != 0)
+        return relay_fail(error, "the compressor");
+    relay->ingest_wakes_compressor = compressor_engine(relay->compressor);
+    return 0;
+}
+
+static int create_shard(struct relay *relay, unsigned index)
+{
+    struct relay_shard *own = &relay->shards[index];
+    struct shard_options options = relay->options.shard;
+    unsigned last = relay->channel_count - 1;
+
+    if (relay->options.apps > 0) {
+        own->app_connections = calloc(relay->options.apps, sizeof *own->app_connections);
+        if (!own->app_connections)
+            return relay_fail(-ENOMEM, "counters of apps");
+    }
+    options.index = options.reader = index;
+    options.channel = relay->channels[last];
+    options.marks = relay->marks[last];
+    options.publisher_engine = relay->compressor ? compressor_engine(relay->compressor) : relay->ingest_engine;
+    options.admission = relay->options.admission;
+    options.app_connections = own->app_connections;
+    options.seed += index;
+    int error = shard_create(&own->shard, &options);
+    return error == 0 ? 0 : relay_fail(error, "a shard");
+}
+
+static int create_shard_engine(struct relay *relay, unsigned index)
+{
+    const struct relay_options *relay_options = &relay->options;
+    struct engine_options options = {
+        .receive_buffers = SHARD_RECEIVE_BUFFERS,
+        .receive_buffer_bytes = SHARD_RECEIVE_BUFFER_BYTES,
+        .sends_per_turn = SENDS_PER_TURN,
+        .busy_poll = relay_spins(relay_options, index + 1),
+        .zerocopy = relay_options->zerocopy,
+    };
+    const uint8_t *base;
+    size_t length;
+    int error;
+
+    shard_engine_options(relay->shards[index].shard, &options);
+    error = engine_uring_create(&relay->shard_engines[index], &options);
+    if (error != 0)
+        return relay_fail(error, "a shard's engine");
+    channel_memory(relay->channels[relay->channel_count - 1], &base, &length);
+    engine_register_memory(relay->shard_engines[index], base, length);
+    shard_attach(relay->shards[index].shard, relay->shard_engines[index]);
+    return 0;
+}
+
+static int create_shards(struct relay *relay)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < relay->options.shards && error == 0; i++) {
+        error = create_shard(relay, i);
+        if (error == 0)
+            error = create_shard_engine(relay, i);
+    }
+    return error;
+}
+
+static void init_admission(struct relay *relay)
+{
+    struct admission *admission = relay->options.admission;
+
+    for (unsigned i = 0; i < relay->options.shards; i++)
+        admission_queue_init(&relay->answers[i]);
+    if (!admission)
+        return;
+    admission->answers = relay->answers;
+    admission->shard_engines = relay->shard_engines;
+    admission->shards = relay->options.shards;
+}
+
+/* All shards listen on one port; where it is 0 the first one's. */
+static int listen_on_all(struct relay *relay)
+{
+    const struct engine_listen_options options = {.backlog = LISTEN_BACKLOG,
+                                                  .notsent_lowat_bytes = relay->options.notsent_lowat_bytes};
+    struct address address = relay->options.listen;
+    char text[ADDRESS_TEXT_BYTES];
+    int error = address.port != 0 ? engine_uring_probe_port(&address) : 0;
+
+    for (unsigned i = 0; i < relay->options.shards && error == 0; i++) {
+        error = engine_listen(relay->shard_engines[i], &address, &options);
+        address.port = engine_listen_port(relay->shard_engines[i]);
+    }
+    if (error != 0)
+        log_line(LOG_ERROR, "relay", "cannot listen on %s: %s", address_format(&relay->options.listen, text), strerror(-error));
+    return error;
+}
+
+static int create_arrays(struct relay *relay)
+{
+    unsigned shards = relay->options.shards;
+    void *answers;
+
+    relay->shards = calloc(shards, sizeof *relay->shards);
+    relay->shard_engines = calloc(shards, sizeof *relay->shard_engines);
+    relay->threads = calloc(shards + 2, sizeof *relay->threads);
+    if (posix_memalign(&answers, _Alignof(struct admission_queue), shards * sizeof(struct admission_queue)) == 0)
+        relay->answers = answers;
+    if (!relay->shards || !relay->shard_engines || !relay->threads || !relay->answers)
+        return relay_fail(-ENOMEM, "the relay");
+    init_admission(relay);
+    return 0;
+}
+
+int relay_create_parts(struct relay *relay)
+{
+    int error = create_arrays(relay);
+
+    if (error == 0)
+        error = create_channels(relay);
+    if (error == 0)
+        error = create_ingest(relay);
+    if (error == 0)
+        error = create_compressor(relay);
+    if (error == 0)
+        error = create_shards(relay);
+    return error == 0 ? listen_on_all(relay) : error;
+}

@@ -1,0 +1,162 @@
+#include "shard/session.h"
+
+#include "shard/internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* --- control frames --- */
+
+/* Those of the connection's control bytes that have not begun and are followed by nothing but frames; they fit into one run. */
+static size_t copy_unbegun_control(const struct connection *connection, uint8_t copy[CONTROL_RUN_BYTES])
+{
+    bool begun = connection->taken_bytes > 0 || connection->offered_bytes > 0;
+
+    for (unsigned i = begun ? 1 : 0; i < connection->extent_count; i++) {
+        const struct extent *extent = &connection->extents[i];
+
+        if (extent->channel)
+            continue;
+        assert(extent->length <= CONTROL_RUN_BYTES);
+        memcpy(copy, extent->bytes, extent->length);
+        return extent->length;
+    }
+    return 0;
+}
+
+/*
+ * Sends a control frame before all frames that have not begun: what is not in flight is taken off the stream and put behind it. Control
+ * frames that wait already stay in front of it, as long as all fit into one run; a peer that reads none of them has only the newest
+ * waiting (RFC 6455, 5.5.3, asks for no more). True if it is on its way.
+ */
+static bool send_control(struct shard *shard, struct subscriber *subscriber, const uint8_t *frame, size_t length)
+{
+    struct connection *connection = subscriber->connection;
+    uint8_t waiting[CONTROL_RUN_BYTES];
+    size_t waiting_bytes = copy_unbegun_control(connection, waiting);
+    uint64_t resume_from;
+    bool sent;
+
+    if (waiting_bytes + length > sizeof waiting)
+        waiting_bytes = 0;
+    engine_drop_unbegun(shard->engine, connection, &resume_from);
+    memcpy(waiting + waiting_bytes, frame, length);
+    sent = engine_append_bytes(shard->engine, connection, waiting, waiting_bytes + length) == 0;
+    if (resume_from != HOLDS_NONE)
+        engine_append_frames(shard->engine, connection, shard->options.channel, resume_from, subscriber->cursor);
+    engine_serve(shard->engine, connection);
+    return sent;
+}
+
+static bool send_ping(struct shard *shard, struct subscriber *subscriber)
+{
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
+    size_t length = ws_write_control(frame, WS_PING, NULL, 0, NULL);
+
+    return send_control(shard, subscriber, frame, length);
+}
+
+void session_ping(struct shard *shard, struct subscriber *subscriber)
+{
+    struct shard_counters *counters = &shard->counters;
+
+    timer_start(&shard->pings, &subscriber->timer, shard->now_ns);
+    counter_add(&counters->ping_attempts, 1);
+    if (subscriber->answered && send_ping(shard, subscriber))
+        counter_add(&counters->ping_sent, 1);
+    else
+        counter_add(&counters->ping_failures, 1);
+}
+
+static void send_pong(struct shard *shard, struct subscriber *subscriber, const struct ws_event *ping)
+{
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
+    size_t length = ws_write_control(frame, WS_PONG, ping->bytes, ping->length, NULL);
+
+    send_control(shard, subscriber, frame, length);
+}
+
+/* --- ending --- */
+
+void session_close(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause, uint16_t code,
+                   const char *reason)
+{
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
+    size_t length = ws_write_close(frame, code, reason, NULL);
+
+    subscriber_blame(shard, subscriber, cause);
+    subscriber_finish(shard, subscriber, frame, length, SUBSCRIBER_DROP_PENDING);
+}
+
+void session_close_at_shutdown(struct shard *shard, struct subscriber *subscriber)
+{
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
+    size_t length = ws_write_close(frame, WS_CLOSE_GOING_AWAY, "shutting down", NULL);
+
+    fanout_offer(shard, subscriber);
+    subscriber_blame(shard, subscriber, DISCONNECT_SHUTDOWN);
+    subscriber_finish(shard, subscriber, frame, length, SUBSCRIBER_SEND_PENDING);
+}
+
+/* --- receiving --- */
+
+static void handle(struct shard *shard, struct subscriber *subscriber, const struct ws_event *event)
+{
+    switch (event->kind) {
+    case WS_EVENT_NONE:
+    case WS_EVENT_DATA: /* what subscribers say is read and dropped */
+        break;
+    case WS_EVENT_PING:
+        send_pong(shard, subscriber, event);
+        break;
+    case WS_EVENT_PONG:
+        if (shard->options.client_ping)
+            timer_start(&shard->pongs, &subscriber->pong, shard->now_ns);
+        break;
+    case WS_EVENT_CLOSE:
+        session_close(shard, subscriber, DISCONNECT_PEER_CLOSED, event->code, NULL);
+        break;
+    case WS_EVENT_ERROR:
+        session_close(shard, subscriber, DISCONNECT_PROTOCOL_ERROR, event->code, event->reason);
+        break;
+    }
+}
+
+static void read_all(struct shard *shard, struct subscriber *subscriber, struct ws_reader *reader, uint8_t *bytes, size_t length)
+{
+    while (length > 0 && subscriber->state == SUBSCRIBER_OPEN) {
+        struct ws_event event;
+        size_t taken = ws_read(reader, bytes, length, &event);
+
+        bytes += taken;
+        length -= taken;
+        handle(shard, subscriber, &event);
+    }
+}
+
+void session_received(struct shard *shard, struct subscriber *subscriber, uint8_t *bytes, size_t length)
+{
+    struct ws_reader fresh;
+    struct ws_reader *reader = subscriber->reader;
+
+    if (!reader) {
+        ws_reader_init(&fresh, WS_SERVER, SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES);
+        reader = &fresh;
+    }
+    read_all(shard, subscriber, reader, bytes, length);
+    if (subscriber->state != SUBSCRIBER_OPEN)
+        return;
+    if (ws_reader_is_idle(reader)) {
+        session_forget(shard, subscriber);
+    } else if (reader == &fresh) {
+        subscriber->reader = slab_take(&shard->readers); /* there is one for each subscriber */
+        *subscriber->reader = fresh;
+    }
+}
+
+void session_forget(struct shard *shard, struct subscriber *subscriber)
+{
+    if (subscriber->reader)
+        slab_give(&shard->readers, subscriber->reader);
+    subscriber->reader = NULL;
+}

@@ -1,0 +1,24 @@
+/* The WebSocket session of an open subscriber: what it sends is read here; control frames to it are placed between its frames. */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "flashrelay/shard.h"
+#include "shard/subscriber.h"
+
+/* Reads what an open subscriber sent; all of it is consumed. */
+void session_received(struct shard *shard, struct subscriber *subscriber, uint8_t *bytes, size_t length);
+
+/* Ends the session with a close frame: `code` and `reason`, as ws_write_close has them. */
+void session_close(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause, uint16_t code,
+                   const char *reason);
+
+/* The shutdown's: sends first whatever was published. */
+void session_close_at_shutdown(struct shard *shard, struct subscriber *subscriber);
+
+/* Sends a ping, and starts the time to the next. */
+void session_ping(struct shard *shard, struct subscriber *subscriber);
+
+/* Gives back what a half-read frame keeps. */
+void session_forget(struct shard *shard, struct subscriber *subscriber);
+
+#endif

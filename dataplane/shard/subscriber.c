@@ -1,0 +1,200 @@
+#include "shard/subscriber.h"
+
+#include "flashrelay/log.h"
+#include "shard/handshake.h"
+#include "shard/internal.h"
+#include "shard/lag.h"
+#include "shard/session.h"
+
+/* Accepting stops where handshakes or slots run out, and goes on once there is some room again. */
+static void update_accepting(struct shard *shard)
+{
+    uint32_t used = slab_used(&shard->subscribers);
+    bool full = shard->handshakes >= SHARD_MAX_HANDSHAKES || used >= shard->options.max_subscribers;
+    bool roomy = shard->handshakes <= SHARD_MAX_HANDSHAKES / 2 && used < shard->options.max_subscribers;
+    bool paused = full || (shard->accept_paused && !roomy);
+
+    if (paused == shard->accept_paused || shard->drain.running)
+        return;
+    shard->accept_paused = paused;
+    engine_accept_pause(shard->engine, paused);
+}
+
+static void release(struct shard *shard, struct subscriber *subscriber)
+{
+    slab_give(&shard->subscribers, subscriber);
+    update_accepting(shard);
+}
+
+void subscriber_accept(struct shard *shard, struct connection *connection, const struct address *peer)
+{
+    struct subscriber *subscriber = slab_take(&shard->subscribers);
+
+    connection->owner = subscriber;
+    if (!subscriber) {
+        engine_abort(shard->engine, connection);
+        return;
+    }
+    *subscriber = (struct subscriber){
+        .connection = connection,
+        .open_index = SUBSCRIBER_NO_INDEX,
+        .state = SUBSCRIBER_HANDSHAKE,
+        .cause = DISCONNECT_CAUSES,
+        .request = {.ip = peer->ip, .app = ADMISSION_NO_APP, .shard = (uint16_t)shard->options.index},
+    };
+    timer_init(&subscriber->blocked);
+    timer_init(&subscriber->timer);
+    timer_init(&subscriber->pong);
+    timer_start(&shard->handshaking, &subscriber->timer, shard->now_ns);
+    shard->handshakes++;
+    counter_set(&shard->counters.handshaking, shard->handshakes);
+    update_accepting(shard);
+}
+
+/* Leaves the state that it is in, with all that belongs to it. */
+static void leave_state(struct shard *shard, struct subscriber *subscriber)
+{
+    timer_stop(&subscriber->timer);
+    switch ((enum subscriber_state)subscriber->state) {
+    case SUBSCRIBER_HANDSHAKE:
+    case SUBSCRIBER_ADMITTING:
+        handshake_forget(shard, subscriber);
+        shard->handshakes--;
+        counter_set(&shard->counters.handshaking, shard->handshakes);
+        update_accepting(shard);
+        break;
+    case SUBSCRIBER_OPEN:
+        fanout_leave(shard, subscriber);
+        lag_forget(shard, subscriber);
+        session_forget(shard, subscriber);
+        timer_stop(&subscriber->pong);
+        break;
+    case SUBSCRIBER_CLOSING:
+    case SUBSCRIBER_LEAVING:
+        break;
+    }
+}
+
+static void log_event(const struct subscriber *subscriber, const char *event, const char *cause)
+{
+    char address[ADDRESS_TEXT_BYTES];
+
+    log_line(LOG_DEBUG, "shard", "subscriber %s %s%s", ip_address_format(&subscriber->request.ip, address), event, cause);
+}
+
+void subscriber_open(struct shard *shard, struct subscriber *subscriber)
+{
+    leave_state(shard, subscriber);
+    subscriber->state = SUBSCRIBER_OPEN;
+    subscriber->was_open = true;
+    fanout_join(shard, subscriber);
+    if (shard->options.client_ping) {
+        timer_start(&shard->pings, &subscriber->timer, shard->now_ns);
+        timer_start(&shard->pongs, &subscriber->pong, shard->now_ns);
+    }
+    counter_add(&shard->counters.new_connections, 1);
+    counter_add(&shard->counters.active_connections, 1);
+    engine_serve(shard->engine, subscriber->connection);
+    log_event(subscriber, "connected", "");
+}
+
+void subscriber_blame(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause)
+{
+    if (subscriber->cause != DISCONNECT_CAUSES || !subscriber->was_open)
+        return;
+    subscriber->cause = (uint8_t)cause;
+    counter_add(&shard->counters.disconnects[cause], 1);
+}
+
+/* The frames from `from` on will not be sent. */
+static void drop_frames(struct shard *shard, struct subscriber *subscriber, uint64_t from)
+{
+    if (from >= subscriber->cursor)
+        return;
+    counter_add(&shard->counters.failed_messages, subscriber->cursor - from);
+    subscriber->cursor = from;
+}
+
+static void begin_closing(struct shard *shard, struct subscriber *subscriber)
+{
+    leave_state(shard, subscriber);
+    subscriber->state = SUBSCRIBER_CLOSING;
+    timer_start(&shard->closing, &subscriber->timer, shard->now_ns);
+    if (subscriber->receive_paused)
+        engine_receive_resume(shard->engine, subscriber->connection);
+    subscriber->receive_paused = false;
+}
+
+void subscriber_finish(struct shard *shard, struct subscriber *subscriber, const void *last, size_t length,
+                       enum subscriber_pending pending)
+{
+    struct connection *connection = subscriber->connection;
+    uint64_t dropped_from;
+
+    if (pending == SUBSCRIBER_DROP_PENDING) {
+        /* Without our 101, which would be dropped, a close frame makes no sense to the peer. */
+        if (subscriber->state == SUBSCRIBER_OPEN && !subscriber->answered) {
+            subscriber_abort(shard, subscriber);
+            return;
+        }
+        engine_drop_unbegun(shard->engine, connection, &dropped_from);
+        drop_frames(shard, subscriber, dropped_from);
+    }
+    begin_closing(shard, subscriber);
+    if (length > 0)
+        engine_append_bytes(shard->engine, connection, last, length); /* without memory it ends without */
+    engine_serve(shard->engine, connection);
+    engine_finish(shard->engine, connection);
+}
+
+void subscriber_abort(struct shard *shard, struct subscriber *subscriber)
+{
+    drop_frames(shard, subscriber, subscriber->next_untaken);
+    if (subscriber->state != SUBSCRIBER_CLOSING)
+        begin_closing(shard, subscriber);
+    timer_stop(&subscriber->timer);
+    engine_abort(shard->engine, subscriber->connection);
+}
+
+/* The slot is free once control has no request of it and was given back its place. */
+static void release_when_left(struct shard *shard, struct subscriber *subscriber)
+{
+    if (subscriber->request_out)
+        return;
+    if (!subscriber->admitted) {
+        release(shard, subscriber);
+        return;
+    }
+    subscriber->admitted = false;
+    subscriber->request_out = true;
+    subscriber->request.kind = ADMISSION_LEAVE;
+    admission_ask(shard->options.admission, &subscriber->request);
+}
+
+void subscriber_closed(struct shard *shard, struct subscriber *subscriber)
+{
+    drop_frames(shard, subscriber, subscriber->next_untaken);
+    subscriber_blame(shard, subscriber, DISCONNECT_PEER_VANISHED);
+    leave_state(shard, subscriber);
+    subscriber->state = SUBSCRIBER_LEAVING;
+    subscriber->connection = NULL;
+    if (subscriber->was_open) {
+        counter_add(&shard->counters.closed_connections, 1);
+        counter_subtract(&shard->counters.active_connections, 1);
+        log_event(subscriber, "disconnected: ", disconnect_cause_name(subscriber->cause));
+    }
+    release_when_left(shard, subscriber);
+}
+
+void subscriber_answered(struct shard *shard, struct subscriber *subscriber)
+{
+    subscriber->request_out = false;
+    if (subscriber->request.kind == ADMISSION_ENTER)
+        subscriber->admitted = subscriber->request.verdict == ADMISSION_ADMITTED;
+    if (subscriber->state == SUBSCRIBER_LEAVING)
+        release_when_left(shard, subscriber);
+    else if (subscriber->state == SUBSCRIBER_ADMITTING && subscriber->admitted)
+        subscriber_open(shard, subscriber);
+    else if (subscriber->state == SUBSCRIBER_ADMITTING)
+        handshake_refuse(shard, subscriber);
+}
