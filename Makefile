@@ -39,7 +39,7 @@ objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 programs = $(sort $(filter-out %/common %/unit %/fuzz %/e2e %/results %/cbench,$(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c)))))
 
 DATAPLANE_SOURCES := $(wildcard dataplane/*/*.c dataplane/*/*/*.c)
-CONTROL_SOURCES := $(filter-out control/main.c,$(wildcard control/*.c))
+CONTROL_SOURCES := $(filter-out control/main.c,$(wildcard control/*.c control/*/*.c))
 COMMON_SOURCES := $(wildcard tools/common/*.c)
 DATAPLANE := $(OBJ)/libdataplane.a
 CONTROL := $(OBJ)/libcontrol.a

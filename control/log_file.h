@@ -2,7 +2,7 @@
 #ifndef CONTROL_LOG_FILE_H
 #define CONTROL_LOG_FILE_H
 
-#include "options.h"
+#include "options/options.h"
 
 #include <stdint.h>
 

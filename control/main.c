@@ -2,7 +2,7 @@
 #include "flashrelay/clock.h"
 #include "flashrelay/shard.h"
 #include "log_file.h"
-#include "options.h"
+#include "options/options.h"
 #include "service.h"
 #include "version.h"
 

@@ -1,12 +1,12 @@
 #include "service.h"
 
-#include "admitter.h"
-#include "connection_limits.h"
+#include "access/admitter.h"
+#include "access/limits.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/random.h"
 #include "flashrelay/relay.h"
 #include "health.h"
-#include "metrics_server.h"
+#include "http/server.h"
 #include "start_report.h"
 
 #include <errno.h>

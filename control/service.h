@@ -2,7 +2,7 @@
 #ifndef CONTROL_SERVICE_H
 #define CONTROL_SERVICE_H
 
-#include "options.h"
+#include "options/options.h"
 
 struct service;
 

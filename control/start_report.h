@@ -3,7 +3,7 @@
 #define CONTROL_START_REPORT_H
 
 #include "flashrelay/relay.h"
-#include "options.h"
+#include "options/options.h"
 
 /* Raises the soft limit of file descriptors to the hard one and warns if it is too low for the connections allowed. */
 void start_report_descriptors(const struct options *options);

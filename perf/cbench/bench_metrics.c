@@ -1,7 +1,7 @@
 /* A scrape: the shards' counters added up and written as text, while they count. */
 #include "cbench/cbench.h"
 
-#include "metrics.h"
+#include "metrics/metrics.h"
 
 #include <stdlib.h>
 

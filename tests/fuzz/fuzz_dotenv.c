@@ -1,5 +1,5 @@
 /* .env files: any bytes give entries or an error with a line of the file. */
-#include "dotenv.h"
+#include "options/dotenv.h"
 
 #include <assert.h>
 #include <errno.h>

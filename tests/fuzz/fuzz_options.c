@@ -1,5 +1,5 @@
 /* The command line: arguments separated by newlines. Whatever they are, there are options or one line that says what is wrong. */
-#include "options.h"
+#include "options/options.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
-#include "connection_limits.h"
+#include "access/limits.h"
 #include "flashrelay/access.h"
 #include "flashrelay/admission.h"
 #include "flashrelay/compressor.h"

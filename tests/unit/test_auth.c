@@ -1,5 +1,5 @@
 /* API keys: both forms, every refusal, and that no refusal shows a key. */
-#include "auth.h"
+#include "access/keys.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* .env files: every form of a value, and what is none. */
-#include "dotenv.h"
+#include "options/dotenv.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Limits: their order, that a refusal takes nothing, and the table of addresses against a plain count. */
-#include "connection_limits.h"
+#include "access/limits.h"
 #include "flashrelay/random.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* The metrics' text: labels, escaping, histograms, and the reference proxies' part to the letter. */
-#include "metrics.h"
+#include "metrics/metrics.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* The command line, its variables and its file: defaults, values of every type, precedence, and error texts. */
-#include "option_types.h"
-#include "options.h"
+#include "options/options.h"
+#include "options/types.h"
 
 #include <sched.h>
 #include <setjmp.h>

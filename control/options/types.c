@@ -1,7 +1,7 @@
-#include "option_types.h"
+#include "options/types.h"
 
-#include "auth.h"
-#include "options.h"
+#include "access/keys.h"
+#include "options/options.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,4 +1,4 @@
-#include "labels.h"
+#include "metrics/labels.h"
 
 #include "flashrelay/log.h"
 

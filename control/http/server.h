@@ -3,7 +3,7 @@
 #define CONTROL_METRICS_SERVER_H
 
 #include "flashrelay/address.h"
-#include "metrics.h"
+#include "metrics/metrics.h"
 
 struct metrics_server;
 

@@ -4,9 +4,9 @@
 #ifndef CONTROL_METRICS_H
 #define CONTROL_METRICS_H
 
-#include "exposition.h"
 #include "flashrelay/relay.h"
-#include "options.h"
+#include "metrics/exposition.h"
+#include "options/options.h"
 
 #define METRICS_MAX_CHANNELS 2
 

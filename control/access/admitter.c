@@ -1,4 +1,4 @@
-#include "admitter.h"
+#include "access/admitter.h"
 
 #include "flashrelay/thread.h"
 

@@ -3,7 +3,7 @@
 #define CONTROL_EXPOSITION_H
 
 #include "flashrelay/counter.h"
-#include "labels.h"
+#include "metrics/labels.h"
 
 #include <stdint.h>
 #include <stdio.h>

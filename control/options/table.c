@@ -1,8 +1,8 @@
-#include "option_table.h"
+#include "options/table.h"
 
 #include "flashrelay/relay.h"
-#include "option_types.h"
-#include "options.h"
+#include "options/options.h"
+#include "options/types.h"
 
 #include <ctype.h>
 

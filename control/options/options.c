@@ -1,7 +1,7 @@
-#include "options.h"
+#include "options/options.h"
 
-#include "auth.h"
-#include "option_types.h"
+#include "access/keys.h"
+#include "options/types.h"
 
 #include <assert.h>
 #include <errno.h>

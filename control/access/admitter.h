@@ -2,7 +2,7 @@
 #ifndef CONTROL_ADMITTER_H
 #define CONTROL_ADMITTER_H
 
-#include "connection_limits.h"
+#include "access/limits.h"
 #include "flashrelay/admission.h"
 
 struct admitter;

@@ -1,5 +1,5 @@
-#include "option_types.h"
-#include "options.h"
+#include "options/options.h"
+#include "options/types.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "metrics_server.h"
+#include "http/server.h"
 
 #include "flashrelay/log.h"
 

@@ -5,12 +5,12 @@
 #ifndef CONTROL_OPTIONS_H
 #define CONTROL_OPTIONS_H
 
-#include "dotenv.h"
 #include "flashrelay/access.h"
 #include "flashrelay/address.h"
 #include "flashrelay/engine.h"
 #include "flashrelay/http.h"
 #include "flashrelay/log.h"
+#include "options/dotenv.h"
 
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-#include "metrics.h"
+#include "metrics/metrics.h"
 
 uint64_t metrics_sum_shards(const struct metrics_sources *sources, size_t offset)
 {

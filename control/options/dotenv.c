@@ -1,4 +1,4 @@
-#include "dotenv.h"
+#include "options/dotenv.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "auth.h"
+#include "access/keys.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -2,7 +2,7 @@
 #ifndef CONTROL_OPTION_TYPES_H
 #define CONTROL_OPTION_TYPES_H
 
-#include "option_table.h"
+#include "options/table.h"
 
 #define OPTION_EXPECTED_BYTES 256
 

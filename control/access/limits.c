@@ -1,4 +1,4 @@
-#include "connection_limits.h"
+#include "access/limits.h"
 
 #include <assert.h>
 #include <errno.h>

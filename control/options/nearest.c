@@ -1,4 +1,4 @@
-#include "option_table.h"
+#include "options/table.h"
 
 #include <string.h>
 
