@@ -3,6 +3,7 @@
 #define CONTROL_EXPOSITION_H
 
 #include "flashrelay/counter.h"
+#include "flashrelay/histogram.h"
 #include "metrics/labels.h"
 
 #include <stdint.h>

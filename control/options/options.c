@@ -3,6 +3,7 @@
 #include "access/keys.h"
 #include "options/types.h"
 
+#include "flashrelay/ws_uri.h"
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>

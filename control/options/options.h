@@ -8,8 +8,8 @@
 #include "flashrelay/access.h"
 #include "flashrelay/address.h"
 #include "flashrelay/engine.h"
-#include "flashrelay/http.h"
 #include "flashrelay/log.h"
+#include "flashrelay/ws_uri.h"
 #include "options/dotenv.h"
 
 #include <stdio.h>

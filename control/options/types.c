@@ -3,6 +3,7 @@
 #include "access/keys.h"
 #include "options/options.h"
 
+#include "flashrelay/ws_uri.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>

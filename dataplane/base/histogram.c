@@ -1,4 +1,4 @@
-#include "flashrelay/counter.h"
+#include "flashrelay/histogram.h"
 
 #define SUB_BUCKETS (1u << HISTOGRAM_SUB_BUCKET_BITS)
 

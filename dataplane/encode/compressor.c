@@ -3,6 +3,7 @@
 #include "base/message_buffer.h"
 #include "flashrelay/brotli_codec.h"
 #include "flashrelay/clock.h"
+#include "flashrelay/histogram.h"
 #include "flashrelay/log.h"
 #include "flashrelay/ws.h"
 

@@ -1,6 +1,7 @@
 #include "ingest/publish.h"
 
 #include "flashrelay/brotli_codec.h"
+#include "flashrelay/histogram.h"
 #include "flashrelay/log.h"
 #include "flashrelay/ws.h"
 

@@ -1,5 +1,6 @@
 #include "ingest/upstream.h"
 
+#include "flashrelay/http.h"
 #include "flashrelay/log.h"
 #include "ingest/internal.h"
 

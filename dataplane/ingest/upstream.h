@@ -8,6 +8,7 @@
 
 #include "base/message_buffer.h"
 #include "flashrelay/ws.h"
+#include "flashrelay/ws_uri.h"
 #include "ingest/backoff.h"
 #include "ingest/heartbeat.h"
 #include "ingest/publish.h"

@@ -2,6 +2,7 @@
 
 #include "flashrelay/log.h"
 #include "flashrelay/random.h"
+#include "flashrelay/ws_upgrade.h"
 #include "ingest/internal.h"
 
 #include <string.h>

@@ -2,6 +2,7 @@
 
 #include "shard/internal.h"
 
+#include "flashrelay/histogram.h"
 #include <assert.h>
 
 /* How far ahead the walk asks for memory: a subscriber's struct, then, once that is there, its connection. */

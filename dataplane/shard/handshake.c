@@ -1,6 +1,7 @@
 #include "shard/handshake.h"
 
 #include "flashrelay/http.h"
+#include "flashrelay/ws_upgrade.h"
 #include "shard/internal.h"
 #include "shard/routes.h"
 

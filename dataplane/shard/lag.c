@@ -1,5 +1,6 @@
 #include "shard/lag.h"
 
+#include "flashrelay/histogram.h"
 #include "flashrelay/log.h"
 #include "shard/internal.h"
 #include "shard/session.h"

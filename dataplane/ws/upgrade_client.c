@@ -2,6 +2,7 @@
 #include "http/head.h"
 #include "http/writer.h"
 
+#include "flashrelay/ws_upgrade.h"
 #include <string.h>
 
 static bool is_default_port(const struct ws_uri *uri)

@@ -4,6 +4,7 @@
 #include "http/base64.h"
 #include "http/head.h"
 
+#include "flashrelay/ws_upgrade.h"
 #include <assert.h>
 #include <openssl/sha.h>
 #include <stdio.h>

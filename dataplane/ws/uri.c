@@ -1,4 +1,5 @@
 #include "flashrelay/address.h"
+#include "flashrelay/ws_uri.h"
 #include "http/base64.h"
 #include "http/head.h"
 

@@ -8,6 +8,7 @@
 #include "flashrelay/channel.h"
 #include "flashrelay/counter.h"
 #include "flashrelay/engine.h"
+#include "flashrelay/histogram.h"
 
 struct compressor_options {
     struct channel *source;

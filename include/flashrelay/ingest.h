@@ -9,7 +9,8 @@
 #include "flashrelay/clock.h"
 #include "flashrelay/counter.h"
 #include "flashrelay/engine.h"
-#include "flashrelay/http.h"
+#include "flashrelay/histogram.h"
+#include "flashrelay/ws_uri.h"
 
 #define INGEST_CONNECT_TIMEOUT_NS     (5 * NS_PER_S) /* each address, TLS and upgrade included */
 #define INGEST_BACKOFF_FIRST_NS       (500 * NS_PER_MS)

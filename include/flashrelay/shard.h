@@ -11,6 +11,7 @@
 #include "flashrelay/clock.h"
 #include "flashrelay/counter.h"
 #include "flashrelay/engine.h"
+#include "flashrelay/histogram.h"
 
 /* Handshakes that one shard works on at once; the rest wait in the listen backlog. */
 #define SHARD_MAX_HANDSHAKES       1024

@@ -3,7 +3,7 @@
 #define BARE_LOOP_H
 
 #include "flashrelay/address.h"
-#include "flashrelay/http.h"
+#include "flashrelay/ws_uri.h"
 
 #include <stdbool.h>
 

@@ -4,6 +4,7 @@
  */
 #include "bare_loop/bare_loop.h"
 
+#include "flashrelay/http.h"
 #include "flashrelay/ws.h"
 
 #include <err.h>

@@ -1,6 +1,8 @@
 /* Two sockets and a loop: what a relay's latency is measured against. */
 #include "bare_loop/bare_loop.h"
 
+#include "flashrelay/http.h"
+
 #include <err.h>
 #include <errno.h>
 #include <stdint.h>

@@ -2,6 +2,7 @@
 #include "bare_loop/bare_loop.h"
 
 #include "flashrelay/random.h"
+#include "flashrelay/ws_upgrade.h"
 
 #include <err.h>
 #include <errno.h>

@@ -4,6 +4,7 @@
  */
 #include "bare_loop/bare_loop.h"
 
+#include "flashrelay/ws_uri.h"
 #include <err.h>
 #include <getopt.h>
 #include <signal.h>

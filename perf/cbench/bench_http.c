@@ -2,6 +2,7 @@
 #include "cbench/cbench.h"
 
 #include "flashrelay/http.h"
+#include "flashrelay/ws_upgrade.h"
 
 #include <string.h>
 

@@ -4,6 +4,7 @@
 #include "flashrelay/clock.h"
 #include "flashrelay/http.h"
 #include "flashrelay/ws.h"
+#include "flashrelay/ws_upgrade.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>

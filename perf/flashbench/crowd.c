@@ -3,6 +3,8 @@
 #include "flashbench/member.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/http.h"
+#include "flashrelay/ws_upgrade.h"
+#include "flashrelay/ws_uri.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* A server's answer to our upgrade: an answer that comes in pieces ends as it does in one, with an error that is fit for a log. */
 #include "flashrelay/http.h"
+#include "flashrelay/ws_upgrade.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* Request heads: texts stay inside the bytes given, and a request that comes in pieces ends as it does in one. */
 #include "flashrelay/http.h"
+#include "flashrelay/ws_upgrade.h"
 
 #include <stdlib.h>
 #include <string.h>

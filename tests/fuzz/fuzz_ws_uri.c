@@ -1,5 +1,7 @@
 /* WebSocket URIs: whatever is taken makes a request that a server of ours understands, and shows neither query nor user information. */
 #include "flashrelay/http.h"
+#include "flashrelay/ws_upgrade.h"
+#include "flashrelay/ws_uri.h"
 
 #include <stdlib.h>
 #include <string.h>

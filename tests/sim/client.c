@@ -1,5 +1,6 @@
 /* A subscriber: connects, asks, and checks every byte that it gets. What it does of its own accord is in client_acts.c. */
 #include "flashrelay/http.h"
+#include "flashrelay/ws_upgrade.h"
 #include "sim/world.h"
 
 #include <errno.h>

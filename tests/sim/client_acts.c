@@ -1,5 +1,6 @@
 /* What a subscriber does of its own accord: asks well or badly, stalls, chatters, breaks the protocol, leaves. */
-#include "flashrelay/http.h"
+#include "flashrelay/ws_upgrade.h"
+#include "flashrelay/ws_uri.h"
 #include "sim/world.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* One connection from the relay to a builder: the upgrade, messages in all forms, and all that builders do wrong. */
 #include "flashrelay/http.h"
+#include "flashrelay/ws_upgrade.h"
 #include "sim/world.h"
 
 #include <errno.h>

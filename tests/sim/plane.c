@@ -1,6 +1,7 @@
 /* The data plane under test, wired as the relay wires it, on simulated engines; its threads are turned by the world. */
 #include "sim/world.h"
 
+#include "flashrelay/ws_uri.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -10,11 +10,11 @@
 #include "flashrelay/admission.h"
 #include "flashrelay/compressor.h"
 #include "flashrelay/engine_sim.h"
-#include "flashrelay/http.h"
 #include "flashrelay/ingest.h"
 #include "flashrelay/random.h"
 #include "flashrelay/shard.h"
 #include "flashrelay/ws.h"
+#include "flashrelay/ws_uri.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,6 +7,8 @@
 #include "flashrelay/http.h"
 #include "flashrelay/ingest.h"
 #include "flashrelay/ws.h"
+#include "flashrelay/ws_upgrade.h"
+#include "flashrelay/ws_uri.h"
 #include "unit/tls_server.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* Histograms: buckets, merging, quantiles. */
 #include "flashrelay/counter.h"
+#include "flashrelay/histogram.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,7 @@
 /* The WebSocket handshake of both roles (RFC 6455, 4), answers, and percent decoding. */
 #include "flashrelay/http.h"
+#include "flashrelay/ws_upgrade.h"
+#include "flashrelay/ws_uri.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* WebSocket URIs: their parts, their faults, and that no secret is shown. */
-#include "flashrelay/http.h"
+#include "flashrelay/ws_uri.h"
 
 #include <errno.h>
 #include <setjmp.h>

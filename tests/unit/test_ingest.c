@@ -3,6 +3,7 @@
 
 #include "flashrelay/brotli_codec.h"
 #include "flashrelay/log.h"
+#include "flashrelay/ws_uri.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,6 +4,7 @@
 #include "common/command_line.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/engine_uring.h"
+#include "flashrelay/ws_uri.h"
 #include "ingest/resolver.h"
 
 #include <errno.h>

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "flashrelay/clock.h"
+#include "flashrelay/ws_upgrade.h"
 
 #include <stdio.h>
 #include <stdlib.h>

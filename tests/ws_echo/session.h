@@ -7,6 +7,7 @@
 #include "flashrelay/list.h"
 #include "flashrelay/random.h"
 #include "flashrelay/ws.h"
+#include "flashrelay/ws_uri.h"
 #include "outlet.h"
 
 #include <stdbool.h>

@@ -2,6 +2,7 @@
 
 #include "common/process.h"
 #include "flashrelay/engine_uring.h"
+#include "flashrelay/ws_uri.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -8,8 +8,8 @@
 
 #include "flashrelay/address.h"
 #include "flashrelay/engine.h"
-#include "flashrelay/http.h"
 #include "flashrelay/ws.h"
+#include "flashrelay/ws_uri.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /* A member's connection: the upgrade, reading, closing. */
 #include "common/fleet_internal.h"
 
+#include "flashrelay/ws_upgrade.h"
 #include <assert.h>
 #include <errno.h>
 #include <string.h>

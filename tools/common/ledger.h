@@ -6,6 +6,7 @@
 #define TOOLS_COMMON_LEDGER_H
 
 #include "flashrelay/counter.h"
+#include "flashrelay/histogram.h"
 
 #include <pthread.h>
 #include <stdbool.h>

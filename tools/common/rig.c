@@ -4,6 +4,7 @@
 #include "common/flashblock_generator.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/random.h"
+#include "flashrelay/ws_uri.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -7,6 +7,7 @@
 #include "flashrelay/clock.h"
 #include "flashrelay/random.h"
 #include "flashrelay/ws.h"
+#include "flashrelay/ws_upgrade.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,5 +1,6 @@
 #include "flashcat/stream.h"
 
+#include "flashrelay/ws_uri.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>

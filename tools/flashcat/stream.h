@@ -2,7 +2,7 @@
 #ifndef FLASHCAT_STREAM_H
 #define FLASHCAT_STREAM_H
 
-#include "flashrelay/http.h"
+#include "flashrelay/ws_uri.h"
 
 #include <stdbool.h>
 #include <stddef.h>
