@@ -140,7 +140,7 @@ static int run(const struct options *options)
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in every thread: wait_for_signal takes them */
     signal(SIGPIPE, SIG_IGN);
     status = configure_log(options, &file);
-    if (status)
+    if (status != 0)
         return status;
     if (service_start(&service, options, error, sizeof error) < 0) {
         fprintf(stderr, "flashrelay: %s\n", error);

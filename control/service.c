@@ -161,7 +161,7 @@ int service_start(struct service **service, const struct options *options, char 
     struct service *s = calloc(1, sizeof *s);
     int result;
 
-    if (s == NULL)
+    if (!s)
         return explain(error, error_capacity, -ENOMEM, "start", NULL);
     s->options = options;
     atomic_init(&s->access, &options->access);

@@ -16,12 +16,12 @@ struct admitter {
     _Atomic bool stopping;
 };
 
-int admitter_create(struct admitter **admitter, struct admission *admission, struct limits *limits)
+int admitter_create(struct admitter **out, struct admission *admission, struct limits *limits)
 {
     struct admitter *a = calloc(1, sizeof *a);
     int event = eventfd(0, EFD_CLOEXEC);
 
-    if (a == NULL || event < 0) {
+    if (!a || event < 0) {
         int error = a ? -errno : -ENOMEM;
         if (event >= 0)
             close(event);
@@ -32,7 +32,7 @@ int admitter_create(struct admitter **admitter, struct admission *admission, str
     admission->control_event = event;
     a->admission = admission;
     a->limits = limits;
-    *admitter = a;
+    *out = a;
     return 0;
 }
 

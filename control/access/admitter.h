@@ -1,6 +1,6 @@
 /* The control thread that answers what shards ask: may this connection take a place? */
-#ifndef CONTROL_ADMITTER_H
-#define CONTROL_ADMITTER_H
+#ifndef CONTROL_ACCESS_ADMITTER_H
+#define CONTROL_ACCESS_ADMITTER_H
 
 #include "access/limits.h"
 #include "flashrelay/admission.h"
@@ -11,7 +11,7 @@ struct admitter;
  * Initializes `admission->requests` and `admission->control_event`. `admission` and `limits` stay the caller's and outlive the
  * admitter; from here on only the admitter touches `limits`. 0 or a negative errno.
  */
-int admitter_create(struct admitter **admitter, struct admission *admission, struct limits *limits);
+int admitter_create(struct admitter **out, struct admission *admission, struct limits *limits);
 
 /* Starts the thread, once the relay has filled in who is to be answered. 0 or a negative errno. */
 int admitter_start(struct admitter *admitter);

@@ -27,7 +27,7 @@ static void item_split(struct item *item, const char *text, size_t length)
             item->lengths[item->count] = (size_t)((colon ? colon : end) - text);
         }
         item->count++;
-        if (colon == NULL)
+        if (!colon)
             return;
         text = colon + 1;
     }
@@ -79,7 +79,7 @@ static int table_append(struct access_table *table, const struct item *item, uin
 {
     struct access_app *apps = realloc(table->apps, (table->count + 1u) * sizeof *apps), *app;
 
-    if (apps == NULL)
+    if (!apps)
         return -ENOMEM;
     table->apps = apps;
     app = &apps[table->count];

@@ -1,6 +1,6 @@
 /* API keys from the command line, as access tables. */
-#ifndef CONTROL_AUTH_H
-#define CONTROL_AUTH_H
+#ifndef CONTROL_ACCESS_KEYS_H
+#define CONTROL_ACCESS_KEYS_H
 
 #include "flashrelay/access.h"
 

@@ -25,13 +25,13 @@ static size_t rows_bytes(const struct limits *limits)
     return (size_t)(limits->mask + 1) * sizeof(struct row);
 }
 
-int limits_create(struct limits **limits, const struct limits_options *options)
+int limits_create(struct limits **out, const struct limits_options *options)
 {
     size_t apps = options->access ? options->access->count : 0;
     struct limits *l = calloc(1, sizeof *l + apps * sizeof l->app_connections[0]);
     uint64_t rows = 16;
 
-    if (l == NULL)
+    if (!l)
         return -ENOMEM;
     while (3 * rows < 4 * (uint64_t)options->instance_limit) /* at most three quarters full: probes stay short */
         rows *= 2;
@@ -42,7 +42,7 @@ int limits_create(struct limits **limits, const struct limits_options *options)
         free(l);
         return -ENOMEM;
     }
-    *limits = l;
+    *out = l;
     return 0;
 }
 

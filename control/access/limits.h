@@ -2,8 +2,8 @@
  * How many connections there are, of the instance, of each IP address and of each app, and whether one more may come. Sans-I/O,
  * one thread. Memory for addresses is set aside for the instance's limit but touched only as they come.
  */
-#ifndef CONTROL_CONNECTION_LIMITS_H
-#define CONTROL_CONNECTION_LIMITS_H
+#ifndef CONTROL_ACCESS_LIMITS_H
+#define CONTROL_ACCESS_LIMITS_H
 
 #include "flashrelay/access.h"
 #include "flashrelay/admission.h"
@@ -18,7 +18,7 @@ struct limits_options {
 };
 
 /* 0 or -ENOMEM. */
-int limits_create(struct limits **limits, const struct limits_options *options);
+int limits_create(struct limits **out, const struct limits_options *options);
 void limits_destroy(struct limits *limits);
 
 /*

@@ -30,12 +30,12 @@ static struct MHD_Response *metrics_response(const struct metrics_sources *sourc
     size_t length;
     FILE *out = open_memstream(&text, &length);
 
-    if (out == NULL)
+    if (!out)
         return NULL;
     metrics_write(out, sources);
     if (fclose(out) == 0)
         response = MHD_create_response_from_buffer(length, text, MHD_RESPMEM_MUST_FREE);
-    if (response == NULL)
+    if (!response)
         free(text);
     else
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
@@ -62,7 +62,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     } else {
         response = metrics_response(server->sources);
     }
-    if (response == NULL)
+    if (!response)
         return MHD_NO;
     result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
@@ -96,7 +96,7 @@ int metrics_server_start(struct metrics_server **server, const struct address *a
     struct metrics_server *s = calloc(1, sizeof *s);
     int descriptor;
 
-    if (s == NULL)
+    if (!s)
         return -ENOMEM;
     s->sources = sources;
     descriptor = listen_on(address, &s->port);
@@ -107,7 +107,7 @@ int metrics_server_start(struct metrics_server **server, const struct address *a
     s->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, answer, s,
                                  MHD_OPTION_LISTEN_SOCKET, descriptor, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
                                  MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S, MHD_OPTION_END);
-    if (s->daemon == NULL) {
+    if (!s->daemon) {
         close(descriptor);
         free(s);
         return -ENOMEM;

@@ -1,6 +1,6 @@
 /* The metrics port: /health says OK, every other path serves the metrics. One thread of its own (libmicrohttpd's). */
-#ifndef CONTROL_METRICS_SERVER_H
-#define CONTROL_METRICS_SERVER_H
+#ifndef CONTROL_HTTP_SERVER_H
+#define CONTROL_HTTP_SERVER_H
 
 #include "flashrelay/address.h"
 #include "metrics/metrics.h"

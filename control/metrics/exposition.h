@@ -1,6 +1,6 @@
 /* Prometheus' text format 0.0.4: families and their samples, written one after the other. */
-#ifndef CONTROL_EXPOSITION_H
-#define CONTROL_EXPOSITION_H
+#ifndef CONTROL_METRICS_EXPOSITION_H
+#define CONTROL_METRICS_EXPOSITION_H
 
 #include "flashrelay/counter.h"
 #include "flashrelay/histogram.h"

@@ -19,7 +19,7 @@ static int append(struct label_set *set, char *name, char *value)
 {
     struct owned_label *labels = realloc(set->labels, (set->count + 1) * sizeof *labels);
 
-    if (labels == NULL)
+    if (!labels)
         return -ENOMEM;
     set->labels = labels;
     labels[set->count++] = (struct owned_label){name, value};
@@ -59,7 +59,7 @@ static int add_item(struct label_set *set, char *item)
 
     if (*item == '\0')
         return 0;
-    if (value == NULL || value == item || value[1] == '\0') {
+    if (!value || value == item || value[1] == '\0') {
         log_line(LOG_WARN, "metrics", "--metrics-global-labels: %s is left out: expected name=value", item);
         return 0;
     }

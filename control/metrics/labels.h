@@ -1,6 +1,6 @@
 /* Labels that stand on every metric. */
-#ifndef CONTROL_LABELS_H
-#define CONTROL_LABELS_H
+#ifndef CONTROL_METRICS_LABELS_H
+#define CONTROL_METRICS_LABELS_H
 
 struct label {
     const char *name, *value;

@@ -1,8 +1,8 @@
 /*
  * What the metrics port shows. Everything is read from counters that their threads write without locks; a scrape stops nobody.
  */
-#ifndef CONTROL_METRICS_H
-#define CONTROL_METRICS_H
+#ifndef CONTROL_METRICS_METRICS_H
+#define CONTROL_METRICS_METRICS_H
 
 #include "flashrelay/relay.h"
 #include "metrics/exposition.h"

@@ -110,7 +110,7 @@ static void substitute(struct parser *parser, FILE *value)
         return;
     }
     known = environment_find(parser->environment, name, length);
-    if (known == NULL)
+    if (!known)
         known = find(parser->dotenv, name, length);
     if (known)
         fputs(known, value);
@@ -131,7 +131,7 @@ static void unescape(struct parser *parser, FILE *value)
 
 static void parse_quoted(struct parser *parser, char quote, FILE *value)
 {
-    while (parser->error == NULL) {
+    while (!parser->error) {
         char c;
 
         if (parser->at == parser->end) {
@@ -155,7 +155,7 @@ static void parse_value(struct parser *parser, FILE *value)
 {
     const char *blanks;
 
-    while (parser->error == NULL) {
+    while (!parser->error) {
         char c;
 
         blanks = parser->at;
@@ -183,7 +183,7 @@ static int add_entry(struct dotenv *dotenv, const char *name, size_t length, cha
 
     if (entries)
         dotenv->entries = entries;
-    if (entries == NULL || copy == NULL) {
+    if (!entries || !copy) {
         free(copy);
         free(value);
         return -ENOMEM;
@@ -209,7 +209,7 @@ static int parse_assignment(struct parser *parser)
     parser->at++;
     skip_blanks(parser);
     out = open_memstream(&value, &value_length);
-    if (out == NULL)
+    if (!out)
         return -ENOMEM;
     if (peek(parser) != '#')
         parse_value(parser, out);
@@ -235,7 +235,7 @@ static int parse_line(struct parser *parser)
     if (peek(parser) != '\n' && peek(parser) != '#')
         result = parse_assignment(parser);
     skip_comment(parser);
-    if (parser->error == NULL && parser->at < parser->end)
+    if (!parser->error && parser->at < parser->end)
         take(parser); /* the newline */
     return result;
 }
@@ -249,7 +249,7 @@ int dotenv_parse(struct dotenv *dotenv, const char *text, size_t length, char *c
         parser.at += 3; /* a byte order mark */
     if (length && memchr(text, '\0', length))
         parser.error = "expected text, without NUL";
-    while (result == 0 && parser.error == NULL && parser.at < parser.end)
+    while (result == 0 && !parser.error && parser.at < parser.end)
         result = parse_line(&parser);
     if (result == 0 && parser.error)
         *error = (struct dotenv_error){parser.line, parser.error};

@@ -3,8 +3,8 @@
  * single quotes (nothing is special inside), double quotes (backslash escapes, $NAME and ${NAME} inside; both kinds may span
  * lines), unquoted values (escapes and $NAME too; blanks around them are no part of them). An unknown $NAME is empty.
  */
-#ifndef CONTROL_DOTENV_H
-#define CONTROL_DOTENV_H
+#ifndef CONTROL_OPTIONS_DOTENV_H
+#define CONTROL_OPTIONS_DOTENV_H
 
 #include <stddef.h>
 

@@ -203,11 +203,11 @@ static enum options_outcome read_argument(struct reader *reader, char *const **a
     if (is_name("--version", argument, length))
         return OPTIONS_VERSION;
     option = find_option(argument + 2, length - 2);
-    if (option == NULL)
+    if (!option)
         return fail_unknown(reader, argument, length);
-    if (value == NULL && !option->type->is_switch && !option->type->is_count) {
+    if (!value && !option->type->is_switch && !option->type->is_count) {
         value = **at;
-        if (value == NULL || strncmp(value, "--", 2) == 0)
+        if (!value || strncmp(value, "--", 2) == 0)
             return fail(reader, "--%s: expected a value: --%s %s", option->name, option->name, option->type->value_name);
         (*at)++;
     }

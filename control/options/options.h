@@ -2,8 +2,8 @@
  * What an operator can set: every flag of the reference proxies and flashrelay's own. A flag goes over the environment variable
  * of the same meaning, and that over a line of the .env file.
  */
-#ifndef CONTROL_OPTIONS_H
-#define CONTROL_OPTIONS_H
+#ifndef CONTROL_OPTIONS_OPTIONS_H
+#define CONTROL_OPTIONS_OPTIONS_H
 
 #include "flashrelay/access.h"
 #include "flashrelay/address.h"

@@ -1,6 +1,6 @@
 /* The table of options, from which values are read, checked and explained. */
-#ifndef CONTROL_OPTION_TABLE_H
-#define CONTROL_OPTION_TABLE_H
+#ifndef CONTROL_OPTIONS_TABLE_H
+#define CONTROL_OPTIONS_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

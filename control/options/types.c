@@ -40,7 +40,7 @@ static int find_word(const struct word *words, size_t count, const char *text, i
     return -EINVAL;
 }
 
-#define FIND_WORD(words, text, value) find_word((words), sizeof(words) / sizeof(words)[0], (text), (value))
+#define FIND_WORD(words, text, value) find_word((words), sizeof(words) / sizeof((words)[0]), (text), (value))
 
 /* The digits that `text` begins with; where they end in *end. -EINVAL if there are none, -ERANGE if they are too many. */
 static int read_digits(const char *text, uint64_t *value, const char **end)
@@ -110,7 +110,7 @@ static int read_text(const struct option *option, void *field, const char *text,
 
     (void)option;
     (void)expected;
-    if (copy == NULL)
+    if (!copy)
         return -ENOMEM;
     free(*(char **)field);
     *(char **)field = copy;
@@ -136,7 +136,7 @@ static int add_uri(struct uri_list *list, const char *text, char expected[OPTION
     if (list->count == OPTIONS_MAX_UPSTREAMS)
         return refuse(expected, "expected at most %d URIs", OPTIONS_MAX_UPSTREAMS);
     uris = realloc(list->uris, (list->count + 1) * sizeof *uris);
-    if (uris == NULL)
+    if (!uris)
         return -ENOMEM;
     list->uris = uris;
     result = ws_uri_parse(&uris[list->count], text, &error);
@@ -227,7 +227,7 @@ static int add_core(struct core_list *list, uint64_t core, const cpu_set_t *allo
     if (list->count == CPU_SETSIZE)
         return refuse(expected, "expected at most %d cores", CPU_SETSIZE);
     cores = realloc(list->cores, (list->count + 1) * sizeof *cores);
-    if (cores == NULL)
+    if (!cores)
         return -ENOMEM;
     list->cores = cores;
     cores[list->count++] = (int)core;

@@ -1,6 +1,6 @@
 /* How texts become values: one type for each kind of option. */
-#ifndef CONTROL_OPTION_TYPES_H
-#define CONTROL_OPTION_TYPES_H
+#ifndef CONTROL_OPTIONS_TYPES_H
+#define CONTROL_OPTIONS_TYPES_H
 
 #include "options/table.h"
 

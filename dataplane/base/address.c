@@ -28,7 +28,7 @@ int ip_address_parse(struct ip_address *ip, const char *text, size_t length)
     char terminated[INET6_ADDRSTRLEN];
     struct in_addr v4;
 
-    if (length >= sizeof terminated || memchr(text, '\0', length) != NULL)
+    if (length >= sizeof terminated || memchr(text, '\0', length))
         return -EINVAL;
     memcpy(terminated, text, length);
     terminated[length] = '\0';
@@ -64,10 +64,10 @@ static int parse_port(uint16_t *port, const char *text)
 int address_parse(struct address *address, const char *text)
 {
     const char *colon = strrchr(text, ':');
-    size_t length = colon == NULL ? 0 : (size_t)(colon - text);
+    size_t length = colon ? (size_t)(colon - text) : 0;
     bool bracketed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
 
-    if (colon == NULL || parse_port(&address->port, colon + 1) != 0)
+    if (!colon || parse_port(&address->port, colon + 1) != 0)
         return -EINVAL;
     if (bracketed) {
         text++;

@@ -1,6 +1,6 @@
 /* A buffer as large as the largest message: address space reserved once, memory touched as messages need it. One thread. */
-#ifndef FLASHRELAY_DATAPLANE_MESSAGE_BUFFER_H
-#define FLASHRELAY_DATAPLANE_MESSAGE_BUFFER_H
+#ifndef DATAPLANE_BASE_MESSAGE_BUFFER_H
+#define DATAPLANE_BASE_MESSAGE_BUFFER_H
 
 #include <stddef.h>
 #include <stdint.h>

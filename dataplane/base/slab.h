@@ -2,8 +2,8 @@
  * Elements of one size in one mapping: memory is touched only as far as it was needed at once, and what was given back last is taken
  * first. One thread.
  */
-#ifndef SLAB_H
-#define SLAB_H
+#ifndef DATAPLANE_BASE_SLAB_H
+#define DATAPLANE_BASE_SLAB_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -38,7 +38,7 @@ void thread_register(const char *name)
     snprintf(cut, sizeof cut, "%s", name);
     pthread_setname_np(pthread_self(), cut);
     pthread_mutex_lock(&mutex);
-    for (unsigned i = 0; i < THREAD_REGISTRY_SLOTS && own == NULL; i++) {
+    for (unsigned i = 0; i < THREAD_REGISTRY_SLOTS && !own; i++) {
         if (slots[i].taken)
             continue;
         own = &slots[i];
@@ -51,7 +51,7 @@ void thread_register(const char *name)
 
 void thread_unregister(void)
 {
-    if (own == NULL)
+    if (!own)
         return;
     pthread_mutex_lock(&mutex);
     own->taken = false;
@@ -64,7 +64,7 @@ bool thread_allocated_bytes(unsigned slot, char name[THREAD_NAME_BYTES], uint64_
     bool known;
 
     pthread_mutex_lock(&mutex);
-    known = slots[slot].taken && slots[slot].allocated != NULL;
+    known = slots[slot].taken && slots[slot].allocated;
     if (known) {
         *bytes = __atomic_load_n(slots[slot].allocated, __ATOMIC_RELAXED);
         snprintf(name, THREAD_NAME_BYTES, "%s", slots[slot].name);

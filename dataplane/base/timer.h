@@ -1,6 +1,6 @@
 /* Time-outs of one constant length: who starts last ends last, so a queue does, and everything is O(1). One thread. */
-#ifndef TIMER_H
-#define TIMER_H
+#ifndef DATAPLANE_BASE_TIMER_H
+#define DATAPLANE_BASE_TIMER_H
 
 #include "flashrelay/clock.h"
 #include "flashrelay/list.h"

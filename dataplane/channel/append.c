@@ -33,14 +33,14 @@ int channel_create(struct channel **out, const struct channel_options *options)
     uint32_t entries = options->entries;
     void *memory;
 
-    if (options->arena_bytes == 0 || entries == 0 || (entries & (entries - 1)) != 0 || options->marks == NULL)
+    if (options->arena_bytes == 0 || entries == 0 || (entries & (entries - 1)) != 0 || !options->marks)
         return -EINVAL;
     if (posix_memalign(&memory, _Alignof(struct channel), sizeof(struct channel)) != 0)
         return -ENOMEM;
     struct channel *channel = memory;
     memset(channel, 0, sizeof *channel);
     channel->entries = create_entries(entries);
-    if (channel->entries == NULL || channel_memory_map(&channel->memory, options->arena_bytes) != 0) {
+    if (!channel->entries || channel_memory_map(&channel->memory, options->arena_bytes) != 0) {
         free(channel->entries);
         free(channel);
         return -ENOMEM;
@@ -57,7 +57,7 @@ int channel_create(struct channel **out, const struct channel_options *options)
 
 void channel_destroy(struct channel *channel)
 {
-    if (channel == NULL)
+    if (!channel)
         return;
     channel_memory_unmap(&channel->memory);
     free(channel->entries);

@@ -9,7 +9,7 @@ int holds_init(struct holds *holds, uint32_t window)
     assert(window != 0 && (window & (window - 1)) == 0);
     *holds = (struct holds){.mask = window - 1, .lowest = HOLDS_NONE};
     holds->counts = calloc(window, sizeof *holds->counts);
-    return holds->counts != NULL ? 0 : -ENOMEM;
+    return holds->counts ? 0 : -ENOMEM;
 }
 
 void holds_dispose(struct holds *holds)

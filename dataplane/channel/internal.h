@@ -1,6 +1,6 @@
 /* What the publishing and the reading half of a channel share. */
-#ifndef CHANNEL_INTERNAL_H
-#define CHANNEL_INTERNAL_H
+#ifndef DATAPLANE_CHANNEL_INTERNAL_H
+#define DATAPLANE_CHANNEL_INTERNAL_H
 
 #include "channel/memory.h"
 #include "flashrelay/channel.h"

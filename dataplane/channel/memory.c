@@ -61,7 +61,7 @@ static bool transparent_pages_allowed(void)
         return false;
     ssize_t length = read(file, text, sizeof text - 1);
     close(file);
-    return length > 0 && strstr(text, "[never]") == NULL;
+    return length > 0 && !strstr(text, "[never]");
 }
 
 /* Maps `length` bytes that begin at a multiple of `alignment`. */
@@ -82,7 +82,7 @@ static uint8_t *map_aligned(size_t length, size_t alignment)
 static int map_ordinary(struct channel_memory *memory, bool large)
 {
     memory->base = map_aligned(memory->length, large ? HUGE_PAGE_BYTES : page_bytes());
-    if (memory->base == NULL)
+    if (!memory->base)
         return -ENOMEM;
     memory->pages = CHANNEL_PAGES_PLAIN;
     if (large && transparent_pages_allowed() && madvise(memory->base, memory->length, MADV_HUGEPAGE) == 0)

@@ -1,6 +1,6 @@
 /* The big mapping behind a channel: huge pages where the system has them, and every page present before it is used. */
-#ifndef CHANNEL_MEMORY_H
-#define CHANNEL_MEMORY_H
+#ifndef DATAPLANE_CHANNEL_MEMORY_H
+#define DATAPLANE_CHANNEL_MEMORY_H
 
 #include "flashrelay/channel.h"
 

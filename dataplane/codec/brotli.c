@@ -62,7 +62,7 @@ int brotli_arena_decompress(struct brotli_arena *arena, const uint8_t *bytes, si
     result = BrotliDecoderDecompressStream(decoder, &length, &bytes, &room, &out, NULL);
     error = decode_error(decoder, result, length);
     BrotliDecoderDestroyInstance(decoder);
-    if (!error)
+    if (error == 0)
         *out_length = capacity - room;
     return error;
 }
@@ -102,7 +102,7 @@ int brotli_arena_compress(struct brotli_arena *arena, const uint8_t *bytes, size
     else if (!BrotliEncoderIsFinished(encoder))
         error = -EMSGSIZE;
     BrotliEncoderDestroyInstance(encoder);
-    if (!error)
+    if (error == 0)
         *out_length = capacity - room;
     return error;
 }

@@ -24,18 +24,18 @@ struct brotli_arena {
     struct block_header *free[CLASSES];
 };
 
-int brotli_arena_create(struct brotli_arena **arena)
+int brotli_arena_create(struct brotli_arena **out)
 {
-    struct brotli_arena *created = calloc(1, sizeof *created);
+    struct brotli_arena *arena = calloc(1, sizeof *arena);
 
-    if (!created)
+    if (!arena)
         return -ENOMEM;
-    created->base = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (created->base == MAP_FAILED) {
-        free(created);
+    arena->base = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (arena->base == MAP_FAILED) {
+        free(arena);
         return -ENOMEM;
     }
-    *arena = created;
+    *out = arena;
     return 0;
 }
 

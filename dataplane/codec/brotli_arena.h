@@ -1,6 +1,6 @@
 /* Memory for one libbrotli coder at a time: blocks of powers of two, cut from one reserved region and kept for the next coder. */
-#ifndef FLASHRELAY_CODEC_BROTLI_ARENA_H
-#define FLASHRELAY_CODEC_BROTLI_ARENA_H
+#ifndef DATAPLANE_CODEC_BROTLI_ARENA_H
+#define DATAPLANE_CODEC_BROTLI_ARENA_H
 
 #include <stddef.h>
 

@@ -54,7 +54,7 @@ static void compress(struct compressor *compressor, uint64_t (*now)(void *contex
     int error = brotli_arena_compress(compressor->arena, compressor->bytes, compressor->length, packed->bytes, packed->capacity,
                                       &packed->length);
 
-    if (error) {
+    if (error != 0) {
         log_line(LOG_WARN, "compressor", "passed on a message of %zu bytes uncompressed: %s", compressor->length,
                  strerror(-error));
         return;
@@ -109,7 +109,7 @@ static bool publish(struct compressor *compressor)
         compressor->waiting = true;
         return false;
     }
-    if (error) {
+    if (error != 0) {
         log_line(LOG_ERROR, "compressor", "dropped a message of %zu bytes: the log can never hold it", compressor->length);
     } else {
         count(compressor);
@@ -177,22 +177,22 @@ void compressor_wait(struct compressor *compressor, int timeout_ms)
 
 /* --- life --- */
 
-int compressor_create(struct compressor **compressor, const struct compressor_options *options)
+int compressor_create(struct compressor **out, const struct compressor_options *options)
 {
-    struct compressor *created = aligned_alloc(_Alignof(struct compressor), sizeof *created);
+    struct compressor *compressor = aligned_alloc(_Alignof(struct compressor), sizeof *compressor);
 
-    if (!created)
+    if (!compressor)
         return -ENOMEM;
-    memset(created, 0, sizeof *created);
-    created->engine.ops = &ops;
-    created->options = *options;
-    if (brotli_arena_create(&created->arena) ||
-        message_buffer_init(&created->packed, brotli_compressed_limit(options->max_message_bytes))) {
-        compressor_destroy(created);
+    memset(compressor, 0, sizeof *compressor);
+    compressor->engine.ops = &ops;
+    compressor->options = *options;
+    if (brotli_arena_create(&compressor->arena) ||
+        message_buffer_init(&compressor->packed, brotli_compressed_limit(options->max_message_bytes))) {
+        compressor_destroy(compressor);
         return -ENOMEM;
     }
-    created->next = channel_reader_join(options->source, options->reader);
-    *compressor = created;
+    compressor->next = channel_reader_join(options->source, options->reader);
+    *out = compressor;
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* What engines share besides their extents: filling in and taking down the common part. */
-#ifndef ENGINE_BASE_H
-#define ENGINE_BASE_H
+#ifndef DATAPLANE_ENGINE_BASE_H
+#define DATAPLANE_ENGINE_BASE_H
 
 #include "flashrelay/engine.h"
 

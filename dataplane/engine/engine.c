@@ -18,7 +18,7 @@ void engine_dispose(struct engine *engine)
 {
     void *block = engine->control_blocks.first;
 
-    while (block != NULL) {
+    while (block) {
         void *next = *(void **)block;
 
         free(block);
@@ -29,7 +29,7 @@ void engine_dispose(struct engine *engine)
 
 void engine_destroy(struct engine *engine)
 {
-    if (engine != NULL)
+    if (engine)
         engine->ops->destroy(engine);
 }
 

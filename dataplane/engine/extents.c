@@ -13,7 +13,7 @@ static uint8_t *control_block_get(struct engine *engine)
     struct control_blocks *blocks = &engine->control_blocks;
     void *block = blocks->first;
 
-    if (block == NULL)
+    if (!block)
         return malloc(CONTROL_RUN_BYTES);
     blocks->first = *(void **)block;
     blocks->count--;
@@ -35,7 +35,7 @@ static void control_block_put(struct engine *engine, uint8_t *block)
 
 static void extent_dispose(struct engine *engine, struct extent *extent)
 {
-    if (extent->channel != NULL)
+    if (extent->channel)
         return;
     if (extent->capacity == CONTROL_RUN_BYTES)
         control_block_put(engine, extent->bytes);
@@ -52,14 +52,14 @@ static void hold_update(struct engine *engine, struct connection *connection)
     for (unsigned i = 0; i < connection->extent_count; i++) {
         const struct extent *extent = &connection->extents[i];
 
-        if (extent->channel != NULL && extent->from < lowest)
+        if (extent->channel && extent->from < lowest)
             lowest = extent->from;
     }
     if (lowest == connection->held_sequence)
         return;
-    if (holds != NULL && lowest != HOLDS_NONE)
+    if (holds && lowest != HOLDS_NONE)
         holds_add(holds, lowest);
-    if (holds != NULL && connection->held_sequence != HOLDS_NONE)
+    if (holds && connection->held_sequence != HOLDS_NONE)
         holds_remove(holds, connection->held_sequence);
     connection->held_sequence = lowest;
 }
@@ -106,7 +106,7 @@ int extents_append_bytes(struct engine *engine, struct connection *connection, c
     assert(length <= UINT32_MAX);
     if (length == 0)
         return 0;
-    if (last != NULL && last->channel == NULL && last->capacity - last->length >= length) {
+    if (last && !last->channel && last->capacity - last->length >= length) {
         memcpy(last->bytes + last->length, bytes, length);
         last->length += (uint32_t)length;
         return 0;
@@ -117,7 +117,7 @@ int extents_append_bytes(struct engine *engine, struct connection *connection, c
     *run = (struct extent){.length = (uint32_t)length};
     run->capacity = length <= CONTROL_RUN_BYTES ? CONTROL_RUN_BYTES : (uint32_t)length;
     run->bytes = length <= CONTROL_RUN_BYTES ? control_block_get(engine) : malloc(length);
-    if (run->bytes == NULL)
+    if (!run->bytes)
         return -ENOMEM;
     memcpy(run->bytes, bytes, length);
     connection->extent_count++;
@@ -144,7 +144,7 @@ void extents_drop_unbegun(struct engine *engine, struct connection *connection, 
 
     if (connection->extent_count > 0 && (connection->taken_bytes > 0 || connection->offered_bytes > 0)) {
         kept = 1;
-        if (first->channel != NULL) {
+        if (first->channel) {
             uint64_t end = first_unbegun_frame(connection);
 
             dropped_from = end < first->to ? end : HOLDS_NONE;
@@ -154,13 +154,13 @@ void extents_drop_unbegun(struct engine *engine, struct connection *connection, 
     for (unsigned i = kept; i < connection->extent_count; i++) {
         struct extent *extent = &connection->extents[i];
 
-        if (extent->channel != NULL && dropped_from == HOLDS_NONE)
+        if (extent->channel && dropped_from == HOLDS_NONE)
             dropped_from = extent->from;
         extent_dispose(engine, extent);
     }
     connection->extent_count = (uint8_t)kept;
     hold_update(engine, connection);
-    if (resume_from != NULL)
+    if (resume_from)
         *resume_from = dropped_from;
 }
 
@@ -170,7 +170,7 @@ size_t extents_next_run(struct engine *engine, struct connection *connection, si
         struct extent *extent = &connection->extents[0];
         size_t length;
 
-        if (extent->channel == NULL) {
+        if (!extent->channel) {
             length = extent->length - connection->taken_bytes;
             *bytes = extent->bytes + connection->taken_bytes;
             return length < limit_bytes ? length : limit_bytes;
@@ -203,7 +203,7 @@ void extents_take(struct engine *engine, struct connection *connection, size_t t
     if (taken_bytes == 0)
         return;
     assert(connection->extent_count > 0);
-    if (extent->channel != NULL) {
+    if (extent->channel) {
         take_frames(connection, taken_bytes, progress);
         complete = extent->from == extent->to;
     } else {

@@ -2,8 +2,8 @@
  * A connection's outgoing stream: appending to it, walking it in contiguous runs of bytes, and letting go of what the peer has.
  * Keeps connection->held_sequence and the thread's holds in step. Shared by all engines; called on the engine's thread.
  */
-#ifndef ENGINE_EXTENTS_H
-#define ENGINE_EXTENTS_H
+#ifndef DATAPLANE_ENGINE_EXTENTS_H
+#define DATAPLANE_ENGINE_EXTENTS_H
 
 #include "flashrelay/engine.h"
 

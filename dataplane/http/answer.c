@@ -40,12 +40,12 @@ static const char *reason_phrase(int status)
 long http_write_answer(char *out, size_t capacity, const struct http_answer *answer)
 {
     struct http_writer writer = {.out = out, .capacity = capacity};
-    const char *body = answer->body == NULL ? "" : answer->body;
+    const char *body = answer->body ? answer->body : "";
 
     http_write(&writer, "HTTP/1.1 %d %s\r\n", answer->status, reason_phrase(answer->status));
-    if (answer->content_type != NULL)
+    if (answer->content_type)
         http_write(&writer, "Content-Type: %s\r\n", answer->content_type);
-    if (answer->extra_headers != NULL)
+    if (answer->extra_headers)
         http_write(&writer, "%s", answer->extra_headers);
     http_write(&writer, "Content-Length: %zu\r\nConnection: close\r\n\r\n", strlen(body));
     if (!answer->head_only)

@@ -52,7 +52,7 @@ static enum http_parse_result parse_header(struct http_head *head, struct http_t
 {
     if (line.text[0] == ' ' || line.text[0] == '\t')
         return fail(head, "folded header line");
-    if (memchr(line.text, ':', line.length) == NULL)
+    if (!memchr(line.text, ':', line.length))
         return fail(head, "header line without a colon");
     header->name = http_text_split(&line, ':');
     header->value = http_text_trim(line);

@@ -45,7 +45,7 @@ static const char *parse_request_line(struct http_request *request, struct http_
     if (!http_text_is_token(request->method))
         return "request method is no token";
     error = parse_target(request, http_text_split(&line, ' '));
-    if (error != NULL)
+    if (error != 0)
         return error;
     if (line.length != 8 || memcmp(line.text, "HTTP/1.", 7) != 0 || line.text[7] < '0' || line.text[7] > '9')
         return "HTTP version is not 1.x";
@@ -64,7 +64,7 @@ static const char *check_host(const struct http_request *request)
     if (count == 0)
         return request->minor_version >= 1 ? "no Host header" : NULL;
     for (size_t i = 0; i < host->value.length; i++)
-        if (strchr(" \t/?#@\\", host->value.text[i]) != NULL)
+        if (strchr(" \t/?#@\\", host->value.text[i]))
             return "Host header is no host";
     return NULL;
 }
@@ -135,7 +135,7 @@ enum http_parse_result http_request_parse(struct http_request *request, const ch
     result = next_line_with_text(&head, &line);
     if (result == HTTP_PARSE_DONE) {
         wrong = parse_request_line(request, line);
-        if (wrong != NULL)
+        if (wrong)
             return fail(error, wrong);
         result = http_head_parse_headers(&head, request->headers, &request->header_count);
     }
@@ -144,9 +144,9 @@ enum http_parse_result http_request_parse(struct http_request *request, const ch
     if (result != HTTP_PARSE_DONE)
         return result;
     wrong = check_host(request);
-    if (wrong == NULL)
+    if (!wrong)
         wrong = check_content(request);
-    if (wrong != NULL)
+    if (wrong)
         return fail(error, wrong);
     *consumed = head.offset;
     return HTTP_PARSE_DONE;

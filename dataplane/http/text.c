@@ -33,7 +33,7 @@ struct http_text http_text_split(struct http_text *text, char separator)
     const char *found = text->length == 0 ? NULL : memchr(text->text, separator, text->length);
     struct http_text first = *text;
 
-    if (found == NULL) {
+    if (!found) {
         text->text += text->length;
         text->length = 0;
         return first;

@@ -2,8 +2,8 @@
  * Exponential back-off with jitter: 500 ms first, half as long again each time, each wait between half and one and a half
  * times that.
  */
-#ifndef FLASHRELAY_DATAPLANE_BACKOFF_H
-#define FLASHRELAY_DATAPLANE_BACKOFF_H
+#ifndef DATAPLANE_INGEST_BACKOFF_H
+#define DATAPLANE_INGEST_BACKOFF_H
 
 #include "flashrelay/random.h"
 

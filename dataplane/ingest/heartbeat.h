@@ -2,8 +2,8 @@
  * Is an upstream alive? Only its answers to our pings count. The first ping goes out at once; the first pong has
  * INGEST_PONG_GRACE_NS, each later one has to come within the time-out of the one before it.
  */
-#ifndef FLASHRELAY_DATAPLANE_HEARTBEAT_H
-#define FLASHRELAY_DATAPLANE_HEARTBEAT_H
+#ifndef DATAPLANE_INGEST_HEARTBEAT_H
+#define DATAPLANE_INGEST_HEARTBEAT_H
 
 #include <stdbool.h>
 #include <stdint.h>

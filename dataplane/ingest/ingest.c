@@ -29,40 +29,40 @@ static int init_parts(struct ingest *ingest)
     const struct ingest_options *options = &ingest->options;
     int error = publisher_init(&ingest->publisher, options, &ingest->counters);
 
-    for (unsigned i = 0; i < options->upstream_count && !error; i++)
+    for (unsigned i = 0; i < options->upstream_count && error == 0; i++)
         error = upstream_init(&ingest->upstreams[i], ingest, i);
-    if (error) {
+    if (error != 0) {
         log_line(LOG_ERROR, "ingest", "no memory for %u upstreams", options->upstream_count);
     } else if (needs_tls(options)) {
         char text[512];
 
         error = tls_client_context_create(&ingest->tls, options->ca_file, text, sizeof text);
-        if (error)
+        if (error != 0)
             log_line(LOG_ERROR, "ingest", "%s", text);
     }
     return error;
 }
 
-int ingest_create(struct ingest **ingest, const struct ingest_options *options)
+int ingest_create(struct ingest **out, const struct ingest_options *options)
 {
-    struct ingest *created;
+    struct ingest *ingest;
     int error;
 
     if (options->upstream_count == 0 || options->ping_interval_ns == 0 || options->pong_timeout_ns == 0) {
         log_line(LOG_ERROR, "ingest", "expected at least one upstream, and a ping interval and a pong time-out above 0");
         return -EINVAL;
     }
-    created = calloc(1, sizeof *created + options->upstream_count * sizeof created->upstreams[0]);
-    if (!created)
+    ingest = calloc(1, sizeof *ingest + options->upstream_count * sizeof ingest->upstreams[0]);
+    if (!ingest)
         return -ENOMEM;
-    created->options = *options;
-    random_seed(&created->random, options->seed);
-    error = init_parts(created);
-    if (error) {
-        ingest_destroy(created);
+    ingest->options = *options;
+    random_seed(&ingest->random, options->seed);
+    error = init_parts(ingest);
+    if (error != 0) {
+        ingest_destroy(ingest);
         return error;
     }
-    *ingest = created;
+    *out = ingest;
     return 0;
 }
 
@@ -79,21 +79,20 @@ void ingest_destroy(struct ingest *ingest)
 
 /* --- the engine's events; a connection without owner is one that its upstream let go --- */
 
-static void handle_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
+static void on_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     (void)context;
     if (connection->owner)
         upstream_connected(connection->owner, error, now_ns);
 }
 
-static size_t handle_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
+static size_t on_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     (void)context;
     return connection->owner ? upstream_received(connection->owner, bytes, length, now_ns) : length;
 }
 
-static void handle_progressed(void *context, struct connection *connection, const struct engine_progress *progress,
-                              uint64_t now_ns)
+static void on_progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
 {
     (void)context;
     (void)connection;
@@ -101,7 +100,7 @@ static void handle_progressed(void *context, struct connection *connection, cons
     (void)now_ns;
 }
 
-static void handle_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
+static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     (void)context;
     if (connection->owner)
@@ -109,23 +108,23 @@ static void handle_closed(void *context, struct connection *connection, int erro
 }
 
 /* What there is to do after a wake-up is looked for in each turn. */
-static void handle_woken(void *context, uint64_t now_ns)
+static void on_woken(void *context, uint64_t now_ns)
 {
     (void)context;
     (void)now_ns;
 }
 
-static const struct engine_handler handler = {
-    .connected = handle_connected,
-    .received = handle_received,
-    .progressed = handle_progressed,
-    .closed = handle_closed,
-    .woken = handle_woken,
+static const struct engine_handler HANDLER = {
+    .connected = on_connected,
+    .received = on_received,
+    .progressed = on_progressed,
+    .closed = on_closed,
+    .woken = on_woken,
 };
 
 void ingest_engine_options(struct ingest *ingest, struct engine_options *options)
 {
-    options->handler = &handler;
+    options->handler = &HANDLER;
     options->context = ingest;
     options->holds = NULL;
     options->max_connections = CONNECTIONS_PER_UPSTREAM * ingest->options.upstream_count;

@@ -1,6 +1,6 @@
 /* What the ingest's own files share. */
-#ifndef FLASHRELAY_DATAPLANE_INGEST_INTERNAL_H
-#define FLASHRELAY_DATAPLANE_INGEST_INTERNAL_H
+#ifndef DATAPLANE_INGEST_INTERNAL_H
+#define DATAPLANE_INGEST_INTERNAL_H
 
 #include "flashrelay/ingest.h"
 #include "flashrelay/random.h"

@@ -52,7 +52,7 @@ static bool unpack(struct publisher *publisher, struct message *message)
                                         publisher->json.capacity, &publisher->json.length);
 
     message->unpacked = !error;
-    if (error)
+    if (error != 0)
         publisher->json.length = publisher->json.capacity; /* as much may have been touched: see message_buffer_clear */
     if (!error || !publisher->options->decompress || (message->text && error == -EBADMSG))
         return true;
@@ -109,7 +109,7 @@ static int append(struct publisher *publisher, const struct message *message)
 
     if (!error || channel_floor(channel) > floor) /* readers that sleep must let go of what is below it */
         wake_readers(publisher);
-    if (!error) {
+    if (error == 0) {
         counter_add(&publisher->counters->published, 1);
         counter_add(&publisher->counters->published_bytes, length);
     }
@@ -118,7 +118,7 @@ static int append(struct publisher *publisher, const struct message *message)
 
 static void count_outcome(struct publisher *publisher, const struct message *message, int error)
 {
-    if (error) {
+    if (error != 0) {
         counter_add(&message->counters->too_big, 1);
         log_line(LOG_WARN, "ingest", "dropped a message of %zu bytes from %s: the log can never hold it", message->length,
                  message->name);

@@ -3,8 +3,8 @@
  * the readers. Messages that find no room wait in line, first come first served, and so does everything that comes behind
  * them. The ingest's thread.
  */
-#ifndef FLASHRELAY_DATAPLANE_PUBLISH_H
-#define FLASHRELAY_DATAPLANE_PUBLISH_H
+#ifndef DATAPLANE_INGEST_PUBLISH_H
+#define DATAPLANE_INGEST_PUBLISH_H
 
 #include "base/message_buffer.h"
 #include "flashrelay/ingest.h"

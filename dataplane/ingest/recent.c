@@ -27,28 +27,28 @@ struct recent {
     struct entry entries[];
 };
 
-int recent_create(struct recent **recent, uint32_t capacity, uint64_t window_ns)
+int recent_create(struct recent **out, uint32_t capacity, uint64_t window_ns)
 {
-    struct recent *created;
+    struct recent *recent;
     uint32_t slots = 2;
 
     assert(capacity > 0 && capacity <= MAX_CAPACITY);
     while (slots < 2 * capacity)
         slots *= 2;
-    created = calloc(1, sizeof *created + capacity * sizeof created->entries[0]);
-    if (!created)
+    recent = calloc(1, sizeof *recent + capacity * sizeof recent->entries[0]);
+    if (!recent)
         return -ENOMEM;
-    created->table = malloc(slots * sizeof created->table[0]);
-    if (!created->table) {
-        free(created);
+    recent->table = malloc(slots * sizeof recent->table[0]);
+    if (!recent->table) {
+        free(recent);
         return -ENOMEM;
     }
-    memset(created->table, 0xff, slots * sizeof created->table[0]);
-    list_init(&created->by_age);
-    created->window_ns = window_ns;
-    created->capacity = capacity;
-    created->mask = slots - 1;
-    *recent = created;
+    memset(recent->table, 0xff, slots * sizeof recent->table[0]);
+    list_init(&recent->by_age);
+    recent->window_ns = window_ns;
+    recent->capacity = capacity;
+    recent->mask = slots - 1;
+    *out = recent;
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* What was published lately, and by which connection: the memory by which copies from other connections are known. */
-#ifndef FLASHRELAY_DATAPLANE_RECENT_H
-#define FLASHRELAY_DATAPLANE_RECENT_H
+#ifndef DATAPLANE_INGEST_RECENT_H
+#define DATAPLANE_INGEST_RECENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@ struct recent_identity {
 struct recent;
 
 /* Remembers at most `capacity` identities (up to 32,768), each for `window_ns`. 0 or -ENOMEM. */
-int recent_create(struct recent **recent, uint32_t capacity, uint64_t window_ns);
+int recent_create(struct recent **out, uint32_t capacity, uint64_t window_ns);
 void recent_destroy(struct recent *recent);
 
 /* True if another connection than `connection` brought the identity within the window; *behind_ns becomes how long ago. */

@@ -22,14 +22,14 @@ struct resolver {
     enum look_up_state state;
 };
 
-int resolver_create(struct resolver **resolver)
+int resolver_create(struct resolver **out)
 {
-    struct resolver *created = calloc(1, sizeof *created);
+    struct resolver *resolver = calloc(1, sizeof *resolver);
 
-    if (!created)
+    if (!resolver)
         return -ENOMEM;
-    pthread_mutex_init(&created->lock, NULL);
-    *resolver = created;
+    pthread_mutex_init(&resolver->lock, NULL);
+    *out = resolver;
     return 0;
 }
 
@@ -74,7 +74,7 @@ static void look_up(struct resolver_answer *answer, const char *host, uint16_t p
     int error = getaddrinfo(host, NULL, &hints, &found);
 
     memset(answer, 0, sizeof *answer);
-    if (error) {
+    if (error != 0) {
         answer->error = gai_strerror(error);
         return;
     }
@@ -128,7 +128,7 @@ int resolver_start(struct resolver *resolver, const char *host, uint16_t port)
         resolver->cancelled = false;
         resolver->state = RUNNING;
         error = start_thread(resolver);
-        if (error)
+        if (error != 0)
             resolver->state = IDLE;
     }
     pthread_mutex_unlock(&resolver->lock);

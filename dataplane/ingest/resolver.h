@@ -2,8 +2,8 @@
  * Looks up one host name at a time, off the caller's thread. A look-up that hangs holds nobody up: it can be given up, and
  * the resolver destroyed, at any time; what the look-up still uses is freed when it ends.
  */
-#ifndef FLASHRELAY_DATAPLANE_RESOLVER_H
-#define FLASHRELAY_DATAPLANE_RESOLVER_H
+#ifndef DATAPLANE_INGEST_RESOLVER_H
+#define DATAPLANE_INGEST_RESOLVER_H
 
 #include "flashrelay/address.h"
 #include "flashrelay/clock.h"
@@ -22,7 +22,7 @@ struct resolver_answer {
 };
 
 /* 0 or -ENOMEM. */
-int resolver_create(struct resolver **resolver);
+int resolver_create(struct resolver **out);
 void resolver_destroy(struct resolver *resolver);
 
 /*

@@ -3,8 +3,8 @@
  * and the time. upstream_connect.c has the way to a connection, upstream.c its life and end, upstream_receive.c what comes
  * in, upstream_send.c what goes out.
  */
-#ifndef FLASHRELAY_DATAPLANE_UPSTREAM_H
-#define FLASHRELAY_DATAPLANE_UPSTREAM_H
+#ifndef DATAPLANE_INGEST_UPSTREAM_H
+#define DATAPLANE_INGEST_UPSTREAM_H
 
 #include "base/message_buffer.h"
 #include "flashrelay/ws.h"

@@ -63,7 +63,7 @@ static void look_up_host(struct upstream *upstream, uint64_t now_ns)
 {
     int error = resolver_start(upstream->resolver, upstream->uri->host, upstream->uri->port);
 
-    if (error) {
+    if (error != 0) {
         snprintf(upstream->problem, sizeof upstream->problem, "%s",
                  error == -EBUSY ? "the look-up of its name has not ended yet" : "no thread for the look-up of its name");
         fail_attempt(upstream, now_ns);

@@ -238,7 +238,7 @@ static size_t feed_records(struct upstream *upstream, const uint8_t *bytes, size
 
 void upstream_connected(struct upstream *upstream, int error, uint64_t now_ns)
 {
-    if (error) {
+    if (error != 0) {
         upstream->connection = NULL;
         upstream_drop(upstream, now_ns, "%s", strerror(-error));
     } else if (upstream->uri->tls) {

@@ -18,7 +18,7 @@ static bool push(struct admission_queue *queue, struct admission_request *reques
         request->next = newest;
     } while (
         !atomic_compare_exchange_weak_explicit(&queue->newest, &newest, request, memory_order_seq_cst, memory_order_relaxed));
-    return newest == NULL;
+    return !newest;
 }
 
 void admission_queue_push(struct admission_queue *queue, struct admission_request *request)
@@ -43,7 +43,7 @@ struct admission_request *admission_queue_take(struct admission_queue *queue)
 
 bool admission_queue_is_empty(const struct admission_queue *queue)
 {
-    return atomic_load_explicit(&queue->newest, memory_order_seq_cst) == NULL;
+    return !atomic_load_explicit(&queue->newest, memory_order_seq_cst);
 }
 
 static void signal_event(int event)

@@ -1,6 +1,6 @@
 /* A relay's own structure, which its files share. */
-#ifndef RELAY_INTERNAL_H
-#define RELAY_INTERNAL_H
+#ifndef DATAPLANE_RELAY_INTERNAL_H
+#define DATAPLANE_RELAY_INTERNAL_H
 
 #include "flashrelay/relay.h"
 #include "flashrelay/thread.h"

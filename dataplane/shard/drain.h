@@ -1,6 +1,6 @@
 /* The orderly end of a shard: its subscribers are closed one by one, in random order, over a time that grows with their number. */
-#ifndef DRAIN_H
-#define DRAIN_H
+#ifndef DATAPLANE_SHARD_DRAIN_H
+#define DATAPLANE_SHARD_DRAIN_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -2,8 +2,8 @@
  * Fan-out: offering what was published to everybody, in rounds over the open subscribers, a slice a turn; the mark that follows from it;
  * and how long it took. When a round has ended, everybody was offered everything up to its head.
  */
-#ifndef FANOUT_H
-#define FANOUT_H
+#ifndef DATAPLANE_SHARD_FANOUT_H
+#define DATAPLANE_SHARD_FANOUT_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* From the first byte to the upgrade: reads a subscriber's request, answers it or asks control to admit it. */
-#ifndef HANDSHAKE_H
-#define HANDSHAKE_H
+#ifndef DATAPLANE_SHARD_HANDSHAKE_H
+#define DATAPLANE_SHARD_HANDSHAKE_H
 
 #include "flashrelay/shard.h"
 #include "shard/subscriber.h"

@@ -1,6 +1,6 @@
 /* A shard's own structure, which its files share. */
-#ifndef SHARD_INTERNAL_H
-#define SHARD_INTERNAL_H
+#ifndef DATAPLANE_SHARD_INTERNAL_H
+#define DATAPLANE_SHARD_INTERNAL_H
 
 #include "base/slab.h"
 #include "base/timer.h"

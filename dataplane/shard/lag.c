@@ -115,7 +115,7 @@ void lag_turn(struct shard *shard)
     struct timer *timer;
 
     look_at_all(shard);
-    while ((timer = timer_queue_take_ended(&shard->blocked, shard->now_ns)) != NULL)
+    while ((timer = timer_queue_take_ended(&shard->blocked, shard->now_ns)))
         end_send_time(shard, timer);
 }
 

@@ -1,6 +1,6 @@
 /* The lag policy: who refuses bytes is watched until everything offered was taken, and cut off by the rules of the design (2 and 3). */
-#ifndef LAG_H
-#define LAG_H
+#ifndef DATAPLANE_SHARD_LAG_H
+#define DATAPLANE_SHARD_LAG_H
 
 #include <stdint.h>
 

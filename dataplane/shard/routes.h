@@ -1,6 +1,6 @@
 /* What a request on the subscribers' port asks for, and on whose behalf. No system call, no clock, no allocation. */
-#ifndef ROUTES_H
-#define ROUTES_H
+#ifndef DATAPLANE_SHARD_ROUTES_H
+#define DATAPLANE_SHARD_ROUTES_H
 
 #include "flashrelay/access.h"
 #include "flashrelay/address.h"

@@ -1,6 +1,6 @@
 /* The WebSocket session of an open subscriber: what it sends is read here; control frames to it are placed between its frames. */
-#ifndef SESSION_H
-#define SESSION_H
+#ifndef DATAPLANE_SHARD_SESSION_H
+#define DATAPLANE_SHARD_SESSION_H
 
 #include "flashrelay/shard.h"
 #include "shard/subscriber.h"

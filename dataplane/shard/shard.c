@@ -163,14 +163,14 @@ static void end_timers(struct shard *shard)
 {
     struct timer *timer;
 
-    while ((timer = timer_queue_take_ended(&shard->handshaking, shard->now_ns)) != NULL)
+    while ((timer = timer_queue_take_ended(&shard->handshaking, shard->now_ns)))
         handshake_time_out(shard, LIST_ENTRY(timer, struct subscriber, timer));
-    while ((timer = timer_queue_take_ended(&shard->pongs, shard->now_ns)) != NULL)
+    while ((timer = timer_queue_take_ended(&shard->pongs, shard->now_ns)))
         session_close(shard, LIST_ENTRY(timer, struct subscriber, pong), DISCONNECT_PONG_TIMEOUT, WS_CLOSE_INTERNAL_ERROR,
                       "no pong in time");
-    while ((timer = timer_queue_take_ended(&shard->pings, shard->now_ns)) != NULL)
+    while ((timer = timer_queue_take_ended(&shard->pings, shard->now_ns)))
         session_ping(shard, LIST_ENTRY(timer, struct subscriber, timer));
-    while ((timer = timer_queue_take_ended(&shard->closing, shard->now_ns)) != NULL)
+    while ((timer = timer_queue_take_ended(&shard->closing, shard->now_ns)))
         subscriber_abort(shard, LIST_ENTRY(timer, struct subscriber, timer));
 }
 

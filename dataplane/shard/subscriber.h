@@ -1,6 +1,6 @@
 /* One subscriber: its connection, its cursor into the channel and its place in the shard's lists. Its life, from accept to release. */
-#ifndef SUBSCRIBER_H
-#define SUBSCRIBER_H
+#ifndef DATAPLANE_SHARD_SUBSCRIBER_H
+#define DATAPLANE_SHARD_SUBSCRIBER_H
 
 #include "base/timer.h"
 #include "flashrelay/admission.h"

@@ -56,23 +56,23 @@ static SSL_CTX *make_openssl_context(void)
     return openssl;
 }
 
-int tls_client_context_create(struct tls_client_context **context, const char *ca_file, char *error, size_t error_bytes)
+int tls_client_context_create(struct tls_client_context **out, const char *ca_file, char *error, size_t error_bytes)
 {
-    struct tls_client_context *created = malloc(sizeof *created);
+    struct tls_client_context *context = malloc(sizeof *context);
 
     ERR_clear_error();
-    if (!created || !(created->openssl = make_openssl_context())) {
+    if (!context || !(context->openssl = make_openssl_context())) {
         snprintf(error, error_bytes, "no memory for TLS");
-        free(created);
+        free(context);
         return -ENOMEM;
     }
-    if (!load_roots(created->openssl, ca_file)) {
+    if (!load_roots(context->openssl, ca_file)) {
         snprintf(error, error_bytes, "cannot load CA certificates from %s: %s (expected a PEM file)",
                  ca_file ? ca_file : "the system", take_reason());
-        tls_client_context_destroy(created);
+        tls_client_context_destroy(context);
         return -EINVAL;
     }
-    *context = created;
+    *out = context;
     return 0;
 }
 
@@ -106,28 +106,28 @@ static void copy_host(struct tls_client *client, const char *host)
         client->host[length - 1] = 0;
 }
 
-int tls_client_create(struct tls_client **client, const struct tls_client_context *context, const char *host)
+int tls_client_create(struct tls_client **out, const struct tls_client_context *context, const char *host)
 {
-    struct tls_client *created = calloc(1, sizeof *created);
+    struct tls_client *client = calloc(1, sizeof *client);
 
-    if (!created)
+    if (!client)
         return -ENOMEM;
-    copy_host(created, host);
-    created->openssl = SSL_new(context->openssl);
-    created->from_server = BIO_new(BIO_s_mem());
-    created->to_server = BIO_new(BIO_s_mem());
-    if (!created->openssl || !created->from_server || !created->to_server || !expect_host(created->openssl, created->host)) {
-        BIO_free(created->from_server);
-        BIO_free(created->to_server);
-        SSL_free(created->openssl);
-        free(created);
+    copy_host(client, host);
+    client->openssl = SSL_new(context->openssl);
+    client->from_server = BIO_new(BIO_s_mem());
+    client->to_server = BIO_new(BIO_s_mem());
+    if (!client->openssl || !client->from_server || !client->to_server || !expect_host(client->openssl, client->host)) {
+        BIO_free(client->from_server);
+        BIO_free(client->to_server);
+        SSL_free(client->openssl);
+        free(client);
         return -ENOMEM;
     }
     /* An empty input is not the end of it. */
-    BIO_set_mem_eof_return(created->from_server, -1);
-    SSL_set_bio(created->openssl, created->from_server, created->to_server);
-    SSL_set_connect_state(created->openssl);
-    *client = created;
+    BIO_set_mem_eof_return(client->from_server, -1);
+    SSL_set_bio(client->openssl, client->from_server, client->to_server);
+    SSL_set_connect_state(client->openssl);
+    *out = client;
     return 0;
 }
 

@@ -4,8 +4,8 @@
  * http/1.1 (RFC 7301). A context may serve many clients; all of them belong to one thread. After the handshake nothing is
  * allocated but what OpenSSL itself needs for a moment: 40 bytes for each record of TLS 1.3.
  */
-#ifndef FLASHRELAY_DATAPLANE_TLS_CLIENT_H
-#define FLASHRELAY_DATAPLANE_TLS_CLIENT_H
+#ifndef DATAPLANE_TLS_CLIENT_H
+#define DATAPLANE_TLS_CLIENT_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@ struct tls_client_context;
  * Loads the roots: from `ca_file` (PEM), or the system's where it is NULL. 0, -ENOMEM, or -EINVAL where the file cannot be
  * read or holds no certificate; `error` then says so, naming the file.
  */
-int tls_client_context_create(struct tls_client_context **context, const char *ca_file, char *error, size_t error_bytes);
+int tls_client_context_create(struct tls_client_context **out, const char *ca_file, char *error, size_t error_bytes);
 void tls_client_context_destroy(struct tls_client_context *context);
 
 enum tls_result {
@@ -29,7 +29,7 @@ enum tls_result {
 struct tls_client;
 
 /* For one connection to `host`: a name, or an IP address as text. 0 or -ENOMEM. */
-int tls_client_create(struct tls_client **client, const struct tls_client_context *context, const char *host);
+int tls_client_create(struct tls_client **out, const struct tls_client_context *context, const char *host);
 void tls_client_destroy(struct tls_client *client);
 
 /* Takes records from the server, all of them. 0 or -ENOMEM. */

@@ -24,7 +24,7 @@ long ws_write_upgrade_request(char *out, size_t capacity, const struct ws_uri *u
                "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %s\r\n"
                "Sec-WebSocket-Version: 13\r\nUser-Agent: flashrelay\r\n",
                key_text);
-    if (uri->authorization != NULL)
+    if (uri->authorization)
         http_write(&writer, "Authorization: %s\r\n", uri->authorization);
     http_write(&writer, "\r\n");
     return http_writer_result(&writer);
@@ -58,11 +58,11 @@ static const char *check_switch(const struct http_header *headers, unsigned coun
         return "switched without \"Connection: Upgrade\"";
     base64_encode(key_text, key, 16);
     ws_accept_key((struct http_text){key_text, sizeof key_text - 1}, expected);
-    if (accept == NULL || !http_text_equals(accept->value, expected))
+    if (!accept || !http_text_equals(accept->value, expected))
         return "Sec-WebSocket-Accept does not belong to our key";
-    if (http_find_header(headers, count, "sec-websocket-extensions") != NULL)
+    if (http_find_header(headers, count, "sec-websocket-extensions"))
         return "switched with an extension that was not asked for";
-    if (http_find_header(headers, count, "sec-websocket-protocol") != NULL)
+    if (http_find_header(headers, count, "sec-websocket-protocol"))
         return "switched to a subprotocol that was not asked for";
     return NULL;
 }
@@ -98,7 +98,7 @@ static void check_answer(struct ws_upgrade_answer *answer, const struct http_hea
         return;
     }
     wrong = check_switch(headers, count, key);
-    if (wrong != NULL)
+    if (wrong)
         set_error(answer, wrong);
 }
 

@@ -35,9 +35,9 @@ enum ws_upgrade_check ws_upgrade_check(const struct http_request *request)
     /* An Upgrade in HTTP/1.0 is to be ignored (RFC 9110, 7.8). */
     if (request->minor_version == 0 || !has_token(request, "upgrade", "websocket"))
         return WS_UPGRADE_BAD_UPGRADE;
-    if (version == NULL || !http_text_equals(*version, "13"))
+    if (!version || !http_text_equals(*version, "13"))
         return WS_UPGRADE_BAD_VERSION;
-    if (key == NULL || !base64_is_16_bytes(key->text, key->length))
+    if (!key || !base64_is_16_bytes(key->text, key->length))
         return WS_UPGRADE_BAD_KEY;
     return WS_UPGRADE_OK;
 }

@@ -20,7 +20,7 @@ static struct http_text text_until(struct http_text *rest, const char *stops)
 {
     struct http_text first = {rest->text, 0};
 
-    while (first.length < rest->length && strchr(stops, rest->text[first.length]) == NULL)
+    while (first.length < rest->length && !strchr(stops, rest->text[first.length]))
         first.length++;
     rest->text += first.length;
     rest->length -= first.length;
@@ -58,7 +58,7 @@ static void split_user_information(struct parts *parts, struct http_text *author
     const char *at = authority->length == 0 ? NULL : memrchr(authority->text, '@', authority->length);
 
     parts->has_user_information = at != NULL;
-    if (at == NULL)
+    if (!at)
         return;
     parts->user_information = (struct http_text){authority->text, (size_t)(at - authority->text)};
     authority->length -= parts->user_information.length + 1;
@@ -94,9 +94,9 @@ static const char *split_uri(struct ws_uri *uri, struct parts *parts, const char
     struct http_text authority;
     const char *wrong = take_scheme(uri, &rest);
 
-    if (wrong == NULL)
+    if (!wrong)
         wrong = check_characters(rest);
-    if (wrong != NULL)
+    if (wrong)
         return wrong;
     authority = text_until(&rest, "/?");
     parts->path = text_until(&rest, "?");
@@ -121,7 +121,7 @@ static const char *take_host(struct ws_uri *uri, const struct parts *parts)
     if (parts->host.length >= sizeof uri->host)
         return "the host name is too long";
     if (parts->is_v6) {
-        if (memchr(parts->host.text, ':', parts->host.length) == NULL ||
+        if (!memchr(parts->host.text, ':', parts->host.length) ||
             ip_address_parse(&ip, parts->host.text, parts->host.length) != 0)
             return "what stands in brackets is no IPv6 address";
     } else {
@@ -174,7 +174,7 @@ static size_t decode_user_information(struct http_text text, char *out, size_t c
     *error = "a bad percent escape in the user information; a % of its own is written %25";
     if (user_length < 0)
         return 0;
-    if (memchr(out, ':', (size_t)user_length) != NULL) {
+    if (memchr(out, ':', (size_t)user_length)) {
         *error = "the user name has a colon, which basic authentication can't transport";
         return 0;
     }
@@ -202,7 +202,7 @@ static int take_authorization(struct ws_uri *uri, const struct parts *parts, con
         return 0;
     plain = malloc(capacity);
     uri->authorization = malloc(sizeof BASIC + BASE64_LENGTH(capacity));
-    if (plain == NULL || uri->authorization == NULL) {
+    if (!plain || !uri->authorization) {
         free(plain);
         return -ENOMEM;
     }
@@ -235,7 +235,7 @@ static struct http_text find_api_key(struct http_text path)
     const char *end = path.text + path.length;
     struct http_text rest = {end, 0};
 
-    if (found != NULL)
+    if (found)
         rest = (struct http_text){found + 4, (size_t)(end - found) - 4};
     return text_until(&rest, "/");
 }
@@ -278,11 +278,11 @@ int ws_uri_parse(struct ws_uri *uri, const char *text, const char **error)
 
     *uri = (struct ws_uri){0};
     *error = split_uri(uri, &parts, text);
-    if (*error == NULL)
+    if (!*error)
         *error = take_host(uri, &parts);
-    if (*error == NULL)
+    if (!*error)
         *error = take_port(uri, &parts);
-    if (*error != NULL)
+    if (*error)
         return -EINVAL;
     result = take_authorization(uri, &parts, error);
     if (result == 0)
@@ -294,7 +294,7 @@ int ws_uri_parse(struct ws_uri *uri, const char *text, const char **error)
 
 static void free_secret(char *text)
 {
-    if (text != NULL)
+    if (text)
         explicit_bzero(text, strlen(text));
     free(text);
 }

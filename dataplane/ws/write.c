@@ -36,7 +36,7 @@ size_t ws_write_header(uint8_t header[WS_MAX_HEADER_BYTES], uint8_t opcode, uint
     assert(opcode <= 0xf && payload_length <= INT64_MAX);
     header[0] = (uint8_t)(FIN | opcode);
     length = 1 + write_length(header + 1, payload_length);
-    if (mask == NULL)
+    if (!mask)
         return length;
     header[1] |= MASKED;
     memcpy(header + length, mask, 4);
@@ -52,7 +52,7 @@ size_t ws_write_control(uint8_t frame[WS_MAX_CONTROL_FRAME], uint8_t opcode, con
     header_length = ws_write_header(frame, opcode, length, mask);
     if (length != 0)
         memcpy(frame + header_length, payload, length);
-    if (mask != NULL)
+    if (mask)
         ws_mask(frame + header_length, length, mask, 0);
     return header_length + length;
 }
@@ -72,7 +72,7 @@ static size_t cut_text(const char *text, size_t limit)
 size_t ws_write_close(uint8_t frame[WS_MAX_CONTROL_FRAME], uint16_t code, const char *reason, const uint8_t *mask)
 {
     uint8_t payload[WS_MAX_CONTROL_BYTES];
-    size_t reason_length = reason == NULL ? 0 : cut_text(reason, sizeof payload - 2);
+    size_t reason_length = reason ? cut_text(reason, sizeof payload - 2) : 0;
 
     if (code == WS_CLOSE_NO_STATUS)
         return ws_write_control(frame, WS_CLOSE, NULL, 0, mask);

@@ -16,7 +16,7 @@ bool message_is_json(const uint8_t *bytes, size_t length);
 struct brotli_arena;
 
 /* 0 or -ENOMEM; brotli_arena_destroy takes it back (NULL is allowed there). */
-int brotli_arena_create(struct brotli_arena **arena);
+int brotli_arena_create(struct brotli_arena **out);
 void brotli_arena_destroy(struct brotli_arena *arena);
 
 /*

@@ -46,7 +46,7 @@ struct channel_options {
 enum channel_pages { CHANNEL_PAGES_HUGE, CHANNEL_PAGES_TRANSPARENT, CHANNEL_PAGES_PLAIN };
 
 /* Maps and populates arena and entries. 0, -ENOMEM, or -EINVAL for bad options. channel_destroy takes it back. */
-int channel_create(struct channel **channel, const struct channel_options *options);
+int channel_create(struct channel **out, const struct channel_options *options);
 void channel_destroy(struct channel *channel);
 
 /* A frame as it lies in the log. Valid while the caller's mark is at or below its sequence. */

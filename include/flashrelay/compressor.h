@@ -28,7 +28,7 @@ struct compressor_counters {
 };
 
 struct compressor;
-int compressor_create(struct compressor **compressor, const struct compressor_options *options);
+int compressor_create(struct compressor **out, const struct compressor_options *options);
 void compressor_destroy(struct compressor *compressor);
 
 /*

@@ -22,7 +22,7 @@ struct sim_network_options {
 };
 
 /* 0 or -ENOMEM. What it allocates later has no answer to lack of memory but abort(). */
-int sim_network_create(struct sim_network **network, const struct sim_network_options *options);
+int sim_network_create(struct sim_network **out, const struct sim_network_options *options);
 /* After its engines. */
 void sim_network_destroy(struct sim_network *network);
 
@@ -36,7 +36,7 @@ uint64_t sim_network_next_event(const struct sim_network *network);
 void sim_network_advance(struct sim_network *network, uint64_t now_ns);
 
 /* An engine attached to the network at `ip`; listeners are found by address and shared by SO_REUSEPORT like the kernel does. */
-int engine_sim_create(struct engine **engine, const struct engine_options *options, struct sim_network *network,
+int engine_sim_create(struct engine **out, const struct engine_options *options, struct sim_network *network,
                       const struct ip_address *ip);
 
 /*

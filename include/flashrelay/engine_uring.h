@@ -16,7 +16,7 @@ struct uring_features {
  * Makes an engine for the calling thread to hand to the thread that will run it (the ring is enabled by its first turn).
  * 0, -ENOSYS or -EPERM where io_uring is missing or forbidden (the log says how to allow it), -ENOMEM, -EMFILE.
  */
-int engine_uring_create(struct engine **engine, const struct engine_options *options);
+int engine_uring_create(struct engine **out, const struct engine_options *options);
 
 /* The features in use. */
 const struct uring_features *engine_uring_features(const struct engine *engine);

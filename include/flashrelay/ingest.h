@@ -54,7 +54,7 @@ struct ingest_options {
 
 struct ingest;
 
-int ingest_create(struct ingest **ingest, const struct ingest_options *options);
+int ingest_create(struct ingest **out, const struct ingest_options *options);
 /* After the engine's destruction. */
 void ingest_destroy(struct ingest *ingest);
 

@@ -28,7 +28,7 @@ struct relay_options {
 struct relay;
 
 /* Creates everything and listens; no thread runs yet. 0 or a negative errno, which was logged with its cause. */
-int relay_create(struct relay **relay, const struct relay_options *options);
+int relay_create(struct relay **out, const struct relay_options *options);
 
 /* Starts the threads. */
 int relay_start(struct relay *relay);

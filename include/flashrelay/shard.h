@@ -87,7 +87,7 @@ struct shard_options {
 struct shard;
 
 /* What engine_options of the shard's engine must be: the handler, and the shard as context, are filled in by shard_create. */
-int shard_create(struct shard **shard, const struct shard_options *options);
+int shard_create(struct shard **out, const struct shard_options *options);
 
 /* After the engine, whose destruction ends all connections. */
 void shard_destroy(struct shard *shard);

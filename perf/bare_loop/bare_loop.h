@@ -1,6 +1,6 @@
 /* The floor: the least that a relay on kernel sockets can do. Its parts; see main.c for what each mode is. */
-#ifndef BARE_LOOP_H
-#define BARE_LOOP_H
+#ifndef PERF_BARE_LOOP_BARE_LOOP_H
+#define PERF_BARE_LOOP_BARE_LOOP_H
 
 #include "flashrelay/address.h"
 #include "flashrelay/ws_uri.h"

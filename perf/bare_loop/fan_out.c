@@ -61,7 +61,7 @@ static struct io_uring_sqe *next_entry(struct fan_out *f, enum operation operati
 {
     struct io_uring_sqe *entry = io_uring_get_sqe(&f->ring);
 
-    if (entry == NULL) {
+    if (!entry) {
         io_uring_submit(&f->ring);
         entry = io_uring_get_sqe(&f->ring);
     }
@@ -81,7 +81,7 @@ static void read_request(struct fan_out *f, uint32_t slot)
     struct subscriber *s = &f->subscribers[slot];
     struct handshake *h = s->handshake;
 
-    io_uring_prep_recv(next_entry(f, REQUEST, slot), s->fd, h->request + h->length, sizeof(h->request) - h->length, 0);
+    io_uring_prep_recv(next_entry(f, REQUEST, slot), s->fd, h->request + h->length, sizeof h->request - h->length, 0);
 }
 
 static void accept_more(struct fan_out *f)
@@ -96,7 +96,7 @@ static void add_subscriber(struct fan_out *f, int fd)
     uint32_t slot = f->free_slots[--f->free_count];
 
     f->subscribers[slot] = (struct subscriber){.fd = fd, .handshake = calloc(1, sizeof(struct handshake))};
-    if (f->subscribers[slot].handshake == NULL || io_uring_register_files_update(&f->ring, slot, &fd, 1) != 1)
+    if (!f->subscribers[slot].handshake || io_uring_register_files_update(&f->ring, slot, &fd, 1) != 1)
         errx(1, "cannot register a subscriber");
     read_request(f, slot);
 }
@@ -105,7 +105,7 @@ static void remove_subscriber(struct fan_out *f, uint32_t slot)
 {
     struct subscriber *s = &f->subscribers[slot];
 
-    if (s->handshake == NULL) {
+    if (!s->handshake) {
         uint32_t last = f->ready[--f->ready_count];
         f->ready[s->ready_index] = last;
         f->subscribers[last].ready_index = s->ready_index;
@@ -121,7 +121,7 @@ static void on_request(struct fan_out *f, uint32_t slot, int result)
     struct handshake *h = f->subscribers[slot].handshake;
 
     h->length += result > 0 ? (size_t)result : 0;
-    long answer = result > 0 ? bare_answer_request(h->request, h->length, h->answer, sizeof(h->answer)) : -EBADMSG;
+    long answer = result > 0 ? bare_answer_request(h->request, h->length, h->answer, sizeof h->answer) : -EBADMSG;
     if (answer < 0)
         remove_subscriber(f, slot);
     else if (answer == 0)
@@ -223,7 +223,7 @@ static void reserve(struct frame *frame, size_t bytes)
         return;
     frame->capacity = (frame->length + bytes) * 2;
     frame->bytes = realloc(frame->bytes, frame->capacity);
-    if (frame->bytes == NULL)
+    if (!frame->bytes)
         err(1, "no memory for a message");
 }
 
@@ -319,11 +319,11 @@ static void prepare(struct fan_out *f)
         error = io_uring_register_files_sparse(&f->ring, f->max_subscribers);
     if (error < 0)
         errx(1, "io_uring: %s", strerror(-error));
-    f->subscribers = calloc(f->max_subscribers, sizeof(*f->subscribers));
-    f->free_slots = calloc(f->max_subscribers, sizeof(*f->free_slots));
-    f->ready = calloc(f->max_subscribers, sizeof(*f->ready));
+    f->subscribers = calloc(f->max_subscribers, sizeof *f->subscribers);
+    f->free_slots = calloc(f->max_subscribers, sizeof *f->free_slots);
+    f->ready = calloc(f->max_subscribers, sizeof *f->ready);
     f->received = malloc(UPSTREAM_BYTES);
-    if (f->subscribers == NULL || f->free_slots == NULL || f->ready == NULL || f->received == NULL)
+    if (!f->subscribers || !f->free_slots || !f->ready || !f->received)
         err(1, "no memory");
     while (f->free_count < f->max_subscribers) {
         f->free_slots[f->free_count] = f->max_subscribers - 1 - f->free_count;

@@ -19,11 +19,11 @@ static int accept_subscriber(int listener)
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
     while (fd >= 0 && answer_length == 0) {
-        ssize_t n = read(fd, request + length, sizeof(request) - length);
+        ssize_t n = read(fd, request + length, sizeof request - length);
         if (n <= 0)
             errx(1, "the subscriber left before it had asked for an upgrade");
         length += (size_t)n;
-        answer_length = bare_answer_request(request, length, answer, sizeof(answer));
+        answer_length = bare_answer_request(request, length, answer, sizeof answer);
     }
     if (fd < 0 || answer_length < 0 || write(fd, answer, (size_t)answer_length) != answer_length)
         errx(1, "the subscriber did not ask for an upgrade");
@@ -49,7 +49,7 @@ int bare_forward(const struct bare_options *options, int upstream, int listener)
     int subscriber = accept_subscriber(listener);
 
     for (;;) {
-        ssize_t n = recv(upstream, buffer, sizeof(buffer), options->busy_poll ? MSG_DONTWAIT : 0);
+        ssize_t n = recv(upstream, buffer, sizeof buffer, options->busy_poll ? MSG_DONTWAIT : 0);
         if (n < 0 && errno == EAGAIN)
             continue;
         if (n <= 0 || !send_all(subscriber, buffer, (size_t)n))

@@ -20,11 +20,11 @@ static int connect_any(const struct ws_uri *uri)
     char port[8];
     int fd = -1;
 
-    snprintf(port, sizeof(port), "%u", uri->port);
+    snprintf(port, sizeof port, "%u", uri->port);
     int error = getaddrinfo(uri->host, port, &hints, &addresses);
     if (error != 0)
         errx(1, "%s: %s", uri->host, gai_strerror(error));
-    for (struct addrinfo *a = addresses; a != NULL && fd < 0; a = a->ai_next) {
+    for (struct addrinfo *a = addresses; a && fd < 0; a = a->ai_next) {
         fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
         if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) != 0) {
             close(fd);
@@ -46,7 +46,7 @@ static void read_answer(int fd, const struct ws_uri *uri, const uint8_t key[16])
     enum http_parse_result result;
 
     do {
-        if (length == sizeof(answer) || read(fd, answer + length, 1) != 1)
+        if (length == sizeof answer || read(fd, answer + length, 1) != 1)
             errx(1, "%s ended before it had answered the upgrade", uri->display);
         length++;
         result = ws_upgrade_answer_parse(&parsed, answer, length, key, &consumed);
@@ -63,9 +63,9 @@ int bare_connect_upstream(const struct ws_uri *uri)
     int fd = connect_any(uri);
 
     random_seed(&random, random_system_seed());
-    for (size_t i = 0; i < sizeof(key); i++)
+    for (size_t i = 0; i < sizeof key; i++)
         key[i] = (uint8_t)random_next(&random);
-    long length = ws_write_upgrade_request(request, sizeof(request), uri, key);
+    long length = ws_write_upgrade_request(request, sizeof request, uri, key);
     if (length < 0 || write(fd, request, (size_t)length) != length)
         errx(1, "cannot send the upgrade request to %s", uri->display);
     read_answer(fd, uri, key);

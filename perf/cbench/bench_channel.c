@@ -21,7 +21,7 @@ struct log {
 static void open_log(struct log *log, struct cbench *bench, unsigned readers)
 {
     *log = (struct log){.length = (size_t)cbench_argument(bench), .next = 1};
-    log->marks = aligned_alloc(64, sizeof(*log->marks));
+    log->marks = aligned_alloc(64, sizeof *log->marks);
     log->payload = sample_flashblock(log->length);
     channel_marks_init(log->marks, readers);
     if (channel_create(&log->channel, &(struct channel_options){"bench", ARENA_BYTES, ENTRIES, log->marks}) != 0)

@@ -24,8 +24,8 @@ static void append_frame(struct channel *channel, uint64_t sequence, size_t leng
 CBENCH(extents_pump, 1000, 10000)
 {
     size_t count = (size_t)cbench_argument(bench);
-    struct channel_marks *marks = aligned_alloc(64, sizeof(*marks));
-    struct connection *connections = calloc(count, sizeof(*connections));
+    struct channel_marks *marks = aligned_alloc(64, sizeof *marks);
+    struct connection *connections = calloc(count, sizeof *connections);
     struct engine engine = {0};
     struct channel *channel = NULL;
     struct holds holds = {0};
@@ -40,7 +40,7 @@ CBENCH(extents_pump, 1000, 10000)
     engine_init(&engine, NULL, &(struct engine_options){.holds = &holds});
     for (size_t i = 0; i < count; i++)
         extents_init(&connections[i]);
-    if (channel != NULL)
+    if (channel)
         append_frame(channel, sequence, 25000);
     while (cbench_next(bench)) {
         for (size_t i = 0; i < count; i++) {

@@ -25,7 +25,7 @@ CBENCH(http_parse_upgrade)
     size_t consumed;
 
     while (cbench_next(bench)) {
-        if (http_request_parse(&request, request_text, sizeof(request_text) - 1, &consumed, &error) != HTTP_PARSE_DONE ||
+        if (http_request_parse(&request, request_text, sizeof request_text - 1, &consumed, &error) != HTTP_PARSE_DONE ||
             ws_upgrade_check(&request) != WS_UPGRADE_OK)
             cbench_fail(bench, "the request was refused");
     }
@@ -38,7 +38,7 @@ CBENCH(http_answer_upgrade)
 
     while (cbench_next(bench)) {
         ws_accept_key(key, accept);
-        cbench_keep(ws_write_upgrade_answer(answer, sizeof(answer), accept));
+        cbench_keep(ws_write_upgrade_answer(answer, sizeof answer, accept));
         cbench_keep(answer);
     }
 }

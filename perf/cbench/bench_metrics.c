@@ -17,7 +17,7 @@ static void fill(struct histogram *histogram)
 CBENCH(metrics_scrape_shards, 1, 4, 16)
 {
     unsigned shards = (unsigned)cbench_argument(bench);
-    struct shard_counters *counters = calloc(shards, sizeof(*counters));
+    struct shard_counters *counters = calloc(shards, sizeof *counters);
     struct metrics_sources sources = {.shard_count = shards};
     struct label_set labels = {0};
     char *text = NULL;

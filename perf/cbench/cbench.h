@@ -13,8 +13,8 @@
  * The loop must be left only by cbench_next returning false. The function is called several times to find out how many iterations
  * give a good measurement; what it builds it must take down.
  */
-#ifndef CBENCH_H
-#define CBENCH_H
+#ifndef PERF_CBENCH_CBENCH_H
+#define PERF_CBENCH_CBENCH_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -85,13 +85,13 @@ void cbench_fail(struct cbench *bench, const char *why);
 /* Keeps the compiler from leaving out what computes `value`. */
 #define cbench_keep(value) __asm__ volatile("" : : "g"(value) : "memory")
 
-#define CBENCH_THREADED(name, threads, ...)                                                                 \
-    static void name(struct cbench *bench);                                                                 \
-    __attribute__((constructor)) static void name##_register(void)                                          \
-    {                                                                                                       \
-        static const int64_t arguments[] = {0, ##__VA_ARGS__};                                              \
-        cbench_register(#name, name, arguments + 1, sizeof(arguments) / sizeof(arguments[0]) - 1, threads); \
-    }                                                                                                       \
+#define CBENCH_THREADED(name, threads, ...)                                                               \
+    static void name(struct cbench *bench);                                                               \
+    __attribute__((constructor)) static void name##_register(void)                                        \
+    {                                                                                                     \
+        static const int64_t arguments[] = {0, ##__VA_ARGS__};                                            \
+        cbench_register(#name, name, arguments + 1, sizeof arguments / sizeof arguments[0] - 1, threads); \
+    }                                                                                                     \
     static void name(struct cbench *bench)
 
 #define CBENCH(name, ...) CBENCH_THREADED(name, 1, ##__VA_ARGS__)

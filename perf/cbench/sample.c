@@ -12,7 +12,7 @@ uint8_t *sample_flashblock(size_t length)
     struct flashblock_generator *generator;
     uint8_t *bytes = malloc(length + 1);
 
-    if (bytes == NULL || flashblock_generator_create(&generator, &options) != 0)
+    if (!bytes || flashblock_generator_create(&generator, &options) != 0)
         abort();
     const struct flashblock *flashblock = flashblock_generator_next(generator);
     for (size_t done = 0; done < length;) {

@@ -1,6 +1,6 @@
 /* Messages to measure with. */
-#ifndef CBENCH_SAMPLE_H
-#define CBENCH_SAMPLE_H
+#ifndef PERF_CBENCH_SAMPLE_H
+#define PERF_CBENCH_SAMPLE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -38,11 +38,11 @@ int builder_create(struct builder **out, const struct builder_options *options)
 {
     const struct flashblock_generator_options generator = {
         .seed = options->seed, .size_bytes = options->message_bytes, .per_block = FLASHBLOCKS_A_BLOCK, .first_block_number = 1};
-    struct builder *builder = calloc(1, sizeof(*builder));
+    struct builder *builder = calloc(1, sizeof *builder);
     struct sockaddr_storage address;
     socklen_t length = address_to_sockaddr(&options->listen, &address);
 
-    if (builder == NULL)
+    if (!builder)
         return -ENOMEM;
     for (unsigned i = 0; i < MAX_CONNECTIONS; i++)
         builder->connections[i].fd = -1;
@@ -66,7 +66,7 @@ int builder_create(struct builder **out, const struct builder_options *options)
 
 void builder_destroy(struct builder *builder)
 {
-    if (builder == NULL)
+    if (!builder)
         return;
     for (unsigned i = 0; i < MAX_CONNECTIONS; i++)
         if (builder->connections[i].fd >= 0)
@@ -81,7 +81,7 @@ uint16_t builder_port(const struct builder *builder)
 {
     struct sockaddr_storage sockaddr;
     struct address address = {0};
-    socklen_t length = sizeof(sockaddr);
+    socklen_t length = sizeof sockaddr;
 
     if (getsockname(builder->listener, (struct sockaddr *)&sockaddr, &length) == 0)
         address_from_sockaddr(&address, (struct sockaddr *)&sockaddr);
@@ -113,7 +113,7 @@ void builder_prepare(struct builder *builder, uint64_t now_ns)
         free(message->bytes);
         message->capacity = WS_MAX_HEADER_BYTES + message->length + message->length / 8;
         message->bytes = malloc(message->capacity);
-        if (message->bytes == NULL)
+        if (!message->bytes)
             abort();
     }
     memcpy(message->bytes, header, message->header_length);
@@ -132,7 +132,7 @@ static bool flush_connection(struct builder *builder, struct upstream_connection
 {
     while (connection->next <= builder->messages->head) {
         const struct message *message = messages_find(builder->messages, connection->next);
-        if (message == NULL) { /* overwritten: the proxy is hundreds of messages behind */
+        if (!message) { /* overwritten: the proxy is hundreds of messages behind */
             drop(connection);
             return false;
         }
@@ -185,7 +185,7 @@ static void accept_connections(struct builder *builder)
         struct upstream_connection *connection = &builder->connections[i];
         if (connection->fd >= 0)
             continue;
-        memset(connection, 0, sizeof(*connection));
+        memset(connection, 0, sizeof *connection);
         connection->fd = accept4(builder->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (connection->fd < 0)
             return;
@@ -206,7 +206,7 @@ static bool answer_upgrade(struct builder *builder, struct upstream_connection *
     if (result != HTTP_PARSE_DONE || ws_upgrade_check(&request) != WS_UPGRADE_OK)
         return false;
     ws_accept_key(http_find_header(request.headers, request.header_count, "Sec-WebSocket-Key")->value, accept);
-    size_t length = ws_write_upgrade_answer(answer, sizeof(answer), accept);
+    size_t length = ws_write_upgrade_answer(answer, sizeof answer, accept);
     ws_reader_init(&connection->reader, WS_SERVER, RECEIVE_BUFFER_BYTES);
     connection->next = builder->messages->head + 1;
     connection->upgraded = true;
@@ -235,7 +235,7 @@ static bool take_frames(struct upstream_connection *connection, uint8_t *bytes, 
 static bool receive(struct builder *builder, struct upstream_connection *connection)
 {
     uint8_t bytes[RECEIVE_BUFFER_BYTES];
-    ssize_t n = recv(connection->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+    ssize_t n = recv(connection->fd, bytes, sizeof bytes, MSG_DONTWAIT);
 
     if (n < 0)
         return errno == EAGAIN;
@@ -243,7 +243,7 @@ static bool receive(struct builder *builder, struct upstream_connection *connect
         return false;
     if (connection->upgraded)
         return take_frames(connection, bytes, (size_t)n);
-    if (connection->request_length + (size_t)n > sizeof(connection->request))
+    if (connection->request_length + (size_t)n > sizeof connection->request)
         return false;
     memcpy(connection->request + connection->request_length, bytes, (size_t)n);
     connection->request_length += (size_t)n;

@@ -1,6 +1,6 @@
 /* Plays the builder: a WebSocket server to which the proxy connects, that sends flashblocks when told to and never waits for the proxy. */
-#ifndef FLASHBENCH_BUILDER_H
-#define FLASHBENCH_BUILDER_H
+#ifndef PERF_FLASHBENCH_BUILDER_H
+#define PERF_FLASHBENCH_BUILDER_H
 
 #include "flashbench/messages.h"
 #include "flashrelay/address.h"
@@ -15,7 +15,7 @@ struct builder_options {
 struct builder;
 
 /* Listens. 0 or a negative errno. */
-int builder_create(struct builder **builder, const struct builder_options *options);
+int builder_create(struct builder **out, const struct builder_options *options);
 void builder_destroy(struct builder *builder);
 
 uint16_t builder_port(const struct builder *builder);

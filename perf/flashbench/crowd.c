@@ -46,9 +46,9 @@ static int write_request(struct crowd *crowd)
     struct ws_uri uri;
     const char *error;
 
-    snprintf(uri_text, sizeof(uri_text), "ws://%s%s", address_format(&crowd->options.target, text), crowd->options.path);
+    snprintf(uri_text, sizeof uri_text, "ws://%s%s", address_format(&crowd->options.target, text), crowd->options.path);
     crowd->request = malloc(HTTP_MAX_REQUEST_BYTES);
-    if (crowd->request == NULL || ws_uri_parse(&uri, uri_text, &error) != 0)
+    if (!crowd->request || ws_uri_parse(&uri, uri_text, &error) != 0)
         return -EINVAL;
     long length = ws_write_upgrade_request(crowd->request, HTTP_MAX_REQUEST_BYTES, &uri, crowd->key);
     ws_uri_dispose(&uri);
@@ -58,19 +58,19 @@ static int write_request(struct crowd *crowd)
 
 int crowd_create(struct crowd **out, const struct crowd_options *options)
 {
-    struct crowd *crowd = calloc(1, sizeof(*crowd));
+    struct crowd *crowd = calloc(1, sizeof *crowd);
     int error;
 
-    if (crowd == NULL)
+    if (!crowd)
         return -ENOMEM;
     crowd->options = *options;
     crowd->rules = (struct member_rules){options->messages, options->skip_above_bytes, options->verify_every};
     for (int kind = 0; kind < CROWD_KINDS; kind++)
         crowd->member_count += options->counts[kind];
-    crowd->members = calloc(crowd->member_count + 1, sizeof(*crowd->members));
+    crowd->members = calloc(crowd->member_count + 1, sizeof *crowd->members);
     crowd->buffer = malloc(READ_BUFFER_BYTES);
     crowd->epoll = epoll_create1(EPOLL_CLOEXEC);
-    error = crowd->members == NULL || crowd->buffer == NULL || crowd->epoll < 0 ? -ENOMEM : write_request(crowd);
+    error = !crowd->members || !crowd->buffer || crowd->epoll < 0 ? -ENOMEM : write_request(crowd);
     if (error != 0) {
         crowd_destroy(crowd);
         return error;
@@ -88,9 +88,9 @@ int crowd_create(struct crowd **out, const struct crowd_options *options)
 
 void crowd_destroy(struct crowd *crowd)
 {
-    if (crowd == NULL)
+    if (!crowd)
         return;
-    if (crowd->members != NULL)
+    if (crowd->members)
         crowd_leave(crowd);
     if (crowd->epoll >= 0)
         close(crowd->epoll);
@@ -112,7 +112,7 @@ uint32_t crowd_owed(const struct crowd *crowd)
 
 void crowd_reset_counters(struct crowd *crowd)
 {
-    memset(&crowd->counters, 0, sizeof(crowd->counters));
+    memset(&crowd->counters, 0, sizeof crowd->counters);
 }
 
 const struct crowd_counters *crowd_counters_get(const struct crowd *crowd)
@@ -133,7 +133,7 @@ static void bind_source(const struct crowd *crowd, int fd, uint32_t column)
     if (!ip_address_is_v4(&crowd->options.target.ip) || crowd->options.target.ip.bytes[12] != 127)
         return;
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
-    if (bind(fd, (const struct sockaddr *)&source, sizeof(source)) != 0)
+    if (bind(fd, (const struct sockaddr *)&source, sizeof source) != 0)
         return; /* connects from the usual address then */
 }
 
@@ -209,7 +209,7 @@ static void on_connected(struct crowd *crowd, struct member *member)
         return;
     }
     member->answer = malloc(HTTP_MAX_REQUEST_BYTES);
-    if (member->answer == NULL)
+    if (!member->answer)
         abort();
     member->answer_length = 0;
     member->state = MEMBER_UPGRADING;
@@ -300,7 +300,7 @@ static ssize_t receive(struct crowd *crowd, const struct member *member, size_t 
 {
     char control[CMSG_SPACE(sizeof(struct timespec)) + 64];
     struct iovec piece = {.iov_base = crowd->buffer, .iov_len = length};
-    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
 
     if (!crowd->options.kernel_time) {
         ssize_t n = recv(member->fd, crowd->buffer, length, flags);
@@ -311,9 +311,9 @@ static ssize_t receive(struct crowd *crowd, const struct member *member, size_t 
     uint64_t now_ns = clock_monotonic_ns();
     *arrived_ns = now_ns;
     const struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_TIMESTAMPNS) {
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_TIMESTAMPNS) {
         struct timespec stamp;
-        memcpy(&stamp, CMSG_DATA(header), sizeof(stamp));
+        memcpy(&stamp, CMSG_DATA(header), sizeof stamp);
         uint64_t stamp_ns = (uint64_t)stamp.tv_sec * NS_PER_S + (uint64_t)stamp.tv_nsec - crowd->realtime_offset_ns;
         *arrived_ns = stamp_ns < now_ns ? stamp_ns : now_ns;
         crowd->counters.kernel_stamps++;

@@ -3,8 +3,8 @@
  * of the one is not hidden by the same fault of the other, and so light that it stays ahead of any proxy: of a large message it takes
  * the beginning, which names it, and lets the kernel drop the rest uncopied (MSG_TRUNC), but for a sample that is compared whole.
  */
-#ifndef FLASHBENCH_CROWD_H
-#define FLASHBENCH_CROWD_H
+#ifndef PERF_FLASHBENCH_CROWD_H
+#define PERF_FLASHBENCH_CROWD_H
 
 #include "flashbench/messages.h"
 #include "flashrelay/address.h"
@@ -43,7 +43,7 @@ struct crowd_counters {
 struct crowd;
 
 /* 0 or a negative errno. Connects nobody yet. */
-int crowd_create(struct crowd **crowd, const struct crowd_options *options);
+int crowd_create(struct crowd **out, const struct crowd_options *options);
 void crowd_destroy(struct crowd *crowd);
 
 /* Handles what happened, or waits for it up to `timeout_ns`. Returns how many sockets had something. */

@@ -161,7 +161,7 @@ const struct figure figures[] = {
     {"wrong", "repeated, reordered, corrupt, late", "", 0, wrong, false},
     {"cut_off", "readers cut off", "", 0, cut_off, false},
 };
-const unsigned figure_count = sizeof(figures) / sizeof(figures[0]);
+const unsigned figure_count = sizeof figures / sizeof figures[0];
 
 static int compare_values(const void *a, const void *b)
 {

@@ -1,6 +1,6 @@
 /* The figures that a run boils down to, one list for the table, the comparison and the JSON. */
-#ifndef FLASHBENCH_FIGURES_H
-#define FLASHBENCH_FIGURES_H
+#ifndef PERF_FLASHBENCH_FIGURES_H
+#define PERF_FLASHBENCH_FIGURES_H
 
 #include "flashbench/run.h"
 

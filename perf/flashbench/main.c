@@ -103,7 +103,7 @@ static const struct command_line line = {
     .summary = "Measures a flashblocks proxy between a builder and many subscribers, or compares two by turns;\n"
                "with earlier results as arguments and --html, shows those too.",
     .options = entries,
-    .option_count = sizeof(entries) / sizeof(entries[0]),
+    .option_count = sizeof entries / sizeof entries[0],
     .operands = settings.documents,
     .operands_maximum = MAX_DOCUMENTS,
 };
@@ -112,7 +112,7 @@ static const struct command_line line = {
 
 static void print_presets(void)
 {
-    for (unsigned i = 0; preset_at(i)->name != NULL; i++)
+    for (unsigned i = 0; preset_at(i)->name; i++)
         printf("%-16s %s\n", preset_at(i)->name, preset_at(i)->what);
 }
 
@@ -120,14 +120,14 @@ static void print_presets(void)
 static void parse_command_line(int argc, char **argv)
 {
     command_line_parse(&line, argc, argv);
-    if (settings.preset == NULL)
+    if (!settings.preset)
         return;
     const struct preset *preset = preset_find(settings.preset);
-    if (preset == NULL)
+    if (!preset)
         command_line_fail(&line, "--preset: got '%s', expected one of those that --list-presets lists", settings.preset);
     char *arguments[PRESET_MAX_ARGUMENTS + 1] = {argv[0]};
     int count = 1;
-    for (const char *const *argument = preset->arguments; *argument != NULL; argument++)
+    for (const char *const *argument = preset->arguments; *argument; argument++)
         arguments[count++] = strdup(*argument);
     settings.proxies.count = 0;
     settings.against.count = 0;
@@ -157,7 +157,7 @@ static void choose_proxies(struct measurement *m)
     if (settings.builder_listen.port == 0 || settings.proxies.count + settings.against.count > 0)
         command_line_fail(&line, "--connect goes with --builder-listen and without --proxy");
     m->proxy_count = 1;
-    snprintf(m->proxies[0].label, sizeof(m->proxies[0].label), "running");
+    snprintf(m->proxies[0].label, sizeof m->proxies[0].label, "running");
     m->options.connect = &settings.connect;
     m->options.builder_listen = &settings.builder_listen;
     m->options.pid = (pid_t)settings.pid;
@@ -191,11 +191,11 @@ static void choose_scenario(struct measurement *m)
         m->proxies[i].plain = settings.only.count > 0;
     for (size_t k = 0; k < settings.only.count; k++) {
         struct proxy *proxy = find_proxy(m, settings.only.values[k]);
-        if (proxy == NULL)
+        if (!proxy)
             command_line_fail(&line, "--only: got '%s', expected the label of a proxy", settings.only.values[k]);
         proxy->plain = false;
     }
-    if (settings.baseline == NULL)
+    if (!settings.baseline)
         return;
     if (!proxy_parse(&baseline, settings.baseline))
         command_line_fail(&line, "--baseline: got '%s', expected a command with {upstream} and {listen} in it",
@@ -211,7 +211,7 @@ static void choose_cores(struct measurement *m)
     int cores[2] = {-1, -1};
     unsigned found = 0;
 
-    sched_getaffinity(0, sizeof(allowed), &allowed);
+    sched_getaffinity(0, sizeof allowed, &allowed);
     for (int core = 0; core < CPU_SETSIZE && found < 2; core++)
         if (CPU_ISSET((size_t)core, &allowed))
             cores[found++] = core;
@@ -225,7 +225,7 @@ static void choose_cores(struct measurement *m)
     size_t own_core = settings.own_core != UINT64_MAX ? settings.own_core : (size_t)cores[1];
     CPU_ZERO(&allowed);
     CPU_SET(own_core, &allowed);
-    if (sched_setaffinity(0, sizeof(allowed), &allowed) != 0)
+    if (sched_setaffinity(0, sizeof allowed, &allowed) != 0)
         command_line_fail(&line, "--own-core: core %zu cannot be used: %s", own_core, strerror(errno));
 }
 
@@ -248,7 +248,7 @@ static void write_file(const char *path, const struct text *text)
 {
     FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
 
-    if (file == NULL || fwrite(text->bytes, 1, text->length, file) != text->length ||
+    if (!file || fwrite(text->bytes, 1, text->length, file) != text->length ||
         (file == stdout ? fflush(file) : fclose(file)) != 0) {
         fprintf(stderr, "flashbench: cannot write %s: %s\n", path, strerror(errno));
         exit(1);
@@ -261,9 +261,9 @@ static void read_document(const char *path, struct text *text)
     size_t n;
     FILE *file = fopen(path, "r");
 
-    if (file == NULL)
+    if (!file)
         command_line_fail(&line, "%s: %s", path, strerror(errno));
-    while ((n = fread(piece, 1, sizeof(piece), file)) > 0)
+    while ((n = fread(piece, 1, sizeof piece, file)) > 0)
         text_add(text, piece, n);
     fclose(file);
     if (text->length == 0 || strncmp(text->bytes, "{\"flashbench\":", 14) != 0)
@@ -275,9 +275,9 @@ static void write_page(const struct text *own)
     struct text documents[MAX_DOCUMENTS + 1] = {0}, page = {0};
     size_t count = 0;
 
-    for (; count < MAX_DOCUMENTS && settings.documents[count] != NULL; count++)
+    for (; count < MAX_DOCUMENTS && settings.documents[count]; count++)
         read_document(settings.documents[count], &documents[count]);
-    if (own != NULL)
+    if (own)
         text_add(&documents[count++], own->bytes, own->length);
     report_html(documents, count, &page);
     write_file(settings.html, &page);
@@ -297,11 +297,11 @@ static int measure(struct measurement *m)
     if (on_terminal)
         fputs("\r\033[K", stderr);
     report_json(m, &json);
-    if (settings.json == NULL || strcmp(settings.json, "-") != 0)
+    if (!settings.json || strcmp(settings.json, "-") != 0)
         report_table(m, stdout);
-    if (settings.json != NULL)
+    if (settings.json)
         write_file(settings.json, &json);
-    if (settings.html != NULL)
+    if (settings.html)
         write_page(&json);
     text_dispose(&json);
     measurement_dispose(m);
@@ -331,7 +331,7 @@ int main(int argc, char **argv)
     measurement.options = settings.run;
     choose_proxies(&measurement);
     if (measurement.proxy_count == 0) {
-        if (settings.html == NULL || settings.documents[0] == NULL)
+        if (!settings.html || !settings.documents[0])
             command_line_fail(&line, "--proxy missing: a command, flashrelay or bare_loop (--help explains)");
         write_page(NULL);
         return 0;

@@ -17,13 +17,13 @@ static struct run_result *slot(const struct measurement *m, unsigned point, unsi
 
 int measurement_init(struct measurement *m)
 {
-    m->results = calloc((size_t)m->point_count * m->rounds * m->proxy_count, sizeof(*m->results));
-    return m->results != NULL ? 0 : -ENOMEM;
+    m->results = calloc((size_t)m->point_count * m->rounds * m->proxy_count, sizeof *m->results);
+    return m->results ? 0 : -ENOMEM;
 }
 
 void measurement_dispose(struct measurement *m)
 {
-    for (unsigned i = 0; m->results != NULL && i < m->point_count * m->rounds * m->proxy_count; i++)
+    for (unsigned i = 0; m->results && i < m->point_count * m->rounds * m->proxy_count; i++)
         run_result_dispose(&m->results[i]);
     free(m->results);
     m->results = NULL;
@@ -39,9 +39,9 @@ static bool measure_baseline(const struct measurement *m, uint64_t *bytes)
 {
     const struct run_point point = {1, m->points[0].bytes, m->points[0].interval_ns};
     struct run_options options = m->options;
-    struct run_result *result = calloc(1, sizeof(*result));
+    struct run_result *result = calloc(1, sizeof *result);
 
-    if (result == NULL)
+    if (result == 0)
         return false;
     options.duration_ns = BASELINE_NS;
     run_measure(&options, &point, m->baseline, NULL, NULL, result);
@@ -72,7 +72,7 @@ static bool run_round(struct measurement *m, unsigned point, unsigned round, run
 bool measurement_run(struct measurement *m, run_progress *progress, void *context)
 {
     uint64_t baseline_bytes = 0;
-    bool good = m->baseline == NULL || measure_baseline(m, &baseline_bytes);
+    bool good = !m->baseline || measure_baseline(m, &baseline_bytes);
 
     for (unsigned point = 0; point < m->point_count && !run_interrupted; point++) {
         for (unsigned round = 0; round < m->rounds && !run_interrupted && good; round++) {

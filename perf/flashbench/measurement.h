@@ -1,6 +1,6 @@
 /* A whole measurement: every point of the sweep, every proxy, round after round; and the ratios that come out. */
-#ifndef FLASHBENCH_MEASUREMENT_H
-#define FLASHBENCH_MEASUREMENT_H
+#ifndef PERF_FLASHBENCH_MEASUREMENT_H
+#define PERF_FLASHBENCH_MEASUREMENT_H
 
 #include "flashbench/figures.h"
 #include "flashbench/run.h"

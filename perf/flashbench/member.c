@@ -35,7 +35,7 @@ size_t member_wants(const struct member *member, const struct member_rules *rule
     const struct message *next = messages_find(rules->messages, member->expected);
     size_t beginning = LONGEST_HEADER + MESSAGE_PREFIX_BYTES;
 
-    if (member->whole || next == NULL || next->length <= rules->skip_above_bytes)
+    if (member->whole || !next || next->length <= rules->skip_above_bytes)
         return capacity;
     return beginning;
 }
@@ -57,8 +57,8 @@ static void recognise(struct member *member, const struct member_rules *rules)
     member->packed = white < member->prefix_length && member->prefix[white] != '{';
     member->message =
         messages_recognise(rules->messages, member->prefix, member->prefix_length, member->expected, member->packed);
-    member->whole = member->packed || member->message == NULL || member->message->length <= rules->skip_above_bytes ||
-                    is_sampled(member, rules);
+    member->whole =
+        member->packed || !member->message || member->message->length <= rules->skip_above_bytes || is_sampled(member, rules);
 }
 
 static void gather(struct member *member, const uint8_t *bytes, size_t length)
@@ -66,7 +66,7 @@ static void gather(struct member *member, const uint8_t *bytes, size_t length)
     if (member->position + length > member->gathered_capacity) {
         member->gathered_capacity = (member->position + length) * 2;
         member->gathered = realloc(member->gathered, member->gathered_capacity);
-        if (member->gathered == NULL)
+        if (!member->gathered)
             abort();
     }
     memcpy(member->gathered + member->position, bytes, length);
@@ -77,7 +77,7 @@ static void check(struct member *member, const uint8_t *bytes, size_t length)
 {
     const struct message *message = member->message;
 
-    if (message == NULL) {
+    if (!message) {
         gather(member, bytes, length);
         return;
     }
@@ -115,12 +115,12 @@ static void unpack(struct member *member, const struct member_rules *rules)
     for (unsigned i = 0; i < MESSAGES_KEPT; i++)
         capacity = rules->messages->kept[i].length > capacity ? rules->messages->kept[i].length : capacity;
     uint8_t *text = malloc(capacity + 1);
-    if (text == NULL)
+    if (!text)
         abort();
     if (brotli_decompress(member->gathered, member->position, text, capacity, &length) == 0) {
         size_t prefix = length < MESSAGE_PREFIX_BYTES ? length : MESSAGE_PREFIX_BYTES;
         struct message *message = messages_recognise(rules->messages, text, prefix, member->expected, false);
-        if (message != NULL && message->length == length && memcmp(message->bytes + message->header_length, text, length) == 0) {
+        if (message && message->length == length && memcmp(message->bytes + message->header_length, text, length) == 0) {
             free(message->packed);
             message->packed = member->gathered;
             message->packed_length = member->position;
@@ -156,12 +156,12 @@ static void count_delivery(struct member *member, const struct member_rules *rul
 
 static void finish_message(struct member *member, const struct member_rules *rules, uint64_t now_ns)
 {
-    if (member->message == NULL && member->packed && member->position > 0)
+    if (!member->message && member->packed && member->position > 0)
         unpack(member, rules);
     const struct message *message = member->message;
-    if (message != NULL && member->position != (member->packed ? message->packed_length : message->length))
+    if (message && member->position != (member->packed ? message->packed_length : message->length))
         member->corrupt = true;
-    if (message == NULL || member->corrupt)
+    if (!message || member->corrupt)
         rules->messages->totals.corrupt++;
     else
         count_delivery(member, rules, now_ns);
@@ -173,7 +173,7 @@ static void finish_message(struct member *member, const struct member_rules *rul
 /* After the beginning of a frame: what follows of it need not be looked at. */
 static void skip_rest(struct member *member)
 {
-    if (member->message != NULL && !member->whole && member->reader.frame_left > 1)
+    if (member->message && !member->whole && member->reader.frame_left > 1)
         member->skip_left = member->reader.frame_left;
 }
 

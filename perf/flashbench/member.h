@@ -1,6 +1,6 @@
 /* One subscriber of the crowd: its stream taken apart and compared with what the builder sent. Knows no sockets' life, only bytes. */
-#ifndef FLASHBENCH_MEMBER_H
-#define FLASHBENCH_MEMBER_H
+#ifndef PERF_FLASHBENCH_MEMBER_H
+#define PERF_FLASHBENCH_MEMBER_H
 
 #include "flashbench/messages.h"
 #include "flashrelay/ws.h"

@@ -16,7 +16,7 @@ int messages_init(struct messages *messages, uint32_t subscribers)
 {
     uint32_t columns = subscribers > 0 ? subscribers : 1;
 
-    memset(messages, 0, sizeof(*messages));
+    memset(messages, 0, sizeof *messages);
     messages->columns = columns;
     messages->unsettled = 1;
     messages->rank_sums = calloc(columns, sizeof(double));
@@ -46,7 +46,7 @@ void messages_dispose(struct messages *messages)
     free(messages->sort_space);
     free(messages->rank_counts);
     free(messages->rank_sums);
-    memset(messages, 0, sizeof(*messages));
+    memset(messages, 0, sizeof *messages);
 }
 
 /* --- counting up --- */
@@ -188,7 +188,7 @@ static bool begins_with(const struct message *message, const uint8_t *prefix, si
     const uint8_t *bytes = packed ? message->packed : message->bytes + message->header_length;
     size_t available = packed ? message->packed_length : message->length;
 
-    return message->number != 0 && bytes != NULL && length <= available && memcmp(bytes, prefix, length) == 0;
+    return message->number != 0 && bytes && length <= available && memcmp(bytes, prefix, length) == 0;
 }
 
 struct message *messages_recognise(struct messages *messages, const uint8_t *prefix, size_t length, uint64_t expected,
@@ -196,7 +196,7 @@ struct message *messages_recognise(struct messages *messages, const uint8_t *pre
 {
     struct message *message = messages_find(messages, expected);
 
-    if (message != NULL && begins_with(message, prefix, length, packed))
+    if (message && begins_with(message, prefix, length, packed))
         return message;
     for (unsigned i = 0; i < MESSAGES_KEPT; i++)
         if (begins_with(&messages->kept[i], prefix, length, packed))
@@ -208,7 +208,7 @@ void messages_owe(struct messages *messages, uint64_t number, int change)
 {
     for (; number <= messages->head; number++) {
         struct message *message = messages_find(messages, number);
-        if (message == NULL || !message->open)
+        if (!message || !message->open)
             continue;
         assert(change > 0 || message->owed > 0);
         message->owed += (uint32_t)change;

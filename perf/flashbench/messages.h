@@ -2,8 +2,8 @@
  * The messages of a run: what the builder offered, when, and when which subscriber had it. Recognises a message by its beginning, so any
  * content will do whose first bytes differ from message to message, as a flashblock's do.
  */
-#ifndef FLASHBENCH_MESSAGES_H
-#define FLASHBENCH_MESSAGES_H
+#ifndef PERF_FLASHBENCH_MESSAGES_H
+#define PERF_FLASHBENCH_MESSAGES_H
 
 #include "flashbench/recorder.h"
 

@@ -64,7 +64,7 @@ const struct preset *preset_at(unsigned index)
 
 const struct preset *preset_find(const char *name)
 {
-    for (const struct preset *preset = presets; preset->name != NULL; preset++)
+    for (const struct preset *preset = presets; preset->name; preset++)
         if (strcmp(preset->name, name) == 0)
             return preset;
     return NULL;

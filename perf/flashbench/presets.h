@@ -1,6 +1,6 @@
 /* Named measurements: the options of each row that the project has set itself. */
-#ifndef FLASHBENCH_PRESETS_H
-#define FLASHBENCH_PRESETS_H
+#ifndef PERF_FLASHBENCH_PRESETS_H
+#define PERF_FLASHBENCH_PRESETS_H
 
 #define PRESET_MAX_ARGUMENTS 48
 

@@ -24,7 +24,7 @@ static const struct built_in built_ins[] = {
 
 static const struct built_in *find_built_in(const char *text, size_t length)
 {
-    for (size_t i = 0; i < sizeof(built_ins) / sizeof(built_ins[0]); i++)
+    for (size_t i = 0; i < sizeof built_ins / sizeof built_ins[0]; i++)
         if (strlen(built_ins[i].name) == length && memcmp(built_ins[i].name, text, length) == 0)
             return &built_ins[i];
     return NULL;
@@ -33,7 +33,7 @@ static const struct built_in *find_built_in(const char *text, size_t length)
 static bool own_folder(char *folder, size_t capacity)
 {
     char path[512];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
 
     if (length < 0)
         return false;
@@ -46,9 +46,9 @@ static bool is_given(const char *given, const char *flag)
 {
     char name[64];
 
-    snprintf(name, sizeof(name), " %.*s", (int)strcspn(flag, " "), flag);
+    snprintf(name, sizeof name, " %.*s", (int)strcspn(flag, " "), flag);
     const char *found = flag[0] == '-' ? strstr(given, name) : NULL;
-    return found != NULL && strchr(" =", found[strlen(name)]) != NULL;
+    return found && strchr(" =", found[strlen(name)]);
 }
 
 /* The command line of a built-in program with the flags in `given` behind. False if it is too long. */
@@ -56,11 +56,11 @@ static bool expand_built_in(struct proxy *proxy, const struct built_in *built_in
 {
     char folder[512];
 
-    if (!own_folder(folder, sizeof(folder)))
+    if (!own_folder(folder, sizeof folder))
         return false;
-    size_t capacity = sizeof(proxy->command);
+    size_t capacity = sizeof proxy->command;
     size_t length = (size_t)snprintf(proxy->command, capacity, "%s/%s", folder, built_in->name);
-    for (unsigned i = 0; i < MAX_BUILT_IN_FLAGS && built_in->flags[i] != NULL && length < capacity; i++)
+    for (unsigned i = 0; i < MAX_BUILT_IN_FLAGS && built_in->flags[i] && length < capacity; i++)
         if (!is_given(given, built_in->flags[i]))
             length += (size_t)snprintf(proxy->command + length, capacity - length, " %s", built_in->flags[i]);
     if (length < capacity)
@@ -75,21 +75,21 @@ bool proxy_parse(struct proxy *proxy, const char *text)
 
     proxy->label[0] = '\0';
     if (has_label) {
-        snprintf(proxy->label, sizeof(proxy->label), "%.*s", (int)label_length, text);
+        snprintf(proxy->label, sizeof proxy->label, "%.*s", (int)label_length, text);
         text += label_length + 1;
     }
     size_t program_length = strcspn(text, " ");
     const struct built_in *built_in = find_built_in(text, program_length);
     if (!has_label) {
         char program[256];
-        snprintf(program, sizeof(program), "%.*s", (int)program_length, text);
-        snprintf(proxy->label, sizeof(proxy->label), "%s", built_in != NULL ? text : basename(program));
+        snprintf(program, sizeof program, "%.*s", (int)program_length, text);
+        snprintf(proxy->label, sizeof proxy->label, "%s", built_in ? text : basename(program));
     }
-    if (built_in != NULL && !expand_built_in(proxy, built_in, text + program_length))
+    if (built_in && !expand_built_in(proxy, built_in, text + program_length))
         return false;
-    if (built_in == NULL && snprintf(proxy->command, sizeof(proxy->command), "%s", text) >= (int)sizeof(proxy->command))
+    if (!built_in && snprintf(proxy->command, sizeof proxy->command, "%s", text) >= (int)sizeof proxy->command)
         return false;
-    return strstr(proxy->command, "{upstream}") != NULL && strstr(proxy->command, "{listen}") != NULL;
+    return strstr(proxy->command, "{upstream}") && strstr(proxy->command, "{listen}");
 }
 
 struct placeholder {
@@ -100,7 +100,7 @@ struct placeholder {
 /* The placeholder that `text` begins with, or NULL. */
 static const struct placeholder *find_placeholder(const struct placeholder *placeholders, const char *text)
 {
-    for (; placeholders->name != NULL; placeholders++)
+    for (; placeholders->name; placeholders++)
         if (strncmp(placeholders->name, text, strlen(placeholders->name)) == 0)
             return placeholders;
     return NULL;
@@ -118,7 +118,7 @@ static void split_command(const char *command, const struct placeholder *placeho
         arguments[count++] = space;
         while (*command != '\0' && (quote != '\0' || *command != ' ') && space < end) {
             const struct placeholder *placeholder = find_placeholder(placeholders, command);
-            if (placeholder != NULL) {
+            if (placeholder) {
                 int n = snprintf(space, (size_t)(end - space), "%s", placeholder->value);
                 space += n < end - space ? n : end - space;
                 command += strlen(placeholder->name);
@@ -140,14 +140,14 @@ int proxy_start(const struct proxy *proxy, struct process *process, const struct
 {
     struct placeholder placeholders[] = {{"{upstream}", ""}, {"{listen}", ""}, {"{metrics}", ""}, {NULL, ""}};
     char space[2048], *arguments[PROXY_MAX_ARGUMENTS];
-    int descriptor = open(output != NULL ? output : "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    int descriptor = open(output ? output : "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 
     if (descriptor < 0)
         return -errno;
-    snprintf(placeholders[0].value, sizeof(placeholders[0].value), "ws://127.0.0.1:%u/ws", addresses->upstream_port);
+    snprintf(placeholders[0].value, sizeof placeholders[0].value, "ws://127.0.0.1:%u/ws", addresses->upstream_port);
     address_format(&addresses->listen, placeholders[1].value);
     address_format(&addresses->metrics, placeholders[2].value);
-    split_command(proxy->command, placeholders, space, sizeof(space), arguments);
+    split_command(proxy->command, placeholders, space, sizeof space, arguments);
     const struct process_options options = {
         .arguments = arguments, .cores = cores, .core_count = core_count, .output = descriptor};
     int error = process_start(process, &options);

@@ -1,6 +1,6 @@
 /* The proxy under test: its command line, and its life. */
-#ifndef FLASHBENCH_PROXY_H
-#define FLASHBENCH_PROXY_H
+#ifndef PERF_FLASHBENCH_PROXY_H
+#define PERF_FLASHBENCH_PROXY_H
 
 #include "common/process.h"
 #include "flashrelay/address.h"

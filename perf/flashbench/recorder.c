@@ -7,7 +7,7 @@
 
 void recorder_reset(struct recorder *recorder)
 {
-    memset(recorder, 0, sizeof(*recorder));
+    memset(recorder, 0, sizeof *recorder);
 }
 
 /* Values below SUB_BUCKETS have a bucket each; above, the leading bits after the first choose one of SUB_BUCKETS. */

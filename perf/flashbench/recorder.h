@@ -1,6 +1,6 @@
 /* Records durations the way HdrHistogram does: 256 buckets a power of two, so every quantile is known to 0.4 %, up to 18 minutes. */
-#ifndef FLASHBENCH_RECORDER_H
-#define FLASHBENCH_RECORDER_H
+#ifndef PERF_FLASHBENCH_RECORDER_H
+#define PERF_FLASHBENCH_RECORDER_H
 
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 /* What a measurement looks like: for people, for machines, and as a page. */
-#ifndef FLASHBENCH_REPORT_H
-#define FLASHBENCH_REPORT_H
+#ifndef PERF_FLASHBENCH_REPORT_H
+#define PERF_FLASHBENCH_REPORT_H
 
 #include "common/text.h"
 #include "flashbench/measurement.h"

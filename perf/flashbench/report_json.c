@@ -123,7 +123,7 @@ static void add_counts(struct text *out, const struct run_result *run)
     close_with(out, "}");
     add_key(out, "close_codes");
     text_add_string(out, "{");
-    for (unsigned code = 0; code < sizeof(run->crowd.close_codes) / sizeof(run->crowd.close_codes[0]); code++)
+    for (unsigned code = 0; code < sizeof run->crowd.close_codes / sizeof run->crowd.close_codes[0]; code++)
         if (run->crowd.close_codes[code] > 0)
             text_format(out, "\"%u\":%llu,", code, (unsigned long long)run->crowd.close_codes[code]);
     close_with(out, "}");
@@ -177,7 +177,7 @@ static void add_run(struct text *out, const struct run_result *run, unsigned rou
     add_time_line(out, &run->totals);
     add_memory_line(out, run);
     add_ranks(out, run);
-    if (run->scraped != NULL) {
+    if (run->scraped) {
         add_key(out, "metrics_changed");
         add_string(out, run->scraped);
     }
@@ -220,8 +220,8 @@ static void add_host(struct text *out)
     time_t now = time(NULL);
     struct tm utc;
 
-    if (gmtime_r(&now, &utc) != NULL)
-        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    if (gmtime_r(&now, &utc))
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
     uname(&name);
     text_add_string(out, "\"when\":");
     add_string(out, when);

@@ -11,12 +11,12 @@ static void print_value(FILE *out, const struct summary *summary, const struct f
     char text[48];
 
     if (summary->count == 0)
-        snprintf(text, sizeof(text), "-");
+        snprintf(text, sizeof text, "-");
     else if (rounds > 1 && figure->compared)
-        snprintf(text, sizeof(text), "%.*f ±%.0f%%", figure->digits, summary->median,
+        snprintf(text, sizeof text, "%.*f ±%.0f%%", figure->digits, summary->median,
                  summary->median > 0 ? (summary->maximum - summary->minimum) / 2 / summary->median * 100 : 0);
     else
-        snprintf(text, sizeof(text), "%.*f", figure->digits, summary->median);
+        snprintf(text, sizeof text, "%.*f", figure->digits, summary->median);
     /* The plus-minus sign takes two bytes and one column. */
     fprintf(out, "%*s", rounds > 1 && figure->compared && summary->count > 0 ? COLUMN_WIDTH + 1 : COLUMN_WIDTH, text);
 }
@@ -72,7 +72,7 @@ static void print_notes(const struct measurement *m, unsigned point, FILE *out)
                         (double)recorder_quantile(&run->lateness, 0.99) / 1e6);
             if (!run->complete && run->totals.messages > 0)
                 fprintf(out, "interrupted (%s, round %u): what was measured until then\n", m->proxies[proxy].label, round + 1);
-            if (run->scraped != NULL)
+            if (run->scraped)
                 fprintf(out, "metrics of %s with '%s' in their names that changed, round %u:\n%s", m->proxies[proxy].label,
                         m->options.scrape, round + 1, run->scraped[0] != '\0' ? run->scraped : "none\n");
         }
@@ -96,7 +96,7 @@ void report_table(const struct measurement *m, FILE *out)
         print_head(m, point, out);
         for (unsigned i = 0; i < figure_count; i++) {
             char title[64];
-            snprintf(title, sizeof(title), "%s%s%s", figures[i].title, figures[i].unit[0] != '\0' ? ", " : "", figures[i].unit);
+            snprintf(title, sizeof title, "%s%s%s", figures[i].title, figures[i].unit[0] != '\0' ? ", " : "", figures[i].unit);
             fprintf(out, "%-*s", TITLE_WIDTH, title);
             for (unsigned proxy = 0; proxy < m->proxy_count; proxy++) {
                 struct summary summary = measurement_figure(m, point, proxy, &figures[i]);

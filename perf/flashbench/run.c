@@ -53,7 +53,7 @@ static void fail(struct run *run, const char *format, ...)
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(run->result->failure, sizeof(run->result->failure), format, arguments);
+    vsnprintf(run->result->failure, sizeof run->result->failure, format, arguments);
     va_end(arguments);
 }
 
@@ -70,10 +70,10 @@ static void report(struct run *run, uint64_t now_ns, const char *what)
     const struct message_totals *totals = &run->messages->totals;
     char line[160];
 
-    if (run->progress == NULL || now_ns < run->next_progress_ns)
+    if (!run->progress || now_ns < run->next_progress_ns)
         return;
     run->next_progress_ns = now_ns + PROGRESS_NS;
-    snprintf(line, sizeof(line), "%s: %s, %u subscribers, %llu of %llu messages, %llu deliveries, %llu lost, last %.1f ms",
+    snprintf(line, sizeof line, "%s: %s, %u subscribers, %llu of %llu messages, %llu deliveries, %llu lost, last %.1f ms",
              run->result->proxy->label, what, crowd_open(run->crowd), (unsigned long long)run->sent,
              (unsigned long long)run->all_messages, (unsigned long long)totals->deliveries, (unsigned long long)totals->lost,
              (double)recorder_quantile(&totals->last, 0.5) / 1e6);
@@ -201,7 +201,7 @@ static uint64_t own_cpu_ns(void)
 static void sample_start(struct run *run)
 {
     crowd_reset_counters(run->crowd);
-    if (run->options->scrape != NULL)
+    if (run->options->scrape)
         run->scrape_before = scrape_counters(&run->metrics);
     if (run->pid != 0)
         process_group_switches(run->pid, &run->switches_start[0], &run->switches_start[1]);
@@ -237,7 +237,7 @@ static void sample_end(struct run *run)
     result->busy_share = (double)(own_cpu_ns() - run->own_cpu_start_ns - run->spun_ns) / (double)measured_ns;
     result->crowd = *crowd_counters_get(run->crowd);
     result->open_at_end = crowd_open(run->crowd);
-    if (run->options->scrape != NULL) {
+    if (run->options->scrape) {
         char *after = scrape_counters(&run->metrics);
         result->scraped = scrape_difference(run->scrape_before, after, run->options->scrape);
         free(after);
@@ -296,10 +296,10 @@ static void keep_ranks(struct run *run)
     const struct messages *messages = run->messages;
 
     result->ranks = calloc(messages->columns, sizeof(double));
-    for (uint32_t i = 0; i < messages->columns && result->ranks != NULL; i++)
+    for (uint32_t i = 0; i < messages->columns && result->ranks; i++)
         if (messages->rank_counts[i] > 0)
             result->ranks[result->rank_count++] = messages->rank_sums[i] / messages->rank_counts[i];
-    if (result->ranks != NULL)
+    if (result->ranks)
         qsort(result->ranks, result->rank_count, sizeof(double), compare_ranks);
 }
 
@@ -345,7 +345,7 @@ static bool create_builder(struct run *run)
         .message_bytes = run->result->point.bytes, .seed = random_system_seed(), .messages = run->messages};
 
     address_parse(&builder.listen, "127.0.0.1:0");
-    if (run->options->builder_listen != NULL)
+    if (run->options->builder_listen)
         builder.listen = *run->options->builder_listen;
     int error = builder_create(&run->builder, &builder);
     if (error != 0)
@@ -359,7 +359,7 @@ static bool start_proxy(struct run *run, struct address *target)
     struct proxy_addresses addresses = {.upstream_port = builder_port(run->builder)};
 
     run->pid = options->pid;
-    if (options->connect != NULL) {
+    if (options->connect) {
         *target = *options->connect;
         return true;
     }
@@ -402,11 +402,11 @@ void run_measure(const struct run_options *options, const struct run_point *poin
 
     if (proxy->plain)
         own.churn_per_s = own.slow = own.stalled = 0;
-    memset(result, 0, sizeof(*result));
+    memset(result, 0, sizeof *result);
     result->point = *point;
     result->proxy = proxy;
-    run.messages = malloc(sizeof(*run.messages));
-    if (run.messages == NULL || messages_init(run.messages, (uint32_t)point->subscribers) != 0) {
+    run.messages = malloc(sizeof *run.messages);
+    if (!run.messages || messages_init(run.messages, (uint32_t)point->subscribers) != 0) {
         free(run.messages);
         fail(&run, "no memory for %llu subscribers", (unsigned long long)point->subscribers);
         return;
@@ -423,7 +423,7 @@ void run_result_dispose(struct run_result *result)
     free(result->totals.points);
     free(result->ranks);
     free(result->scraped);
-    memset(result, 0, sizeof(*result));
+    memset(result, 0, sizeof *result);
 }
 
 /* --- derived figures --- */

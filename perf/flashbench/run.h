@@ -1,6 +1,6 @@
 /* One run: one proxy, one builder, one crowd, for so long; and everything that was seen. */
-#ifndef FLASHBENCH_RUN_H
-#define FLASHBENCH_RUN_H
+#ifndef PERF_FLASHBENCH_RUN_H
+#define PERF_FLASHBENCH_RUN_H
 
 #include "flashbench/crowd.h"
 #include "flashbench/messages.h"

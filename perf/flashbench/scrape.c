@@ -18,7 +18,7 @@ static int ask(const struct address *address)
     int fd = socket(sockaddr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = PATIENCE_S}, sizeof(struct timeval));
     if (fd >= 0 && connect(fd, (struct sockaddr *)&sockaddr, length) == 0 &&
-        write(fd, request, sizeof(request) - 1) == (ssize_t)sizeof(request) - 1)
+        write(fd, request, sizeof request - 1) == (ssize_t)sizeof request - 1)
         return fd;
     if (fd >= 0)
         close(fd);
@@ -34,11 +34,11 @@ char *scrape_counters(const struct address *address)
 
     if (fd < 0)
         return NULL;
-    while ((n = read(fd, piece, sizeof(piece))) > 0)
+    while ((n = read(fd, piece, sizeof piece)) > 0)
         text_add(&answer, piece, (size_t)n);
     close(fd);
-    const char *body = answer.bytes != NULL ? strstr(answer.bytes, "\r\n\r\n") : NULL;
-    char *samples = body != NULL ? strdup(body + 4) : NULL;
+    const char *body = answer.bytes ? strstr(answer.bytes, "\r\n\r\n") : NULL;
+    char *samples = body ? strdup(body + 4) : NULL;
     text_dispose(&answer);
     return samples;
 }
@@ -46,7 +46,7 @@ char *scrape_counters(const struct address *address)
 /* The value behind the sample called `name` of `length` characters; false if there is none. */
 static bool find_sample(const char *samples, const char *name, size_t length, double *value)
 {
-    for (const char *line = samples; line != NULL; line = strchr(line, '\n')) {
+    for (const char *line = samples; line; line = strchr(line, '\n')) {
         line += *line == '\n';
         if (strncmp(line, name, length) == 0 && line[length] == ' ') {
             *value = strtod(line + length, NULL);
@@ -58,22 +58,22 @@ static bool find_sample(const char *samples, const char *name, size_t length, do
 
 static bool is_wanted(const char *name, size_t length, const char *wanted)
 {
-    return length > 0 && name[0] != '#' && memmem(name, length, "_bucket{", 8) == NULL &&
-           memmem(name, length, "quantile=", 9) == NULL && memmem(name, length, wanted, strlen(wanted)) != NULL;
+    return length > 0 && name[0] != '#' && !memmem(name, length, "_bucket{", 8) && !memmem(name, length, "quantile=", 9) &&
+           memmem(name, length, wanted, strlen(wanted));
 }
 
 char *scrape_difference(const char *before, const char *after, const char *wanted)
 {
     struct text changed = {0};
 
-    if (before == NULL || after == NULL)
+    if (!before || !after)
         return NULL;
     text_add_string(&changed, "");
-    for (const char *line = after; line != NULL; line = strchr(line, '\n')) {
+    for (const char *line = after; line; line = strchr(line, '\n')) {
         line += *line == '\n';
         const char *end = strchr(line, '\n');
-        const char *blank = memrchr(line, ' ', end != NULL ? (size_t)(end - line) : strlen(line));
-        size_t length = blank != NULL ? (size_t)(blank - line) : 0;
+        const char *blank = memrchr(line, ' ', end ? (size_t)(end - line) : strlen(line));
+        size_t length = blank ? (size_t)(blank - line) : 0;
         double was, is;
         if (!is_wanted(line, length, wanted) || !find_sample(before, line, length, &was))
             continue;

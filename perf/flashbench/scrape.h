@@ -1,6 +1,6 @@
 /* A proxy's own metrics, read over HTTP: what its counters grew by within the measured time. */
-#ifndef FLASHBENCH_SCRAPE_H
-#define FLASHBENCH_SCRAPE_H
+#ifndef PERF_FLASHBENCH_SCRAPE_H
+#define PERF_FLASHBENCH_SCRAPE_H
 
 #include "flashrelay/address.h"
 

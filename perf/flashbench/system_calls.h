@@ -1,6 +1,6 @@
 /* Counts the system calls of a process through the kernel's tracepoint, where it lets us. */
-#ifndef FLASHBENCH_SYSTEM_CALLS_H
-#define FLASHBENCH_SYSTEM_CALLS_H
+#ifndef PERF_FLASHBENCH_SYSTEM_CALLS_H
+#define PERF_FLASHBENCH_SYSTEM_CALLS_H
 
 #include <stdint.h>
 #include <sys/types.h>

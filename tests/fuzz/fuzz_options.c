@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         assert(options.upstreams.count && options.shards && options.log_memory_bytes >= 2 * options.max_message_bytes);
         break;
     case OPTIONS_BAD:
-        assert(*error && strchr(error, '\n') == NULL);
+        assert(*error && !strchr(error, '\n'));
         break;
     case OPTIONS_HELP:
     case OPTIONS_VERSION:

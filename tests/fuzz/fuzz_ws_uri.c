@@ -29,7 +29,7 @@ static void check_shown(const char *shown)
 {
     const char *authority = strstr(shown, "://") + 3;
 
-    if (memchr(authority, '@', strcspn(authority, "/")) != NULL || strchr(shown, '?') != NULL)
+    if (memchr(authority, '@', strcspn(authority, "/")) || strchr(shown, '?'))
         abort();
 }
 
@@ -42,13 +42,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
     memcpy(text, input, length);
     text[length] = 0;
     if (ws_uri_parse(&uri, text, &error) == 0) {
-        if (error != NULL || uri.host[0] == 0 || uri.port == 0)
+        if (error || uri.host[0] == 0 || uri.port == 0)
             abort();
         check_request(&uri);
         check_shown(uri.display);
         check_shown(uri.identity);
         ws_uri_dispose(&uri);
-    } else if (error == NULL) {
+    } else if (error == 0) {
         abort();
     }
     free(text);

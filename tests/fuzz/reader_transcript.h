@@ -2,8 +2,8 @@
  * What a reader of WebSocket frames made of a stream, in a form that can be compared: however a stream is split, it must be the same.
  * The first two bytes of an input seed the splits, the rest is the stream.
  */
-#ifndef FUZZ_READER_TRANSCRIPT_H
-#define FUZZ_READER_TRANSCRIPT_H
+#ifndef TESTS_FUZZ_READER_TRANSCRIPT_H
+#define TESTS_FUZZ_READER_TRANSCRIPT_H
 
 #include "flashrelay/ws.h"
 

@@ -24,7 +24,7 @@ void builder_create(struct world *world, unsigned index)
 
 void builder_destroy(struct builder *builder)
 {
-    while (builder->feeds != NULL) {
+    while (builder->feeds) {
         struct feed *feed = builder->feeds;
         builder->feeds = feed->next;
         feed_destroy(feed);
@@ -37,7 +37,7 @@ void builder_give(struct builder *builder, struct content *content, uint64_t due
     if (builder->pending_count == builder->pending_capacity) {
         builder->pending_capacity = 2 * builder->pending_capacity + 16;
         builder->pending = realloc(builder->pending, builder->pending_capacity * sizeof *builder->pending);
-        if (builder->pending == NULL)
+        if (!builder->pending)
             abort();
     }
     /* In the order in which they were made: no builder overtakes itself. */
@@ -67,7 +67,7 @@ static bool has_sent(const struct feed *feed, const struct content *content)
 
 static void send_to_all(struct builder *builder, struct content *content)
 {
-    for (struct feed *feed = builder->feeds; feed != NULL; feed = feed->next)
+    for (struct feed *feed = builder->feeds; feed; feed = feed->next)
         if (feed_is_open(feed) && !(content->shared && has_sent(feed, content)))
             feed_send(feed, content);
 }
@@ -86,8 +86,8 @@ static void send_pending(struct builder *builder)
 static void unstall(struct builder *builder)
 {
     builder->unstall_ns = 0;
-    for (struct feed *feed = builder->feeds; feed != NULL; feed = feed->next)
-        if (feed->line.connection != NULL)
+    for (struct feed *feed = builder->feeds; feed; feed = feed->next)
+        if (feed->line.connection)
             sim_connection_stall(feed->line.connection, false);
 }
 
@@ -97,7 +97,7 @@ static void send_private(struct builder *builder)
     struct world *world = builder->world;
     struct feed *feed = builder->feeds;
 
-    if (feed == NULL || !feed_is_open(feed) || world->content_count == MAX_CONTENTS)
+    if (!feed || !feed_is_open(feed) || world->content_count == MAX_CONTENTS)
         return;
     bool empty = world->plan.builders == 1 && random_below(&builder->random, 4) == 0;
     struct content *content = empty ? world->empty : content_create(world, false);
@@ -124,7 +124,7 @@ static void act_up(struct builder *builder)
         builder->refusals = (unsigned)random_below(&builder->random, 3);
         return;
     }
-    if (feed == NULL || !feed_is_open(feed))
+    if (!feed || !feed_is_open(feed))
         return;
     feed_misbehave(feed);
     if (random_below(&builder->random, 2) == 0)

@@ -31,7 +31,7 @@ static uint64_t check_connections(const struct world *world, unsigned shard, uin
         uint64_t held = connection->pinned_sequence;
 
         for (unsigned i = 0; i < connection->extent_count; i++)
-            if (connection->extents[i].channel != NULL && connection->extents[i].from < held)
+            if (connection->extents[i].channel && connection->extents[i].from < held)
                 held = connection->extents[i].from;
         if (held != connection->held_sequence)
             fail(world, "a connection holds %" PRIu64 " and says it holds %" PRIu64, held, connection->held_sequence);
@@ -187,8 +187,8 @@ static void check_builder_is_connected(const struct world *world, const struct b
 {
     bool open = false;
 
-    for (const struct feed *feed = builder->feeds; feed != NULL; feed = feed->next) {
-        if (feed->misbehaved && feed->line.connection != NULL)
+    for (const struct feed *feed = builder->feeds; feed; feed = feed->next) {
+        if (feed->misbehaved && feed->line.connection)
             fail(world, "builder %u's connection %u is bad and not ended", builder->index, feed->number);
         if (feed_is_open(feed))
             check_feed_is_through(world, feed);
@@ -276,7 +276,7 @@ void check_end(struct world *world)
     uint64_t sent = 0, delivered = world->delivered;
 
     for (unsigned i = 0; i < world->plan.clients; i++)
-        if (world->clients[i].line.connection != NULL)
+        if (world->clients[i].line.connection)
             fail(world, "client %u has left and its connection has not ended", i);
     for (unsigned i = 0; i < world->plan.shards; i++) {
         check_shard_is_empty(world, i);

@@ -91,7 +91,7 @@ void client_connect(struct client *client)
     client->close_sent = client->close_received = false;
     client->unstall_ns = client->finishing_since_ns = 0;
     line->connection = engine_connect(line->engine, &relay, line);
-    if (line->connection == NULL)
+    if (!line->connection)
         fail(world, "client %u has no slot", client->index);
     client->state = CLIENT_CONNECTING;
 }
@@ -210,7 +210,7 @@ void client_act(struct client *client)
     struct world *world = world_of(client);
     uint64_t now_ns = world_now(world);
 
-    if (client->unstall_ns != 0 && client->unstall_ns <= now_ns && client->line.connection != NULL)
+    if (client->unstall_ns != 0 && client->unstall_ns <= now_ns && client->line.connection)
         client_stall(client, false);
     if (client->act_ns > now_ns)
         return;

@@ -42,7 +42,7 @@ void content_pack(struct content *content)
 {
     size_t limit = brotli_compressed_limit(content->length);
 
-    if (content->brotli != NULL)
+    if (content->brotli)
         return;
     content->brotli = malloc(limit);
     if (brotli_compress(content->bytes, content->length, content->brotli, limit, &content->brotli_length) != 0)

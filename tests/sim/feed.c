@@ -20,7 +20,7 @@ void feed_accept(struct builder *builder, struct connection *connection)
 
     feed->line = (struct line){.kind = LINE_FEED, .world = builder->world, .engine = builder->engine, .connection = connection};
     feed->builder = builder;
-    feed->number = builder->feeds != NULL ? builder->feeds->number + 1 : 1;
+    feed->number = builder->feeds ? builder->feeds->number + 1 : 1;
     feed->next = builder->feeds;
     builder->feeds = feed;
     connection->owner = &feed->line;
@@ -36,7 +36,7 @@ void feed_destroy(struct feed *feed)
 
 bool feed_is_open(const struct feed *feed)
 {
-    return feed->line.connection != NULL && feed->upgraded && !feed->line.finish && !feed->close_sent && !feed->close_received &&
+    return feed->line.connection && feed->upgraded && !feed->line.finish && !feed->close_sent && !feed->close_received &&
            !feed->misbehaved;
 }
 
@@ -88,7 +88,7 @@ static void note_sent(struct feed *feed, struct content *content, bool brotli)
     if (feed->sent_count == feed->sent_capacity) {
         feed->sent_capacity = 2 * feed->sent_capacity + 64;
         feed->sent = realloc(feed->sent, feed->sent_capacity * sizeof *feed->sent);
-        if (feed->sent == NULL)
+        if (!feed->sent)
             abort();
     }
     feed->sent[feed->sent_count++] = (struct sent){.content = content, .brotli = brotli, .end = feed->line.said_bytes};

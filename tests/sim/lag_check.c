@@ -12,7 +12,7 @@ static const struct connection *judged_end(const struct client *client)
 {
     const struct connection *end = line_other_end(&client->line);
 
-    return end != NULL && !end->dead && !end->finishing ? end : NULL;
+    return end && !end->dead && !end->finishing ? end : NULL;
 }
 
 static unsigned shard_of(const struct world *world, const struct connection *end)
@@ -28,7 +28,7 @@ static unsigned shard_of(const struct world *world, const struct connection *end
 static uint64_t unsent_from(const struct connection *end)
 {
     for (unsigned i = 0; i < end->extent_count; i++)
-        if (end->extents[i].channel != NULL)
+        if (end->extents[i].channel)
             return end->extents[i].from;
     return UINT64_MAX;
 }
@@ -38,7 +38,7 @@ static uint64_t offered_to(const struct connection *end)
     uint64_t to = 0;
 
     for (unsigned i = 0; i < end->extent_count; i++)
-        if (end->extents[i].channel != NULL)
+        if (end->extents[i].channel)
             to = end->extents[i].to;
     return to;
 }
@@ -56,7 +56,7 @@ static void note_finishing(const struct world *world, struct client *client)
 {
     const struct connection *end = line_other_end(&client->line);
 
-    if (end == NULL || !end->finishing)
+    if (!end || !end->finishing)
         client->finishing_since_ns = 0;
     else if (client->finishing_since_ns == 0)
         client->finishing_since_ns = world_now(world);
@@ -68,8 +68,8 @@ static void note(struct world *world, struct client *client)
     struct refusal now = {.head = channel_head(world->plane.target), .ns = world_now(world)};
 
     note_finishing(world, client);
-    client->was_blocked |= end != NULL && end->blocked;
-    if (end == NULL || (end->extent_count == 0 && !end->blocked)) {
+    client->was_blocked |= end && end->blocked;
+    if (!end || (end->extent_count == 0 && !end->blocked)) {
         client->behind = false;
         return;
     }
@@ -131,7 +131,7 @@ void lag_expect(struct world *world)
         struct client *client = &world->clients[i];
         const struct connection *end = judged_end(client);
         client->may_be_cut_if_it_refuses = false;
-        if (end == NULL || !client->behind)
+        if (!end || !client->behind)
             continue;
         client->shard = shard_of(world, end);
         bool far = is_too_far_behind(world, &client->refused_first, end);
@@ -149,7 +149,7 @@ static unsigned refused_in_this_turn(const struct world *world, unsigned shard)
     for (unsigned i = 0; i < world->plan.clients; i++) {
         const struct client *client = &world->clients[i];
         const struct connection *end = line_other_end(&client->line);
-        count += client->may_be_cut_if_it_refuses && client->shard == shard && (end == NULL || end->dead || end->blocked);
+        count += client->may_be_cut_if_it_refuses && client->shard == shard && (!end || end->dead || end->blocked);
     }
     return count;
 }
@@ -174,7 +174,7 @@ void lag_check_rest(const struct world *world)
         const struct connection *end = judged_end(client);
         if (client->finishing_since_ns != 0 && world_now(world) > client->finishing_since_ns + SHARD_CLOSE_TIMEOUT_NS)
             fail(world, "client %u's connection is being ended for too long", i);
-        if (end == NULL || !end->blocked || !client->behind || client->state != CLIENT_OPEN)
+        if (!end || !end->blocked || !client->behind || client->state != CLIENT_OPEN)
             continue;
         if (is_too_far_behind(world, &client->refused_surely, end))
             fail(world, "subscriber %u is %" PRIu64 " frames behind and not cut off", i,

@@ -16,7 +16,7 @@ void line_flush(struct line *line)
 {
     struct connection *connection = line->connection;
 
-    if (connection == NULL || connection->dead || connection->finishing)
+    if (!connection || connection->dead || connection->finishing)
         return;
     if (line->length > 0 && connection->extent_count == 0) {
         if (engine_append_bytes(line->engine, connection, line->bytes, line->length) != 0)
@@ -35,7 +35,7 @@ void line_say(struct line *line, const void *bytes, size_t length)
     if (line->length + length > line->capacity) {
         line->capacity = 2 * (line->length + length);
         line->bytes = realloc(line->bytes, line->capacity);
-        if (line->bytes == NULL)
+        if (!line->bytes)
             abort();
     }
     memcpy(line->bytes + line->length, bytes, length);
@@ -54,7 +54,7 @@ struct connection *line_other_end(const struct line *line)
 {
     const struct sim_connection *own = (const struct sim_connection *)(const void *)line->connection;
 
-    if (own == NULL || own->link->ends[sim_peer_of(own)] == NULL)
+    if (!own || !own->link->ends[sim_peer_of(own)])
         return NULL;
     return &own->link->ends[sim_peer_of(own)]->common;
 }

@@ -235,7 +235,7 @@ bool plane_thread_is_runnable(const struct world *world, unsigned thread)
     case THREAD_CONTROL:
         return !admission_queue_is_empty(&plane->admission.requests);
     case THREAD_COMPRESSOR:
-        return plane->compressor != NULL && !atomic_load(&compressor_engine(plane->compressor)->sleeping);
+        return plane->compressor && !atomic_load(&compressor_engine(plane->compressor)->sleeping);
     default:
         return engine_is_runnable(plane->shard_engines[thread - THREAD_SHARDS]);
     }
@@ -257,7 +257,7 @@ static void turn_control(struct world *world)
     struct plane *plane = &world->plane;
     struct admission_request *next;
 
-    for (struct admission_request *request = admission_queue_take(&plane->admission.requests); request != NULL; request = next) {
+    for (struct admission_request *request = admission_queue_take(&plane->admission.requests); request; request = next) {
         next = request->next;
         if (request->kind == ADMISSION_ENTER)
             request->verdict = (uint8_t)limits_enter(plane->limits, &request->ip, request->app);

@@ -18,7 +18,7 @@ static struct published *add_frame(struct record *record, uint64_t sequence)
     if (sequence >= record->capacity) {
         record->capacity = 2 * sequence + 64;
         record->frames = realloc(record->frames, record->capacity * sizeof *record->frames);
-        if (record->frames == NULL)
+        if (!record->frames)
             abort();
     }
     record->count = sequence + 1;
@@ -40,7 +40,7 @@ const struct record *record_of_subscribers(const struct world *world)
 
 uint64_t record_next_frame(const struct record *record, uint64_t sequence)
 {
-    while (sequence < record->count && record->frames[sequence].payload == NULL)
+    while (sequence < record->count && !record->frames[sequence].payload)
         sequence++;
     return sequence;
 }
@@ -72,7 +72,7 @@ static struct published *take_frame(struct world *world, struct record *record, 
 
 static bool is_bytes(const uint8_t *bytes, size_t length, const struct published *published)
 {
-    return bytes != NULL && length == published->length && memcmp(bytes, published->payload, length) == 0;
+    return bytes && length == published->length && memcmp(bytes, published->payload, length) == 0;
 }
 
 /* Which content the payload is, as JSON or as the brotli that a builder sent. */
@@ -117,7 +117,7 @@ static void attribute(struct world *world, struct content *content)
     unsigned candidates = 0;
 
     for (unsigned b = 0; b < world->plan.builders; b++)
-        for (struct feed *feed = world->builders[b].feeds; feed != NULL; feed = feed->next) {
+        for (struct feed *feed = world->builders[b].feeds; feed; feed = feed->next) {
             size_t found = find_next(feed, content);
             if (found == feed->sent_count)
                 continue;
@@ -147,8 +147,8 @@ void record_source(struct world *world)
 
     for (uint64_t sequence = record->count > 0 ? record->count : 1; sequence <= head; sequence++) {
         struct published *published = take_frame(world, record, sequence);
-        struct content *content = published != NULL ? find_content(world, published) : NULL;
-        if (content == NULL)
+        struct content *content = published ? find_content(world, published) : NULL;
+        if (!content)
             fail(world, "frame %llu is nothing that was sent", (unsigned long long)sequence);
         check_is_no_copy(world, content);
         attribute(world, content);
@@ -180,7 +180,7 @@ void record_target(struct world *world)
     for (uint64_t sequence = record->count > 0 ? record->count : 1; sequence <= head; sequence++) {
         struct published *published = take_frame(world, record, sequence);
         const struct published *source = sequence < world->source.count ? &world->source.frames[sequence] : NULL;
-        if (published == NULL || source == NULL)
+        if (!published || !source)
             fail(world, "frame %llu of the compressed channel has no origin", (unsigned long long)sequence);
         bool was_json = message_is_json(source->payload, source->length);
         if (was_json ? !decompresses_to(published, source) : !is_bytes(source->payload, source->length, published))

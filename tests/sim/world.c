@@ -37,7 +37,7 @@ static void calm_down(struct world *world)
     world->phase_end_ns = world_now(world) + CALM_NS;
     for (unsigned i = 0; i < world->plan.clients; i++) {
         struct client *client = &world->clients[i];
-        if (client->line.connection != NULL && client->unstall_ns != 0)
+        if (client->line.connection && client->unstall_ns != 0)
             client_stall(client, false);
     }
     for (unsigned i = 0; i < world->plan.builders; i++)
@@ -200,7 +200,7 @@ static void create(struct world *world, const struct plan *plan)
     world->plan = *plan;
     random_seed(&world->random, plan->seed ^ UINT64_C(0x5bd1e995));
     world->contents = calloc(MAX_CONTENTS, sizeof(void *));
-    if (world->contents == NULL || sim_network_create(&world->network, &plan->network) != 0)
+    if (!world->contents || sim_network_create(&world->network, &plan->network) != 0)
         abort();
     world->empty = content_create(world, false);
     world->empty->length = 0;
@@ -261,7 +261,7 @@ static void add_totals(struct totals *totals, const struct world *world)
     }
     for (unsigned i = 0; i < world->plan.shards; i++)
         add_shard_totals(totals, shard_counters_get(world->plane.shards[i]));
-    if (world->plane.compressor != NULL)
+    if (world->plane.compressor)
         totals->compressed += counter_read(&compressor_counters_get(world->plane.compressor)->messages);
 }
 
@@ -269,7 +269,7 @@ void world_run(const struct plan *plan, struct totals *totals)
 {
     struct world *world = calloc(1, sizeof *world);
 
-    if (world == NULL)
+    if (!world)
         abort();
     create(world, plan);
     while (!is_over(world))

@@ -2,8 +2,8 @@
  * A whole data plane in a simulated world: builders and subscribers that behave as real ones do, well and badly, and checks after every
  * step. All from one seed.
  */
-#ifndef SIM_WORLD_H
-#define SIM_WORLD_H
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
 
 #include "access/limits.h"
 #include "flashrelay/access.h"

@@ -1,6 +1,6 @@
 /* What the tests of an engine share: one io_uring engine with a log, its handler's record of what happened, and plain sockets as peers. */
-#ifndef TEST_ENGINE_WORLD_H
-#define TEST_ENGINE_WORLD_H
+#ifndef TESTS_UNIT_ENGINE_WORLD_H
+#define TESTS_UNIT_ENGINE_WORLD_H
 
 #include "flashrelay/channel.h"
 #include "flashrelay/clock.h"
@@ -141,7 +141,7 @@ static inline void world_close(struct world *world)
  */
 static inline struct world *world_open_at(const struct engine_options *wanted, const char *listen_at)
 {
-    struct world *world = aligned_alloc(64, sizeof(*world));
+    struct world *world = aligned_alloc(64, sizeof *world);
     struct engine_options options = *wanted;
     struct engine_listen_options listening = {.backlog = 128, .notsent_lowat_bytes = 65536};
     struct channel_options channel = {
@@ -151,7 +151,7 @@ static inline struct world *world_open_at(const struct engine_options *wanted, c
     size_t length;
 
     assert_non_null(world);
-    memset(world, 0, sizeof(*world));
+    memset(world, 0, sizeof *world);
     channel_marks_init(&world->marks, 1);
     assert_int_equal(channel_create(&world->channel, &channel), 0);
     assert_int_equal(holds_init(&world->holds, WORLD_ENTRIES), 0);
@@ -180,7 +180,7 @@ static inline struct world *world_open(const struct engine_options *wanted)
 {
     struct world *world = world_open_at(wanted, "127.0.0.1:0");
 
-    if (world == NULL) {
+    if (!world) {
         fputs("127.0.0.1 can't be listened on\n", stderr);
         exit(1);
     }
@@ -230,8 +230,8 @@ static inline int peer_connect(const struct world *world, int receive_bytes)
 
     assert_true(descriptor >= 0);
     if (receive_bytes != 0)
-        assert_int_equal(setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof(receive_bytes)), 0);
-    assert_int_equal(connect(descriptor, (struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes), 0);
+    assert_int_equal(connect(descriptor, (struct sockaddr *)&address, sizeof address), 0);
     return descriptor;
 }
 

@@ -1,6 +1,6 @@
 /* For tests: an ingest on the simulated network, builders that misbehave when told, a reader that lets go of the log or not. */
-#ifndef FLASHRELAY_TESTS_INGEST_WORLD_H
-#define FLASHRELAY_TESTS_INGEST_WORLD_H
+#ifndef TESTS_UNIT_INGEST_WORLD_H
+#define TESTS_UNIT_INGEST_WORLD_H
 
 #include "flashrelay/channel.h"
 #include "flashrelay/engine_sim.h"

@@ -1,6 +1,6 @@
 /* A shard and its subscribers on the simulated network: what the tests of the shard are written in. */
-#ifndef SHARD_WORLD_H
-#define SHARD_WORLD_H
+#ifndef TESTS_UNIT_SHARD_WORLD_H
+#define TESTS_UNIT_SHARD_WORLD_H
 
 #include "flashrelay/clock.h"
 #include "flashrelay/engine_sim.h"

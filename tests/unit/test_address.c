@@ -26,7 +26,7 @@ static void expect_text(const char *given, const char *expected)
     assert_string_equal(ip_address_format(&ip, text), expected);
 }
 
-static void test_addresses_are_printed_as_they_are_written(void **state)
+static void addresses_are_printed_as_they_are_written(void **state)
 {
     (void)state;
     expect_text("1.2.3.4", "1.2.3.4");
@@ -36,7 +36,7 @@ static void test_addresses_are_printed_as_they_are_written(void **state)
     expect_text("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
 }
 
-static void test_a_mapped_address_is_the_ipv4_one(void **state)
+static void a_mapped_address_is_the_ipv4_one(void **state)
 {
     struct ip_address plain = parse("10.0.0.1"), mapped = parse("::ffff:10.0.0.1"), other = parse("::10.0.0.1");
 
@@ -48,7 +48,7 @@ static void test_a_mapped_address_is_the_ipv4_one(void **state)
     expect_text("::ffff:10.0.0.1", "10.0.0.1");
 }
 
-static void test_only_bare_addresses_are_addresses(void **state)
+static void only_bare_addresses_are_addresses(void **state)
 {
     static const char *const WRONG[] = {
         "",           " 1.2.3.4", "1.2.3.4 ",   "1.2.3", "1.2.3.256", "01.2.3.4",
@@ -61,7 +61,7 @@ static void test_only_bare_addresses_are_addresses(void **state)
     assert_int_equal(ip_address_parse(&ip, "1.2.3.4\0.5", 10), -EINVAL);
 }
 
-static void test_the_length_bounds_the_text(void **state)
+static void the_length_bounds_the_text(void **state)
 {
     struct ip_address ip, expected = parse("1.2.3.4");
 
@@ -81,7 +81,7 @@ static void expect_address(const char *text, bool v4, uint16_t port)
     assert_string_equal(address_format(&address, out), text);
 }
 
-static void test_addresses_with_ports(void **state)
+static void addresses_with_ports(void **state)
 {
     (void)state;
     expect_address("1.2.3.4:80", true, 80);
@@ -92,7 +92,7 @@ static void test_addresses_with_ports(void **state)
     expect_address("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535", false, 65535);
 }
 
-static void test_what_is_no_address_with_port(void **state)
+static void what_is_no_address_with_port(void **state)
 {
     static const char *const WRONG[] = {"",           "1.2.3.4",     "1.2.3.4:",   ":80",           "1.2.3.4:x",
                                         "1.2.3.4:-1", "1.2.3.4:+1",  "1.2.3.4: 1", "1.2.3.4:65536", "1.2.3.4:100000",
@@ -118,7 +118,7 @@ static void expect_through_kernel_form(const char *text, sa_family_t family, soc
     assert_string_equal(address_format(&back, out), text);
 }
 
-static void test_the_kernels_form(void **state)
+static void the_kernels_form(void **state)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(8545), .sin_addr.s_addr = htonl(0x7f000001)};
     struct sockaddr local = {.sa_family = AF_UNIX};
@@ -136,13 +136,13 @@ static void test_the_kernels_form(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses_are_printed_as_they_are_written),
-        cmocka_unit_test(test_a_mapped_address_is_the_ipv4_one),
-        cmocka_unit_test(test_only_bare_addresses_are_addresses),
-        cmocka_unit_test(test_the_length_bounds_the_text),
-        cmocka_unit_test(test_addresses_with_ports),
-        cmocka_unit_test(test_what_is_no_address_with_port),
-        cmocka_unit_test(test_the_kernels_form),
+        cmocka_unit_test(addresses_are_printed_as_they_are_written),
+        cmocka_unit_test(a_mapped_address_is_the_ipv4_one),
+        cmocka_unit_test(only_bare_addresses_are_addresses),
+        cmocka_unit_test(the_length_bounds_the_text),
+        cmocka_unit_test(addresses_with_ports),
+        cmocka_unit_test(what_is_no_address_with_port),
+        cmocka_unit_test(the_kernels_form),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ static int dispose(void **state)
     return 0;
 }
 
-static void test_both_forms(void **state)
+static void both_forms(void **state)
 {
     (void)state;
     assert_int_equal(add("a:k1:5,b:k2,c:k3:0,d:k4:99999999999999999999"), 0);
@@ -39,7 +39,7 @@ static void test_both_forms(void **state)
     assert_int_equal(table.apps[3].connection_limit, UINT32_MAX);
 }
 
-static void test_empty_items_are_skipped_and_nothing_is_trimmed(void **state)
+static void empty_items_are_skipped_and_nothing_is_trimmed(void **state)
 {
     (void)state;
     assert_int_equal(add(""), 0);
@@ -49,7 +49,7 @@ static void test_empty_items_are_skipped_and_nothing_is_trimmed(void **state)
     assert_string_equal(table.apps[1].name, " b");
 }
 
-static void test_lists_add_up(void **state)
+static void lists_add_up(void **state)
 {
     (void)state;
     assert_int_equal(add("a:k1"), 0);
@@ -59,7 +59,7 @@ static void test_lists_add_up(void **state)
     assert_int_equal(table.count, 2);
 }
 
-static void test_refusals_name_the_app_and_never_the_key(void **state)
+static void refusals_name_the_app_and_never_the_key(void **state)
 {
     static const struct {
         const char *list, *told;
@@ -87,7 +87,7 @@ static void test_refusals_name_the_app_and_never_the_key(void **state)
     }
 }
 
-static void test_find(void **state)
+static void find(void **state)
 {
     (void)state;
     assert_int_equal(add("a:secret,b:secret2,c:s"), 0);
@@ -104,11 +104,11 @@ static void test_find(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_both_forms, dispose),
-        cmocka_unit_test_teardown(test_empty_items_are_skipped_and_nothing_is_trimmed, dispose),
-        cmocka_unit_test_teardown(test_lists_add_up, dispose),
-        cmocka_unit_test_teardown(test_refusals_name_the_app_and_never_the_key, dispose),
-        cmocka_unit_test_teardown(test_find, dispose),
+        cmocka_unit_test_teardown(both_forms, dispose),
+        cmocka_unit_test_teardown(empty_items_are_skipped_and_nothing_is_trimmed, dispose),
+        cmocka_unit_test_teardown(lists_add_up, dispose),
+        cmocka_unit_test_teardown(refusals_name_the_app_and_never_the_key, dispose),
+        cmocka_unit_test_teardown(find, dispose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

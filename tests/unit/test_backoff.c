@@ -29,7 +29,7 @@ static void assert_draws_fill(struct random *random, uint64_t maximum_ns, int st
     assert_in_range(most, high_ns - (high_ns - low_ns) / 10, high_ns);
 }
 
-static void test_waits_grow_by_half_with_jitter_of_half(void **state)
+static void waits_grow_by_half_with_jitter_of_half(void **state)
 {
     struct random random;
 
@@ -40,7 +40,7 @@ static void test_waits_grow_by_half_with_jitter_of_half(void **state)
     assert_draws_fill(&random, 20 * NS_PER_S, 2, 562500 * NS_PER_US, 1687500 * NS_PER_US);
 }
 
-static void test_no_wait_is_longer_than_the_maximum_and_jitter_stays(void **state)
+static void no_wait_is_longer_than_the_maximum_and_jitter_stays(void **state)
 {
     struct random random;
 
@@ -50,7 +50,7 @@ static void test_no_wait_is_longer_than_the_maximum_and_jitter_stays(void **stat
     assert_draws_fill(&random, 300 * NS_PER_MS, 0, 100 * NS_PER_MS, 300 * NS_PER_MS);
 }
 
-static void test_reset_begins_again(void **state)
+static void reset_begins_again(void **state)
 {
     struct random random;
     struct backoff backoff;
@@ -65,7 +65,7 @@ static void test_reset_begins_again(void **state)
     assert_in_range(backoff_next(&backoff, &random), 250 * NS_PER_MS, 750 * NS_PER_MS);
 }
 
-static void test_no_maximum_means_no_wait(void **state)
+static void no_maximum_means_no_wait(void **state)
 {
     struct random random;
     struct backoff backoff;
@@ -80,10 +80,10 @@ static void test_no_maximum_means_no_wait(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_waits_grow_by_half_with_jitter_of_half),
-        cmocka_unit_test(test_no_wait_is_longer_than_the_maximum_and_jitter_stays),
-        cmocka_unit_test(test_reset_begins_again),
-        cmocka_unit_test(test_no_maximum_means_no_wait),
+        cmocka_unit_test(waits_grow_by_half_with_jitter_of_half),
+        cmocka_unit_test(no_wait_is_longer_than_the_maximum_and_jitter_stays),
+        cmocka_unit_test(reset_begins_again),
+        cmocka_unit_test(no_maximum_means_no_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

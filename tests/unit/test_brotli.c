@@ -65,7 +65,7 @@ static void assert_round_trip(struct fixture *f, struct brotli_arena *arena, siz
     assert_memory_equal(f->unpacked, f->plain, length);
 }
 
-static void test_json_is_known_by_its_first_byte(void **state)
+static void json_is_known_by_its_first_byte(void **state)
 {
     (void)state;
     assert_true(message_is_json((const uint8_t *)"{}", 2));
@@ -76,7 +76,7 @@ static void test_json_is_known_by_its_first_byte(void **state)
     assert_false(message_is_json((const uint8_t *)"{", 0));
 }
 
-static void test_round_trips(void **state)
+static void round_trips(void **state)
 {
     static const size_t lengths[] = {0, 1, 17, 1000, 25000, 250000, 1200000};
     struct fixture *f = *state;
@@ -88,7 +88,7 @@ static void test_round_trips(void **state)
     }
 }
 
-static void test_the_arena_is_enough_for_the_largest_message_again_and_again(void **state)
+static void the_arena_is_enough_for_the_largest_message_again_and_again(void **state)
 {
     struct fixture *f = *state;
 
@@ -99,7 +99,7 @@ static void test_the_arena_is_enough_for_the_largest_message_again_and_again(voi
     assert_round_trip(f, f->arena, LARGEST);
 }
 
-static void test_incompressible_bytes_stay_under_the_limit(void **state)
+static void incompressible_bytes_stay_under_the_limit(void **state)
 {
     struct fixture *f = *state;
     struct random random;
@@ -111,7 +111,7 @@ static void test_incompressible_bytes_stay_under_the_limit(void **state)
         assert_round_trip(f, f->arena, length);
 }
 
-static void test_arena_and_malloc_give_the_same_bytes(void **state)
+static void arena_and_malloc_give_the_same_bytes(void **state)
 {
     struct fixture *f = *state;
     size_t by_arena, by_malloc;
@@ -123,7 +123,7 @@ static void test_arena_and_malloc_give_the_same_bytes(void **state)
     assert_memory_equal(f->packed, f->unpacked, by_arena);
 }
 
-static void test_what_does_not_fit_is_refused(void **state)
+static void what_does_not_fit_is_refused(void **state)
 {
     struct fixture *f = *state;
     size_t packed, length = 12345;
@@ -136,7 +136,7 @@ static void test_what_does_not_fit_is_refused(void **state)
     assert_int_equal(length, 12345);
 }
 
-static void test_wrong_streams_are_refused(void **state)
+static void wrong_streams_are_refused(void **state)
 {
     struct fixture *f = *state;
     size_t packed, length;
@@ -153,13 +153,13 @@ static void test_wrong_streams_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_is_known_by_its_first_byte),
-        cmocka_unit_test(test_round_trips),
-        cmocka_unit_test(test_the_arena_is_enough_for_the_largest_message_again_and_again),
-        cmocka_unit_test(test_incompressible_bytes_stay_under_the_limit),
-        cmocka_unit_test(test_arena_and_malloc_give_the_same_bytes),
-        cmocka_unit_test(test_what_does_not_fit_is_refused),
-        cmocka_unit_test(test_wrong_streams_are_refused),
+        cmocka_unit_test(json_is_known_by_its_first_byte),
+        cmocka_unit_test(round_trips),
+        cmocka_unit_test(the_arena_is_enough_for_the_largest_message_again_and_again),
+        cmocka_unit_test(incompressible_bytes_stay_under_the_limit),
+        cmocka_unit_test(arena_and_malloc_give_the_same_bytes),
+        cmocka_unit_test(what_does_not_fit_is_refused),
+        cmocka_unit_test(wrong_streams_are_refused),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

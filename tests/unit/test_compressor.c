@@ -139,7 +139,7 @@ static void assert_packed(struct fixture *f, uint64_t sequence, const void *json
     assert_memory_equal(unpacked, json, length);
 }
 
-static void test_json_is_compressed_under_its_sequence_number(void **state)
+static void json_is_compressed_under_its_sequence_number(void **state)
 {
     struct fixture *f = *state;
     const struct compressor_counters *counters = compressor_counters_get(f->compressor);
@@ -161,7 +161,7 @@ static void test_json_is_compressed_under_its_sequence_number(void **state)
     assert_int_equal(histogram_count(&counters->compress_ns), 1);
 }
 
-static void test_the_rest_is_passed_on(void **state)
+static void the_rest_is_passed_on(void **state)
 {
     static const uint8_t brotli[] = {0x8b, 0x01, 0x80, 'h', 'e', 'l', 'l', 'o', 0x03};
     struct fixture *f = *state;
@@ -178,7 +178,7 @@ static void test_the_rest_is_passed_on(void **state)
     assert_int_equal(counter_read(&compressor_counters_get(f->compressor)->passed_on), 3);
 }
 
-static void test_gaps_stay_gaps(void **state)
+static void gaps_stay_gaps(void **state)
 {
     struct fixture *f = *state;
     struct channel_frame frame;
@@ -197,7 +197,7 @@ static void test_gaps_stay_gaps(void **state)
     assert_payload(f, 4, "four", 4);
 }
 
-static void test_the_source_waits_for_the_compressor_and_its_publisher_is_woken(void **state)
+static void the_source_waits_for_the_compressor_and_its_publisher_is_woken(void **state)
 {
     struct fixture *f = *state;
     char json[LARGEST];
@@ -217,7 +217,7 @@ static void test_the_source_waits_for_the_compressor_and_its_publisher_is_woken(
 }
 
 /* A subscriber that lets go one message at a time: each of 40 passes through a log that holds two. */
-static void test_nothing_is_lost_while_the_target_has_no_room(void **state)
+static void nothing_is_lost_while_the_target_has_no_room(void **state)
 {
     struct fixture *f = *state;
     const struct compressor_counters *counters = compressor_counters_get(f->compressor);
@@ -273,7 +273,7 @@ static void *work(void *context)
 }
 
 /* With a time-out of an hour a wake-up that is lost never ends. */
-static void test_no_wake_up_is_lost(void **state)
+static void no_wake_up_is_lost(void **state)
 {
     struct fixture *f = *state;
     struct worker worker = {.fixture = f};
@@ -305,12 +305,12 @@ static void test_no_wake_up_is_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_json_is_compressed_under_its_sequence_number),
-        TEST(test_the_rest_is_passed_on),
-        TEST(test_gaps_stay_gaps),
-        TEST(test_the_source_waits_for_the_compressor_and_its_publisher_is_woken),
-        TEST(test_nothing_is_lost_while_the_target_has_no_room),
-        TEST(test_no_wake_up_is_lost),
+        TEST(json_is_compressed_under_its_sequence_number),
+        TEST(the_rest_is_passed_on),
+        TEST(gaps_stay_gaps),
+        TEST(the_source_waits_for_the_compressor_and_its_publisher_is_woken),
+        TEST(nothing_is_lost_while_the_target_has_no_room),
+        TEST(no_wake_up_is_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

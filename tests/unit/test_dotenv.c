@@ -28,7 +28,7 @@ static int parse(const char *text)
     return dotenv_parse(&dotenv, text, strlen(text), environment, &error);
 }
 
-static void test_values(void **state)
+static void values(void **state)
 {
     static const struct {
         const char *text, *value;
@@ -75,7 +75,7 @@ static void test_values(void **state)
     }
 }
 
-static void test_errors_say_where_and_what(void **state)
+static void errors_say_where_and_what(void **state)
 {
     static const struct {
         const char *text;
@@ -104,7 +104,7 @@ static void test_errors_say_where_and_what(void **state)
     assert_int_equal(dotenv_parse(&dotenv, "A=\0", 3, environment, &error), -EINVAL);
 }
 
-static void test_nothing(void **state)
+static void nothing(void **state)
 {
     (void)state;
     assert_int_equal(parse(""), 0);
@@ -113,7 +113,7 @@ static void test_nothing(void **state)
     assert_null(dotenv_find(&dotenv, "A"));
 }
 
-static void test_names_match_whole(void **state)
+static void names_match_whole(void **state)
 {
     (void)state;
     assert_int_equal(parse("AB=1\nA.B=2\nB=3"), 0);
@@ -127,10 +127,10 @@ static void test_names_match_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_values, dispose),
-        cmocka_unit_test_teardown(test_errors_say_where_and_what, dispose),
-        cmocka_unit_test_teardown(test_nothing, dispose),
-        cmocka_unit_test_teardown(test_names_match_whole, dispose),
+        cmocka_unit_test_teardown(values, dispose),
+        cmocka_unit_test_teardown(errors_say_where_and_what, dispose),
+        cmocka_unit_test_teardown(nothing, dispose),
+        cmocka_unit_test_teardown(names_match_whole, dispose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

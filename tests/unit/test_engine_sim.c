@@ -47,7 +47,7 @@ static struct peer *add_peer(struct side *side, struct connection *connection)
 
     assert_true(side->count <= PEERS);
     peer->connection = connection;
-    if (connection != NULL)
+    if (connection)
         connection->owner = peer;
     return peer;
 }
@@ -717,13 +717,13 @@ static uint64_t run_rough_weather(uint64_t seed)
     for (unsigned round = 0; round < ROUNDS; round++) {
         append_frames(channel, 1, 20 * round);
         for (unsigned i = 0; i < world->server.count; i++)
-            if (world->server.peers[i].connection != NULL)
+            if (world->server.peers[i].connection)
                 offer(&world->server, &world->server.peers[i], channel, round + 1, round + 2);
         sim_network_advance(world->network, sim_network_now(world->network) + 10 * NS_PER_MS);
         run_due(world);
     }
     for (unsigned i = 0; i < world->server.count; i++)
-        if (world->server.peers[i].connection != NULL)
+        if (world->server.peers[i].connection)
             engine_finish(world->server.engine, world->server.peers[i].connection);
     for (unsigned i = 0; i < CONNECTIONS; i++)
         peers[i]->finish_on_fin = true;

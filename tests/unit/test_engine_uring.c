@@ -14,7 +14,7 @@ static void a_peer_is_accepted_with_its_address(void **state)
     struct world *world = world_open(&defaults);
     int peer = peer_open(world, 0);
     struct sockaddr_in local;
-    socklen_t length = sizeof(local);
+    socklen_t length = sizeof local;
     struct address expected;
 
     (void)state;
@@ -33,7 +33,7 @@ static void accepted_sockets_have_the_listeners_options(void **state)
     struct world *world = world_open(&defaults);
     int peer = peer_open(world, 0), value;
     int descriptor = uring_connection_of(world->ends[0].connection)->descriptor;
-    socklen_t length = sizeof(value);
+    socklen_t length = sizeof value;
 
     (void)state;
     assert_int_equal(getsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &value, &length), 0);
@@ -51,7 +51,7 @@ static void an_ipv6_listener_takes_both_families(void **state)
     int v4, v6 = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     (void)state;
-    if (world == NULL) {
+    if (!world) {
         close(v6);
         skip();
         return;
@@ -59,7 +59,7 @@ static void an_ipv6_listener_takes_both_families(void **state)
     v4 = peer_open(world, 0);
     assert_true(ip_address_is_v4(&world->ends[0].peer.ip));
     address.sin6_port = htons(engine_listen_port(world->engine));
-    assert_int_equal(connect(v6, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(connect(v6, (struct sockaddr *)&address, sizeof address), 0);
     WORLD_UNTIL(world, world->end_count == 2);
     assert_memory_equal(world->ends[1].peer.ip.bytes, &address.sin6_addr, 16);
     close(v4);
@@ -135,7 +135,7 @@ static void a_refused_connect_is_reported_and_gone(void **state)
 static struct address busy_port(int descriptors[3])
 {
     struct sockaddr_in sockaddr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(sockaddr);
+    socklen_t length = sizeof sockaddr;
     struct address address;
 
     descriptors[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -189,10 +189,10 @@ static void what_is_not_consumed_is_kept_and_offered_again(void **state)
     uint8_t sent[3000];
 
     (void)state;
-    for (size_t i = 0; i < sizeof(sent); i++)
+    for (size_t i = 0; i < sizeof sent; i++)
         sent[i] = (uint8_t)(i * 7);
     end->consume_limit = 100;
-    peer_write(peer, sent, sizeof(sent));
+    peer_write(peer, sent, sizeof sent);
     WORLD_UNTIL(world, end->received_bytes == 100);
     world_settle(world);
     assert_int_equal(end->received_bytes, 100);
@@ -208,8 +208,8 @@ static void what_is_not_consumed_is_kept_and_offered_again(void **state)
     end->consume_limit = 0;
     engine_receive_resume(world->engine, end->connection);
     WORLD_UNTIL(world, end->finishes == 1);
-    assert_int_equal(end->received_bytes, sizeof(sent));
-    assert_memory_equal(end->received, sent, sizeof(sent));
+    assert_int_equal(end->received_bytes, sizeof sent);
+    assert_memory_equal(end->received, sent, sizeof sent);
     close(peer);
     world_close(world);
 }
@@ -223,7 +223,7 @@ static void who_finds_no_buffer_reads_when_one_comes_back(void **state)
 
     (void)state;
     world->ends[0].consume_limit = 1;
-    peer_write(hog, bytes, sizeof(bytes));
+    peer_write(hog, bytes, sizeof bytes);
     WORLD_UNTIL(world, world->ends[0].received_bytes == 1);
     world_settle(world);
     peer_write(other, "me too", 6);
@@ -231,7 +231,7 @@ static void who_finds_no_buffer_reads_when_one_comes_back(void **state)
     assert_int_equal(world->ends[1].received_bytes, 0);
     world->ends[0].consume_limit = 0;
     engine_receive_resume(world->engine, world->ends[0].connection);
-    WORLD_UNTIL(world, world->ends[1].received_bytes == 6 && world->ends[0].received_bytes == sizeof(bytes));
+    WORLD_UNTIL(world, world->ends[1].received_bytes == 6 && world->ends[0].received_bytes == sizeof bytes);
     close(hog);
     close(other);
     world_close(world);
@@ -303,7 +303,7 @@ static void a_reset_by_the_peer_is_an_error(void **state)
     struct linger reset = {.l_onoff = 1};
 
     (void)state;
-    setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     close(peer);
     WORLD_UNTIL(world, world->ends[0].closes == 1);
     assert_int_equal(world->ends[0].error, -ECONNRESET);
@@ -386,7 +386,7 @@ static void a_stopped_listener_leaves_nobody_behind(void **state)
     world_settle(world);
     assert_int_equal(world->end_count, 20);
     late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(late, (struct sockaddr *)&address, sizeof(address)), -1);
+    assert_int_equal(connect(late, (struct sockaddr *)&address, sizeof address), -1);
     assert_int_equal(errno, ECONNREFUSED);
     close(late);
     for (unsigned i = 0; i < 20; i++)

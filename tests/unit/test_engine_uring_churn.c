@@ -64,7 +64,7 @@ static void accepted(void *context, struct connection *connection, const struct 
     (void)now_ns;
     side->opened++;
     connection->owner = place;
-    if (place == NULL || chance(5)) {
+    if (!place || chance(5)) {
         connection->owner = NULL;
         engine_abort(side->engine, connection);
         return;
@@ -132,7 +132,7 @@ static void closed(void *context, struct connection *connection, int error, uint
     (void)error;
     (void)now_ns;
     ((struct side *)context)->closed++;
-    if (place != NULL)
+    if (place)
         place->connection = NULL;
 }
 
@@ -169,7 +169,7 @@ static void connect_one(struct side *client, const struct address *server)
 {
     struct place *place = find_place(client, NULL);
 
-    if (place == NULL)
+    if (!place)
         return;
     *place = (struct place){.connection = engine_connect(client->engine, server, place)};
     client->opened += place->connection != NULL;
@@ -190,7 +190,7 @@ static void disturb(struct side *side)
 {
     struct place *place = &side->places[random_below(&churn->random, PLACES)];
 
-    if (place->connection == NULL)
+    if (!place->connection)
         return;
     if (place->paused && chance(50))
         engine_receive_resume(side->engine, place->connection);
@@ -207,8 +207,8 @@ static void publish(void)
     static uint8_t payload[PAYLOAD];
     uint64_t sequence = channel_head(churn->channel) + 1;
 
-    memset(payload, (int)sequence, sizeof(payload));
-    channel_append(churn->channel, sequence, BINARY, payload, sizeof(payload), 0);
+    memset(payload, (int)sequence, sizeof payload);
+    channel_append(churn->channel, sequence, BINARY, payload, sizeof payload, 0);
 }
 
 /* Offers what is new to everybody; who is too far behind goes. */
@@ -219,7 +219,7 @@ static void offer(struct side *server)
     for (unsigned i = 0; i < PLACES; i++) {
         struct place *place = &server->places[i];
 
-        if (place->connection == NULL || place->connection->finishing || place->connection->dead)
+        if (!place->connection || place->connection->finishing || place->connection->dead)
             continue;
         if (place->position < channel_floor(churn->channel)) {
             engine_abort(server->engine, place->connection);
@@ -237,7 +237,7 @@ static void cut_off_below_floor(struct side *server)
     for (unsigned i = 0; i < PLACES; i++) {
         struct connection *connection = server->places[i].connection;
 
-        if (connection != NULL && (connection->held_sequence < floor || server->places[i].position < floor))
+        if (connection && (connection->held_sequence < floor || server->places[i].position < floor))
             engine_abort(server->engine, connection);
     }
 }
@@ -249,7 +249,7 @@ static void move_mark(void)
     for (unsigned i = 0; i < PLACES; i++) {
         const struct place *place = &churn->server.places[i];
 
-        if (place->connection != NULL && !place->connection->dead && place->position < lowest)
+        if (place->connection && !place->connection->dead && place->position < lowest)
             lowest = place->position;
     }
     channel_mark_set(&churn->marks, 0, lowest != HOLDS_NONE ? lowest : channel_head(churn->channel) + 1);
@@ -266,7 +266,7 @@ static void turns(void)
 static void abort_everything(struct side *side)
 {
     for (unsigned i = 0; i < PLACES; i++) {
-        if (side->places[i].connection != NULL)
+        if (side->places[i].connection)
             engine_abort(side->engine, side->places[i].connection);
     }
 }
@@ -283,9 +283,9 @@ static void open_churn(uint64_t seed)
 {
     struct channel_options channel = {.name = "churn", .arena_bytes = 2 << 20, .entries = ENTRIES};
 
-    churn = aligned_alloc(64, sizeof(*churn));
+    churn = aligned_alloc(64, sizeof *churn);
     assert_non_null(churn);
-    memset(churn, 0, sizeof(*churn));
+    memset(churn, 0, sizeof *churn);
     random_seed(&churn->random, seed);
     channel_marks_init(&churn->marks, 1);
     channel.marks = &churn->marks;

@@ -295,7 +295,7 @@ static void zerocopy_sends_are_whole_and_let_go(void **state)
     int peer;
 
     (void)state;
-    if (world == NULL) {
+    if (!world) {
         skip();
         return;
     }
@@ -321,7 +321,7 @@ static void zerocopy_holds_a_frame_until_its_notification(void **state)
     int peer;
 
     (void)state;
-    if (world == NULL) {
+    if (!world) {
         skip();
         return;
     }
@@ -347,7 +347,7 @@ static void automatic_zerocopy_stops_where_the_kernel_copies(void **state)
     int peer;
 
     (void)state;
-    if (world == NULL) {
+    if (!world) {
         skip();
         return;
     }

@@ -26,19 +26,19 @@ static const struct engine_ops no_ops;
 /* Ten frames of FRAME_BYTES, each filled with its sequence number. */
 static int open_fixture(void **state)
 {
-    struct fixture *f = aligned_alloc(64, sizeof(*f));
+    struct fixture *f = aligned_alloc(64, sizeof *f);
     struct channel_options channel = {.name = "test", .arena_bytes = ARENA, .entries = ENTRIES, .marks = &f->marks};
     struct engine_options options = {.holds = &f->holds};
     uint8_t payload[FRAME_BYTES - 2];
 
-    memset(f, 0, sizeof(*f));
+    memset(f, 0, sizeof *f);
     channel_marks_init(&f->marks, 1);
     assert_int_equal(channel_create(&f->channel, &channel), 0);
     assert_int_equal(holds_init(&f->holds, ENTRIES), 0);
     channel_reader_join(f->channel, 0);
     for (uint64_t sequence = 1; sequence <= 10; sequence++) {
-        memset(payload, (int)sequence, sizeof(payload));
-        assert_int_equal(channel_append(f->channel, sequence, BINARY, payload, sizeof(payload), 0), 0);
+        memset(payload, (int)sequence, sizeof payload);
+        assert_int_equal(channel_append(f->channel, sequence, BINARY, payload, sizeof payload, 0), 0);
     }
     engine_init(&f->engine, &no_ops, &options);
     extents_init(&f->connection);
@@ -115,13 +115,13 @@ static void control_runs_share_a_block_and_long_ones_have_their_own(void **state
     char text[1000];
     const uint8_t *bytes;
 
-    memset(text, 'x', sizeof(text));
+    memset(text, 'x', sizeof text);
     assert_int_equal(extents_append_bytes(&f->engine, &f->connection, "ping", 4), 0);
     assert_int_equal(extents_append_bytes(&f->engine, &f->connection, "pong", 4), 0);
     assert_int_equal(f->connection.extent_count, 1);
     assert_int_equal(extents_append_bytes(&f->engine, &f->connection, text, CONTROL_RUN_BYTES - 8), 0);
     assert_int_equal(f->connection.extent_count, 1);
-    assert_int_equal(extents_append_bytes(&f->engine, &f->connection, text, sizeof(text)), 0);
+    assert_int_equal(extents_append_bytes(&f->engine, &f->connection, text, sizeof text), 0);
     assert_int_equal(f->connection.extent_count, 2);
     assert_int_equal(next_run(f, 6, &bytes), 6);
     assert_memory_equal(bytes, "pingpo", 6);
@@ -129,8 +129,8 @@ static void control_runs_share_a_block_and_long_ones_have_their_own(void **state
     assert_int_equal(next_run(f, 1000, &bytes), CONTROL_RUN_BYTES - 6);
     take(f, CONTROL_RUN_BYTES - 6);
     assert_int_equal(f->engine.control_blocks.count, 1);
-    assert_int_equal(next_run(f, 2000, &bytes), sizeof(text));
-    take(f, sizeof(text));
+    assert_int_equal(next_run(f, 2000, &bytes), sizeof text);
+    take(f, sizeof text);
     assert_int_equal(f->engine.control_blocks.count, 1);
     assert_int_equal(extents_append_bytes(&f->engine, &f->connection, "again", 5), 0);
     assert_int_equal(f->engine.control_blocks.count, 0);
@@ -142,7 +142,7 @@ static void four_extents_are_all_there_are(void **state)
     uint8_t text[CONTROL_RUN_BYTES] = {0};
 
     assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 1, 2), 0);
-    assert_int_equal(extents_append_bytes(&f->engine, &f->connection, text, sizeof(text)), 0);
+    assert_int_equal(extents_append_bytes(&f->engine, &f->connection, text, sizeof text), 0);
     assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 5, 6), 0);
     assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 8, 9), 0);
     assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 10, 11), -ENOBUFS);
@@ -242,7 +242,7 @@ static void random_streams_are_whole(void **state)
     struct random random;
 
     random_seed(&random, 7);
-    while (expected_bytes < sizeof(expected) - 4096) {
+    while (expected_bytes < sizeof expected - 4096) {
         if (random_below(&random, 2) == 0) {
             uint64_t from = 1 + random_below(&random, 9), to = from + 1 + random_below(&random, 11 - from);
 
@@ -275,7 +275,7 @@ static void random_streams_are_whole(void **state)
         assert_true(got_bytes <= expected_bytes);
     }
     assert_memory_equal(got, expected, got_bytes);
-    assert_true(got_bytes > sizeof(got) / 2);
+    assert_true(got_bytes > sizeof got / 2);
 }
 
 int main(void)

@@ -50,7 +50,7 @@ static uint64_t run(struct heartbeat *heartbeat, uint64_t delay_ms, uint64_t las
     }
 }
 
-static void test_the_first_ping_is_at_once_and_then_every_interval(void **state)
+static void the_first_ping_is_at_once_and_then_every_interval(void **state)
 {
     struct heartbeat heartbeat = start(2, 4);
 
@@ -63,7 +63,7 @@ static void test_the_first_ping_is_at_once_and_then_every_interval(void **state)
     assert_int_equal(poll_at(&heartbeat, 2000), HEARTBEAT_NONE);
 }
 
-static void test_the_first_pong_has_the_grace(void **state)
+static void the_first_pong_has_the_grace(void **state)
 {
     struct heartbeat heartbeat = start(2, 4);
 
@@ -75,7 +75,7 @@ static void test_the_first_pong_has_the_grace(void **state)
     assert_int_equal(run(&heartbeat, 1, 0), 9000);
 }
 
-static void test_who_falls_silent_is_given_up_a_time_out_after_the_last_pong(void **state)
+static void who_falls_silent_is_given_up_a_time_out_after_the_last_pong(void **state)
 {
     struct heartbeat heartbeat = start(2, 4);
 
@@ -83,7 +83,7 @@ static void test_who_falls_silent_is_given_up_a_time_out_after_the_last_pong(voi
     assert_int_equal(run(&heartbeat, 100, 60100), 64100);
 }
 
-static void test_an_interval_above_the_time_out_does_not_kill(void **state)
+static void an_interval_above_the_time_out_does_not_kill(void **state)
 {
     struct heartbeat heartbeat = start(10, 4);
 
@@ -91,7 +91,7 @@ static void test_an_interval_above_the_time_out_does_not_kill(void **state)
     assert_int_equal(run(&heartbeat, 100, 60100), 74000);
 }
 
-static void test_our_own_sleep_is_not_held_against_it(void **state)
+static void our_own_sleep_is_not_held_against_it(void **state)
 {
     struct heartbeat heartbeat = start(2, 4);
 
@@ -103,7 +103,7 @@ static void test_our_own_sleep_is_not_held_against_it(void **state)
     assert_int_equal(poll_at(&heartbeat, 62000), HEARTBEAT_DEAD);
 }
 
-static void test_an_excuse_gives_the_whole_time_out_again(void **state)
+static void an_excuse_gives_the_whole_time_out_again(void **state)
 {
     struct heartbeat heartbeat = start(2, 4);
 
@@ -117,12 +117,12 @@ static void test_an_excuse_gives_the_whole_time_out_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_first_ping_is_at_once_and_then_every_interval),
-        cmocka_unit_test(test_the_first_pong_has_the_grace),
-        cmocka_unit_test(test_who_falls_silent_is_given_up_a_time_out_after_the_last_pong),
-        cmocka_unit_test(test_an_interval_above_the_time_out_does_not_kill),
-        cmocka_unit_test(test_our_own_sleep_is_not_held_against_it),
-        cmocka_unit_test(test_an_excuse_gives_the_whole_time_out_again),
+        cmocka_unit_test(the_first_ping_is_at_once_and_then_every_interval),
+        cmocka_unit_test(the_first_pong_has_the_grace),
+        cmocka_unit_test(who_falls_silent_is_given_up_a_time_out_after_the_last_pong),
+        cmocka_unit_test(an_interval_above_the_time_out_does_not_kill),
+        cmocka_unit_test(our_own_sleep_is_not_held_against_it),
+        cmocka_unit_test(an_excuse_gives_the_whole_time_out_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

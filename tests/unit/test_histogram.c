@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static void test_bucket_limits_grow_by_an_eighth(void **state)
+static void bucket_limits_grow_by_an_eighth(void **state)
 {
     (void)state;
     for (unsigned i = 1; i < HISTOGRAM_BUCKETS - 1; i++) {
@@ -22,7 +22,7 @@ static void test_bucket_limits_grow_by_an_eighth(void **state)
     assert_true(histogram_bucket_limit(HISTOGRAM_BUCKETS - 1) == UINT64_MAX);
 }
 
-static void test_a_value_counts_in_the_first_bucket_that_holds_it(void **state)
+static void a_value_counts_in_the_first_bucket_that_holds_it(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
@@ -39,7 +39,7 @@ static void test_a_value_counts_in_the_first_bucket_that_holds_it(void **state)
     }
 }
 
-static void test_huge_values_count_in_the_last_bucket(void **state)
+static void huge_values_count_in_the_last_bucket(void **state)
 {
     struct histogram h = {0};
 
@@ -52,7 +52,7 @@ static void test_huge_values_count_in_the_last_bucket(void **state)
     assert_true(histogram_quantile(&h, 1) == UINT64_MAX);
 }
 
-static void test_empty_histogram(void **state)
+static void empty_histogram(void **state)
 {
     struct histogram h = {0}, other = {0};
 
@@ -65,7 +65,7 @@ static void test_empty_histogram(void **state)
     assert_memory_equal(&h, &other, sizeof h);
 }
 
-static void test_quantiles(void **state)
+static void quantiles_are_bucket_edges(void **state)
 {
     struct histogram h = {0};
 
@@ -79,7 +79,7 @@ static void test_quantiles(void **state)
     assert_int_equal(counter_read(&h.sum), 500500);
 }
 
-static void test_merge_adds_everything(void **state)
+static void merge_adds_everything(void **state)
 {
     struct histogram a = {0}, b = {0}, both = {0}, sum = {0};
 
@@ -100,12 +100,12 @@ static void test_merge_adds_everything(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bucket_limits_grow_by_an_eighth),
-        cmocka_unit_test(test_a_value_counts_in_the_first_bucket_that_holds_it),
-        cmocka_unit_test(test_huge_values_count_in_the_last_bucket),
-        cmocka_unit_test(test_empty_histogram),
-        cmocka_unit_test(test_quantiles),
-        cmocka_unit_test(test_merge_adds_everything),
+        cmocka_unit_test(bucket_limits_grow_by_an_eighth),
+        cmocka_unit_test(a_value_counts_in_the_first_bucket_that_holds_it),
+        cmocka_unit_test(huge_values_count_in_the_last_bucket),
+        cmocka_unit_test(empty_histogram),
+        cmocka_unit_test(quantiles_are_bucket_edges),
+        cmocka_unit_test(merge_adds_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,7 +73,7 @@ static void assert_text(struct http_text text, const char *expected)
     assert_memory_equal(text.text, expected, text.length);
 }
 
-static void test_a_request_in_its_parts(void **state)
+static void a_request_in_its_parts(void **state)
 {
     static const char TEXT[] =
         "GET /ws/a%20b?x=1&y=? HTTP/1.1\r\nHost: example.org:8545\r\nEmpty:\r\nX-Spaces: \t a b \t\r\n\r\n";
@@ -92,7 +92,7 @@ static void test_a_request_in_its_parts(void **state)
     assert_text(request.headers[2].value, "a b");
 }
 
-static void test_what_follows_the_head_is_left(void **state)
+static void what_follows_the_head_is_left(void **state)
 {
     static const char TEXT[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n\x81\x80rest";
 
@@ -101,14 +101,14 @@ static void test_what_follows_the_head_is_left(void **state)
     assert_string_equal(TEXT + consumed, "\x81\x80rest");
 }
 
-static void test_empty_lines_before_the_request_are_ignored(void **state)
+static void empty_lines_before_the_request_are_ignored(void **state)
 {
     (void)state;
     assert_int_equal(parse("\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"), HTTP_PARSE_DONE);
     assert_text(request.method, "GET");
 }
 
-static void test_absolute_targets(void **state)
+static void absolute_targets(void **state)
 {
     (void)state;
     assert_int_equal(parse("GET http://h:80/ws?q HTTP/1.1\r\nHost: h\r\n\r\n"), HTTP_PARSE_DONE);
@@ -124,7 +124,7 @@ static void test_absolute_targets(void **state)
     expect_line("CONNECT h:80 HTTP/1.1", "request target is neither a path nor an http URI");
 }
 
-static void test_bad_request_lines(void **state)
+static void bad_request_lines(void **state)
 {
     (void)state;
     expect_line("GET", "request target is neither a path nor an http URI");
@@ -143,7 +143,7 @@ static void test_bad_request_lines(void **state)
     expect_bad("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "request target is neither a path nor an http URI");
 }
 
-static void test_bad_lines(void **state)
+static void bad_lines(void **state)
 {
     static const char NUL_IN_LINE[] = "GET / HTTP/1.1\r\nHost: h\r\nA: \0\r\n\r\n";
     static const char TLS_HELLO[] = "\x16\x03\x01\x02\x00";
@@ -158,7 +158,7 @@ static void test_bad_lines(void **state)
     assert_int_equal(parse_bytes(TLS_HELLO, 1), HTTP_PARSE_BAD); /* at once: nothing more may come */
 }
 
-static void test_bad_headers(void **state)
+static void bad_headers(void **state)
 {
     (void)state;
     expect_header("A : b", "header name is no token");
@@ -170,7 +170,7 @@ static void test_bad_headers(void **state)
     expect_bad("GET / HTTP/1.1\r\n Host: h\r\n\r\n", "folded header line");
 }
 
-static void test_host_must_be_there_once(void **state)
+static void host_must_be_there_once(void **state)
 {
     (void)state;
     expect_bad("GET / HTTP/1.1\r\n\r\n", "no Host header");
@@ -182,7 +182,7 @@ static void test_host_must_be_there_once(void **state)
     assert_int_equal(request.minor_version, 0);
 }
 
-static void test_content_is_unmistakable(void **state)
+static void content_is_unmistakable(void **state)
 {
     (void)state;
     expect_header("Content-Length: 5", "content in a GET or HEAD request");
@@ -209,7 +209,7 @@ static char *request_of(size_t length)
     return text;
 }
 
-static void test_the_limit_of_bytes(void **state)
+static void the_limit_of_bytes(void **state)
 {
     char *fits = request_of(HTTP_MAX_REQUEST_BYTES), *too_large = request_of(HTTP_MAX_REQUEST_BYTES + 1);
 
@@ -224,7 +224,7 @@ static void test_the_limit_of_bytes(void **state)
     free(too_large);
 }
 
-static void test_the_limit_of_headers(void **state)
+static void the_limit_of_headers(void **state)
 {
     char text[2048] = "GET / HTTP/1.1\r\nHost: h\r\n";
 
@@ -238,7 +238,7 @@ static void test_the_limit_of_headers(void **state)
     assert_int_equal(parse(text), HTTP_PARSE_TOO_LARGE);
 }
 
-static void test_looking_for_headers(void **state)
+static void looking_for_headers(void **state)
 {
     static const char TEXT[] = "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive ,\tUPGRADE\r\nconnection: x-other\r\n\r\n";
 
@@ -256,18 +256,18 @@ static void test_looking_for_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_request_in_its_parts),
-        cmocka_unit_test(test_what_follows_the_head_is_left),
-        cmocka_unit_test(test_empty_lines_before_the_request_are_ignored),
-        cmocka_unit_test(test_absolute_targets),
-        cmocka_unit_test(test_bad_request_lines),
-        cmocka_unit_test(test_bad_lines),
-        cmocka_unit_test(test_bad_headers),
-        cmocka_unit_test(test_host_must_be_there_once),
-        cmocka_unit_test(test_content_is_unmistakable),
-        cmocka_unit_test(test_the_limit_of_bytes),
-        cmocka_unit_test(test_the_limit_of_headers),
-        cmocka_unit_test(test_looking_for_headers),
+        cmocka_unit_test(a_request_in_its_parts),
+        cmocka_unit_test(what_follows_the_head_is_left),
+        cmocka_unit_test(empty_lines_before_the_request_are_ignored),
+        cmocka_unit_test(absolute_targets),
+        cmocka_unit_test(bad_request_lines),
+        cmocka_unit_test(bad_lines),
+        cmocka_unit_test(bad_headers),
+        cmocka_unit_test(host_must_be_there_once),
+        cmocka_unit_test(content_is_unmistakable),
+        cmocka_unit_test(the_limit_of_bytes),
+        cmocka_unit_test(the_limit_of_headers),
+        cmocka_unit_test(looking_for_headers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,7 @@ static enum ws_upgrade_check check_get(const char *headers)
     return check(text);
 }
 
-static void test_a_proper_upgrade(void **state)
+static void a_proper_upgrade(void **state)
 {
     (void)state;
     assert_int_equal(check_get(CONNECTION UPGRADE VERSION KEY_HEADER), WS_UPGRADE_OK);
@@ -49,7 +49,7 @@ static void test_a_proper_upgrade(void **state)
                      WS_UPGRADE_OK);
 }
 
-static void test_what_is_wrong_is_told_in_order(void **state)
+static void what_is_wrong_is_told_in_order(void **state)
 {
     (void)state;
     assert_int_equal(check("POST /ws HTTP/1.1\r\n" HOST "\r\n"), WS_UPGRADE_BAD_METHOD);
@@ -64,13 +64,13 @@ static void test_what_is_wrong_is_told_in_order(void **state)
     assert_int_equal(check_get(CONNECTION UPGRADE VERSION), WS_UPGRADE_BAD_KEY);
 }
 
-static void test_an_upgrade_in_http_1_0_is_ignored(void **state)
+static void an_upgrade_in_http_1_0_is_ignored(void **state)
 {
     (void)state;
     assert_int_equal(check("GET /ws HTTP/1.0\r\n" CONNECTION UPGRADE VERSION KEY_HEADER "\r\n"), WS_UPGRADE_BAD_UPGRADE);
 }
 
-static void test_keys_are_16_bytes_of_base64(void **state)
+static void keys_are_16_bytes_of_base64(void **state)
 {
     static const char *const WRONG[] = {"",
                                         "dGhlIHNhbXBsZSBub25jZQ",
@@ -89,7 +89,7 @@ static void test_keys_are_16_bytes_of_base64(void **state)
     assert_int_equal(check_get(CONNECTION UPGRADE VERSION KEY_HEADER KEY_HEADER), WS_UPGRADE_BAD_KEY);
 }
 
-static void test_the_accept_key_of_the_rfc(void **state)
+static void the_accept_key_of_the_rfc(void **state)
 {
     char accept[WS_ACCEPT_TEXT_BYTES];
     char answer[256];
@@ -116,7 +116,7 @@ static void expect_answer(const struct http_answer *answer, const char *expected
         assert_int_equal(http_write_answer(out, capacity, answer), -ENOSPC);
 }
 
-static void test_answers(void **state)
+static void answers_are_judged(void **state)
 {
     (void)state;
     expect_answer(&(struct http_answer){.status = 404},
@@ -127,7 +127,7 @@ static void test_answers(void **state)
                   "HTTP/1.1 405 Method Not Allowed\r\nAllow: GET,HEAD\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
 }
 
-static void test_the_clients_request(void **state)
+static void the_clients_request(void **state)
 {
     struct ws_uri uri;
     const char *error;
@@ -175,7 +175,7 @@ static enum http_parse_result parse_answer(const char *text)
 
 #define SWITCHING "HTTP/1.1 101 Switching Protocols\r\n"
 
-static void test_the_servers_answer(void **state)
+static void the_servers_answer(void **state)
 {
     static const char TEXT[] =
         SWITCHING "upgrade: WebSocket\r\nconnection: keep-alive, upgrade\r\nsec-websocket-accept: " ACCEPT "\r\n\r\n\x82";
@@ -187,7 +187,7 @@ static void test_the_servers_answer(void **state)
     assert_int_equal(consumed, sizeof TEXT - 2);
 }
 
-static void test_interim_answers_are_passed_over(void **state)
+static void interim_answers_are_passed_over(void **state)
 {
     (void)state;
     assert_int_equal(parse_answer("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" SWITCHING UPGRADE CONNECTION
@@ -203,7 +203,7 @@ static void expect_refusal(const char *text, const char *expected)
     assert_string_equal(answer.error, expected);
 }
 
-static void test_answers_that_are_no_switch(void **state)
+static void answers_that_are_no_switch(void **state)
 {
 #define ACCEPTED "Sec-WebSocket-Accept: " ACCEPT "\r\n"
     (void)state;
@@ -226,7 +226,7 @@ static void expect_bad_answer(const char *text, enum http_parse_result result, c
     assert_string_equal(answer.error, expected);
 }
 
-static void test_answers_that_are_no_http(void **state)
+static void answers_that_are_no_http(void **state)
 {
     char headers[HTTP_MAX_REQUEST_BYTES + 64] = SWITCHING;
 
@@ -252,7 +252,7 @@ static void expect_decoded(const char *text, const char *expected, size_t length
         assert_int_equal(http_percent_decode((struct http_text){text, strlen(text)}, out, length - 1), -ENOSPC);
 }
 
-static void test_percent_decoding(void **state)
+static void percent_decoding(void **state)
 {
     static const char *const WRONG[] = {"%", "%4", "a%4", "%4g", "%g4", "%%41", "% 41"};
     char out[32];
@@ -269,18 +269,18 @@ static void test_percent_decoding(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_proper_upgrade),
-        cmocka_unit_test(test_what_is_wrong_is_told_in_order),
-        cmocka_unit_test(test_an_upgrade_in_http_1_0_is_ignored),
-        cmocka_unit_test(test_keys_are_16_bytes_of_base64),
-        cmocka_unit_test(test_the_accept_key_of_the_rfc),
-        cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_the_clients_request),
-        cmocka_unit_test(test_the_servers_answer),
-        cmocka_unit_test(test_interim_answers_are_passed_over),
-        cmocka_unit_test(test_answers_that_are_no_switch),
-        cmocka_unit_test(test_answers_that_are_no_http),
-        cmocka_unit_test(test_percent_decoding),
+        cmocka_unit_test(a_proper_upgrade),
+        cmocka_unit_test(what_is_wrong_is_told_in_order),
+        cmocka_unit_test(an_upgrade_in_http_1_0_is_ignored),
+        cmocka_unit_test(keys_are_16_bytes_of_base64),
+        cmocka_unit_test(the_accept_key_of_the_rfc),
+        cmocka_unit_test(answers_are_judged),
+        cmocka_unit_test(the_clients_request),
+        cmocka_unit_test(the_servers_answer),
+        cmocka_unit_test(interim_answers_are_passed_over),
+        cmocka_unit_test(answers_that_are_no_switch),
+        cmocka_unit_test(answers_that_are_no_http),
+        cmocka_unit_test(percent_decoding),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

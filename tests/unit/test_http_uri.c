@@ -29,7 +29,7 @@ static void expect(const struct expected *expected)
     assert_string_equal(uri.host, expected->host);
     assert_int_equal(uri.port, expected->port);
     assert_string_equal(uri.target, expected->target);
-    if (expected->authorization == NULL)
+    if (!expected->authorization)
         assert_null(uri.authorization);
     else
         assert_string_equal(uri.authorization, expected->authorization);
@@ -39,7 +39,7 @@ static void expect(const struct expected *expected)
     assert_null(uri.target);
 }
 
-static void test_parts(void **state)
+static void parts_are_found(void **state)
 {
     (void)state;
     expect(&(struct expected){"ws://h", "h", 80, false, "/", NULL, "ws://h:80/", "ws://h"});
@@ -52,7 +52,7 @@ static void test_parts(void **state)
     expect(&(struct expected){"ws://[::1]:1", "::1", 1, false, "/", NULL, "ws://[::1]:1/", "ws://[::1]:1"});
 }
 
-static void test_the_query_is_asked_for_and_not_shown(void **state)
+static void the_query_is_asked_for_and_not_shown(void **state)
 {
     (void)state;
     expect(&(struct expected){"ws://h/a?token=secret", "h", 80, false, "/a?token=secret", NULL, "ws://h:80/a", "ws://h/a"});
@@ -61,7 +61,7 @@ static void test_the_query_is_asked_for_and_not_shown(void **state)
     expect(&(struct expected){"ws://h/?a=b@c/d?e:f", "h", 80, false, "/?a=b@c/d?e:f", NULL, "ws://h:80/", "ws://h/"});
 }
 
-static void test_user_information_becomes_basic_authorization(void **state)
+static void user_information_becomes_basic_authorization(void **state)
 {
     (void)state;
     expect(&(struct expected){"ws://Aladdin:open%20sesame@h/x", "h", 80, false, "/x",
@@ -73,7 +73,7 @@ static void test_user_information_becomes_basic_authorization(void **state)
     expect(&(struct expected){"ws://@h", "h", 80, false, "/", NULL, "ws://h:80/", "ws://h"});
 }
 
-static void test_the_key_of_a_chained_relay_is_not_shown(void **state)
+static void the_key_of_a_chained_relay_is_not_shown(void **state)
 {
     (void)state;
     expect(&(struct expected){"ws://h/ws/secret", "h", 80, false, "/ws/secret", NULL, "ws://h:80/ws/***", "ws://h/ws/***"});
@@ -96,7 +96,7 @@ static void expect_error(const char *text, const char *expected)
     assert_null(uri.identity);
 }
 
-static void test_schemes(void **state)
+static void schemes(void **state)
 {
     static const char *const WRONG[] = {"",      "h",   "h:80", "http://h", "https://h", "wsx://h",
                                         "ws:/h", "ws:", "ws",   "://h",     " ws://h"};
@@ -106,7 +106,7 @@ static void test_schemes(void **state)
         expect_error(WRONG[i], "expected ws:// or wss://");
 }
 
-static void test_hosts(void **state)
+static void hosts(void **state)
 {
     char text[300] = "ws://";
 
@@ -127,7 +127,7 @@ static void test_hosts(void **state)
     expect_error(text, "the host name is too long");
 }
 
-static void test_ports(void **state)
+static void ports(void **state)
 {
     static const char *const WRONG[] = {"ws://h:",   "ws://h:/",  "ws://h:0",   "ws://h:65536", "ws://h:99999999999999999999",
                                         "ws://h:8o", "ws://h:-1", "ws://[::1]:"};
@@ -137,7 +137,7 @@ static void test_ports(void **state)
         expect_error(WRONG[i], "the port is not a number from 1 to 65535");
 }
 
-static void test_characters(void **state)
+static void characters_are_checked(void **state)
 {
     static const char *const WRONG[] = {"ws://h/a b", "ws://h/\r\nX: y", "ws://h/\xc3\xa9", "ws://h/ ", "ws://h/\x7f"};
 
@@ -148,7 +148,7 @@ static void test_characters(void **state)
     expect_error("ws://u:p#q@h", "a fragment (#) is not allowed in a WebSocket URI; as part of a name or password write %23");
 }
 
-static void test_user_information(void **state)
+static void user_information(void **state)
 {
     (void)state;
     expect_error("ws://u:50%@h", "a bad percent escape in the user information; a % of its own is written %25");
@@ -161,15 +161,15 @@ static void test_user_information(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_the_query_is_asked_for_and_not_shown),
-        cmocka_unit_test(test_user_information_becomes_basic_authorization),
-        cmocka_unit_test(test_the_key_of_a_chained_relay_is_not_shown),
-        cmocka_unit_test(test_schemes),
-        cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_ports),
-        cmocka_unit_test(test_characters),
-        cmocka_unit_test(test_user_information),
+        cmocka_unit_test(parts_are_found),
+        cmocka_unit_test(the_query_is_asked_for_and_not_shown),
+        cmocka_unit_test(user_information_becomes_basic_authorization),
+        cmocka_unit_test(the_key_of_a_chained_relay_is_not_shown),
+        cmocka_unit_test(schemes),
+        cmocka_unit_test(hosts),
+        cmocka_unit_test(ports),
+        cmocka_unit_test(characters_are_checked),
+        cmocka_unit_test(user_information),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -48,7 +48,7 @@ static void fill(uint8_t *bytes, size_t length, uint64_t seed)
 
 /* --- messages --- */
 
-static void test_every_kind_of_message_is_published_as_it_came(void **state)
+static void every_kind_of_message_is_published_as_it_came(void **state)
 {
     struct world *world = open_world(1);
     struct session *session = builder_session(&world->builders[0]);
@@ -82,7 +82,7 @@ static void test_every_kind_of_message_is_published_as_it_came(void **state)
 
 /* --- copies --- */
 
-static void test_the_first_arrival_wins_and_copies_are_counted(void **state)
+static void the_first_arrival_wins_and_copies_are_counted(void **state)
 {
     struct world *world = open_world(3);
 
@@ -104,7 +104,7 @@ static void test_the_first_arrival_wins_and_copies_are_counted(void **state)
     world_close(world);
 }
 
-static void test_brotli_and_json_of_one_flashblock_are_the_same(void **state)
+static void brotli_and_json_of_one_flashblock_are_the_same(void **state)
 {
     static const char json[] = "{\"payload_id\":\"0x0123456789abcdef\",\"index\":0}";
     struct world *world = open_world(2);
@@ -123,7 +123,7 @@ static void test_brotli_and_json_of_one_flashblock_are_the_same(void **state)
     world_close(world);
 }
 
-static void test_what_one_connection_repeats_is_forwarded(void **state)
+static void what_one_connection_repeats_is_forwarded(void **state)
 {
     struct world *world = open_world(2);
 
@@ -141,7 +141,7 @@ static void test_what_one_connection_repeats_is_forwarded(void **state)
     world_close(world);
 }
 
-static void test_what_was_brought_before_a_reconnect_is_a_copy_for_ten_seconds(void **state)
+static void what_was_brought_before_a_reconnect_is_a_copy_for_ten_seconds(void **state)
 {
     struct world *world = open_world(1);
 
@@ -164,7 +164,7 @@ static void test_what_was_brought_before_a_reconnect_is_a_copy_for_ten_seconds(v
 
 /* --- JSON from brotli --- */
 
-static void test_where_json_is_sent_brotli_is_unpacked(void **state)
+static void where_json_is_sent_brotli_is_unpacked(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 1, .ingest = {.decompress = true}});
     char json[3000];
@@ -192,7 +192,7 @@ static void test_where_json_is_sent_brotli_is_unpacked(void **state)
     world_close(world);
 }
 
-static void test_a_decompression_bomb_is_dropped(void **state)
+static void a_decompression_bomb_is_dropped(void **state)
 {
     struct world *world =
         world_open(&(struct world_options){.builders = 1, .ingest = {.decompress = true}, .arena_bytes = 80 << 20});
@@ -239,7 +239,7 @@ static void assert_pieces(struct world *world, size_t index, unsigned builder, u
     }
 }
 
-static void test_what_finds_no_room_waits_in_order(void **state)
+static void what_finds_no_room_waits_in_order(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 3, .arena_bytes = ROOM});
 
@@ -269,7 +269,7 @@ static void test_what_finds_no_room_waits_in_order(void **state)
 }
 
 /* Ten seconds without room are no fault of the upstream's: its pong came, but was not read. */
-static void test_an_upstream_survives_a_long_time_without_room(void **state)
+static void an_upstream_survives_a_long_time_without_room(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 1, .arena_bytes = ROOM});
 
@@ -290,7 +290,7 @@ static void test_an_upstream_survives_a_long_time_without_room(void **state)
     world_close(world);
 }
 
-static void test_a_message_that_waits_outlives_its_connection(void **state)
+static void a_message_that_waits_outlives_its_connection(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 1, .arena_bytes = ROOM});
 
@@ -313,7 +313,7 @@ static void test_a_message_that_waits_outlives_its_connection(void **state)
 }
 
 /* Of a large one the buffer's memory is given back, but not before it is published. */
-static void test_a_large_message_that_waits_outlives_its_connection(void **state)
+static void a_large_message_that_waits_outlives_its_connection(void **state)
 {
     enum { LARGE = 3 << 20 };
     struct world *world = world_open(&(struct world_options){
@@ -339,7 +339,7 @@ static void test_a_large_message_that_waits_outlives_its_connection(void **state
     world_close(world);
 }
 
-static void test_an_end_behind_a_message_that_waits_is_seen(void **state)
+static void an_end_behind_a_message_that_waits_is_seen(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 1, .arena_bytes = ROOM});
 
@@ -375,7 +375,7 @@ static void assert_closed_with(struct world *world, uint16_t code)
     world_close(world);
 }
 
-static void test_a_message_over_the_limit_is_closed_with_1009(void **state)
+static void a_message_over_the_limit_is_closed_with_1009(void **state)
 {
     struct world *world = open_world(1);
     struct session *session = builder_session(&world->builders[0]);
@@ -388,7 +388,7 @@ static void test_a_message_over_the_limit_is_closed_with_1009(void **state)
     assert_closed_with(world, WS_CLOSE_TOO_BIG);
 }
 
-static void test_protocol_errors_are_closed_with_1002(void **state)
+static void protocol_errors_are_closed_with_1002(void **state)
 {
     static const char *const frames[] = {"\xc1\x00", "\x83\x00", "\x81\x81mask.", "\x80\x00", "\x09\x00"};
 
@@ -401,7 +401,7 @@ static void test_protocol_errors_are_closed_with_1002(void **state)
     }
 }
 
-static void test_text_that_is_no_utf8_is_closed_with_1007(void **state)
+static void text_that_is_no_utf8_is_closed_with_1007(void **state)
 {
     struct world *world = open_world(1);
 
@@ -410,7 +410,7 @@ static void test_text_that_is_no_utf8_is_closed_with_1007(void **state)
     assert_closed_with(world, WS_CLOSE_INVALID_PAYLOAD);
 }
 
-static void test_a_close_is_echoed(void **state)
+static void a_close_is_echoed(void **state)
 {
     struct world *world = open_world(1);
     struct session *session = builder_session(&world->builders[0]);
@@ -429,7 +429,7 @@ static void test_a_close_is_echoed(void **state)
     world_close(world);
 }
 
-static void test_who_does_not_answer_a_close_is_left_after_a_second(void **state)
+static void who_does_not_answer_a_close_is_left_after_a_second(void **state)
 {
     struct world *world = open_world(1);
 
@@ -445,7 +445,7 @@ static void test_who_does_not_answer_a_close_is_left_after_a_second(void **state
     world_close(world);
 }
 
-static void test_half_a_message_is_forgotten_when_its_connection_ends(void **state)
+static void half_a_message_is_forgotten_when_its_connection_ends(void **state)
 {
     struct world *world = open_world(1);
     uint8_t half[5000];
@@ -476,7 +476,7 @@ static void test_half_a_message_is_forgotten_when_its_connection_ends(void **sta
 
 /* --- pings --- */
 
-static void test_pings_come_at_once_and_then_every_interval(void **state)
+static void pings_come_at_once_and_then_every_interval(void **state)
 {
     struct world *world = open_world(1);
     struct session *session = builder_session(&world->builders[0]);
@@ -491,7 +491,7 @@ static void test_pings_come_at_once_and_then_every_interval(void **state)
     world_close(world);
 }
 
-static void test_data_is_no_sign_of_life(void **state)
+static void data_is_no_sign_of_life(void **state)
 {
     struct world *world = open_world(1);
 
@@ -508,7 +508,7 @@ static void test_data_is_no_sign_of_life(void **state)
     world_close(world);
 }
 
-static void test_the_first_pong_has_five_seconds(void **state)
+static void the_first_pong_has_five_seconds(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 1});
     struct session *session = &world->builders[0].sessions[0];
@@ -522,7 +522,7 @@ static void test_the_first_pong_has_five_seconds(void **state)
     world_close(world);
 }
 
-static void test_its_pings_are_answered_at_once(void **state)
+static void its_pings_are_answered_at_once(void **state)
 {
     struct world *world = open_world(1);
     struct session *session = builder_session(&world->builders[0]);
@@ -560,7 +560,7 @@ static void check_pings_of_one_who_reads_nothing(struct world *world)
     assert_int_equal(counter_read(&world_counters(world, 0)->pongs_missed), 1);
 }
 
-static void test_pings_of_one_who_reads_nothing_are_left_unanswered(void **state)
+static void pings_of_one_who_reads_nothing_are_left_unanswered(void **state)
 {
     struct world *world =
         world_open(&(struct world_options){.builders = 1, .network = {.window_bytes = 2000, .segment_max_bytes = 500}});
@@ -572,7 +572,7 @@ static void test_pings_of_one_who_reads_nothing_are_left_unanswered(void **state
 
 /* --- connecting --- */
 
-static void test_a_closed_port_is_tried_again_and_again_and_longer_each_time(void **state)
+static void a_closed_port_is_tried_again_and_again_and_longer_each_time(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 1, .listeners_missing = true});
     const struct upstream_counters *counters = world_counters(world, 0);
@@ -615,14 +615,14 @@ static uint64_t longest_pause(uint64_t alive_ns, unsigned rounds)
     return longest / NS_PER_MS;
 }
 
-static void test_only_a_stable_connection_resets_the_back_off(void **state)
+static void only_a_stable_connection_resets_the_back_off(void **state)
 {
     (void)state;
     assert_in_range(longest_pause(11 * NS_PER_S, 20), 250, 760);
     assert_in_range(longest_pause(1 * NS_PER_S, 20), 5000, 20010);
 }
 
-static void test_a_handshake_that_takes_too_long_is_given_up(void **state)
+static void a_handshake_that_takes_too_long_is_given_up(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 1});
     struct builder *builder = &world->builders[0];
@@ -641,7 +641,7 @@ static void test_a_handshake_that_takes_too_long_is_given_up(void **state)
     world_close(world);
 }
 
-static void test_a_refused_upgrade_is_a_failure(void **state)
+static void a_refused_upgrade_is_a_failure(void **state)
 {
     static char endless[9000];
     static const char *const answers[] = {
@@ -666,7 +666,7 @@ static void test_a_refused_upgrade_is_a_failure(void **state)
     }
 }
 
-static void test_down_since_counts_from_the_last_that_was_connected(void **state)
+static void down_since_counts_from_the_last_that_was_connected(void **state)
 {
     struct world *world = open_world(2);
 
@@ -685,7 +685,7 @@ static void test_down_since_counts_from_the_last_that_was_connected(void **state
 
 /* --- what is asked for, what is logged --- */
 
-static void test_credentials_and_query_are_sent_and_never_logged(void **state)
+static void credentials_and_query_are_sent_and_never_logged(void **state)
 {
     struct world *world = world_open(&(struct world_options){
         .builders = 1, .uris = {"ws://user:s3cret@10.0.0.1:1111/stream?token=s3cret"}, .listeners_missing = true});
@@ -721,7 +721,7 @@ static void test_credentials_and_query_are_sent_and_never_logged(void **state)
 
 /* --- stopping --- */
 
-static void test_stopping_closes_all_with_1001(void **state)
+static void stopping_closes_all_with_1001(void **state)
 {
     struct world *world = open_world(4);
 
@@ -747,7 +747,7 @@ static void test_stopping_closes_all_with_1001(void **state)
 }
 
 /* The turn that is told may sleep for ever. */
-static void test_stopping_with_nothing_open_ends_in_one_turn(void **state)
+static void stopping_with_nothing_open_ends_in_one_turn(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 2, .listeners_missing = true});
 
@@ -759,7 +759,7 @@ static void test_stopping_with_nothing_open_ends_in_one_turn(void **state)
     world_close(world);
 }
 
-static void test_stopping_with_a_message_that_waits_ends_too(void **state)
+static void stopping_with_a_message_that_waits_ends_too(void **state)
 {
     struct world *world = world_open(&(struct world_options){.builders = 2, .arena_bytes = ROOM});
 
@@ -778,7 +778,7 @@ static void test_stopping_with_a_message_that_waits_ends_too(void **state)
 
 /* --- options --- */
 
-static void test_bad_options_are_refused(void **state)
+static void bad_options_are_refused(void **state)
 {
     struct ws_uri uri;
     const char *error;
@@ -834,7 +834,7 @@ static void close_secure_world(struct secure_world *secure)
 }
 
 /* A record holds several messages here, and a message several records; without room both wait in the middle. */
-static void test_messages_come_through_tls_with_room_and_without(void **state)
+static void messages_come_through_tls_with_room_and_without(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.1", ROOM);
     struct world *world = secure.world;
@@ -865,7 +865,7 @@ static void test_messages_come_through_tls_with_room_and_without(void **state)
 }
 
 /* Each small message stops the reading, so what one record brought is taken up again fifty times. */
-static void test_a_record_is_taken_up_again_after_each_message_that_waits(void **state)
+static void a_record_is_taken_up_again_after_each_message_that_waits(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.1", 4096);
     struct world *world = secure.world;
@@ -902,7 +902,7 @@ static void test_a_record_is_taken_up_again_after_each_message_that_waits(void *
     close_secure_world(&secure);
 }
 
-static void test_tls_ends_and_failures(void **state)
+static void tls_ends_and_failures(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.1", 0);
     struct world *world = secure.world;
@@ -925,7 +925,7 @@ static void test_tls_ends_and_failures(void **state)
     close_secure_world(&secure);
 }
 
-static void test_pings_through_tls_of_one_who_reads_nothing(void **state)
+static void pings_through_tls_of_one_who_reads_nothing(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.1", 0);
 
@@ -935,7 +935,7 @@ static void test_pings_through_tls_of_one_who_reads_nothing(void **state)
     close_secure_world(&secure);
 }
 
-static void test_a_certificate_for_another_address_is_refused(void **state)
+static void a_certificate_for_another_address_is_refused(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.2,DNS:10.0.0.1", 0);
     const struct upstream_counters *counters = world_counters(secure.world, 0);
@@ -1008,7 +1008,7 @@ static size_t run_at_random(uint64_t seed)
     return count;
 }
 
-static void test_at_random_every_message_is_published_once_and_whole(void **state)
+static void at_random_every_message_is_published_once_and_whole(void **state)
 {
     size_t published = 0;
 
@@ -1028,45 +1028,45 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_kind_of_message_is_published_as_it_came),
-        cmocka_unit_test(test_the_first_arrival_wins_and_copies_are_counted),
-        cmocka_unit_test(test_brotli_and_json_of_one_flashblock_are_the_same),
-        cmocka_unit_test(test_what_one_connection_repeats_is_forwarded),
-        cmocka_unit_test(test_what_was_brought_before_a_reconnect_is_a_copy_for_ten_seconds),
-        cmocka_unit_test(test_where_json_is_sent_brotli_is_unpacked),
-        cmocka_unit_test(test_a_decompression_bomb_is_dropped),
-        cmocka_unit_test(test_what_finds_no_room_waits_in_order),
-        cmocka_unit_test(test_an_upstream_survives_a_long_time_without_room),
-        cmocka_unit_test(test_a_message_that_waits_outlives_its_connection),
-        cmocka_unit_test(test_a_large_message_that_waits_outlives_its_connection),
-        cmocka_unit_test(test_an_end_behind_a_message_that_waits_is_seen),
-        cmocka_unit_test(test_a_message_over_the_limit_is_closed_with_1009),
-        cmocka_unit_test(test_protocol_errors_are_closed_with_1002),
-        cmocka_unit_test(test_text_that_is_no_utf8_is_closed_with_1007),
-        cmocka_unit_test(test_a_close_is_echoed),
-        cmocka_unit_test(test_who_does_not_answer_a_close_is_left_after_a_second),
-        cmocka_unit_test(test_half_a_message_is_forgotten_when_its_connection_ends),
-        cmocka_unit_test(test_pings_come_at_once_and_then_every_interval),
-        cmocka_unit_test(test_data_is_no_sign_of_life),
-        cmocka_unit_test(test_the_first_pong_has_five_seconds),
-        cmocka_unit_test(test_its_pings_are_answered_at_once),
-        cmocka_unit_test(test_pings_of_one_who_reads_nothing_are_left_unanswered),
-        cmocka_unit_test(test_a_closed_port_is_tried_again_and_again_and_longer_each_time),
-        cmocka_unit_test(test_only_a_stable_connection_resets_the_back_off),
-        cmocka_unit_test(test_a_handshake_that_takes_too_long_is_given_up),
-        cmocka_unit_test(test_a_refused_upgrade_is_a_failure),
-        cmocka_unit_test(test_down_since_counts_from_the_last_that_was_connected),
-        cmocka_unit_test(test_credentials_and_query_are_sent_and_never_logged),
-        cmocka_unit_test(test_stopping_closes_all_with_1001),
-        cmocka_unit_test(test_stopping_with_nothing_open_ends_in_one_turn),
-        cmocka_unit_test(test_stopping_with_a_message_that_waits_ends_too),
-        cmocka_unit_test(test_bad_options_are_refused),
-        cmocka_unit_test(test_messages_come_through_tls_with_room_and_without),
-        cmocka_unit_test(test_a_record_is_taken_up_again_after_each_message_that_waits),
-        cmocka_unit_test(test_tls_ends_and_failures),
-        cmocka_unit_test(test_pings_through_tls_of_one_who_reads_nothing),
-        cmocka_unit_test(test_a_certificate_for_another_address_is_refused),
-        cmocka_unit_test(test_at_random_every_message_is_published_once_and_whole),
+        cmocka_unit_test(every_kind_of_message_is_published_as_it_came),
+        cmocka_unit_test(the_first_arrival_wins_and_copies_are_counted),
+        cmocka_unit_test(brotli_and_json_of_one_flashblock_are_the_same),
+        cmocka_unit_test(what_one_connection_repeats_is_forwarded),
+        cmocka_unit_test(what_was_brought_before_a_reconnect_is_a_copy_for_ten_seconds),
+        cmocka_unit_test(where_json_is_sent_brotli_is_unpacked),
+        cmocka_unit_test(a_decompression_bomb_is_dropped),
+        cmocka_unit_test(what_finds_no_room_waits_in_order),
+        cmocka_unit_test(an_upstream_survives_a_long_time_without_room),
+        cmocka_unit_test(a_message_that_waits_outlives_its_connection),
+        cmocka_unit_test(a_large_message_that_waits_outlives_its_connection),
+        cmocka_unit_test(an_end_behind_a_message_that_waits_is_seen),
+        cmocka_unit_test(a_message_over_the_limit_is_closed_with_1009),
+        cmocka_unit_test(protocol_errors_are_closed_with_1002),
+        cmocka_unit_test(text_that_is_no_utf8_is_closed_with_1007),
+        cmocka_unit_test(a_close_is_echoed),
+        cmocka_unit_test(who_does_not_answer_a_close_is_left_after_a_second),
+        cmocka_unit_test(half_a_message_is_forgotten_when_its_connection_ends),
+        cmocka_unit_test(pings_come_at_once_and_then_every_interval),
+        cmocka_unit_test(data_is_no_sign_of_life),
+        cmocka_unit_test(the_first_pong_has_five_seconds),
+        cmocka_unit_test(its_pings_are_answered_at_once),
+        cmocka_unit_test(pings_of_one_who_reads_nothing_are_left_unanswered),
+        cmocka_unit_test(a_closed_port_is_tried_again_and_again_and_longer_each_time),
+        cmocka_unit_test(only_a_stable_connection_resets_the_back_off),
+        cmocka_unit_test(a_handshake_that_takes_too_long_is_given_up),
+        cmocka_unit_test(a_refused_upgrade_is_a_failure),
+        cmocka_unit_test(down_since_counts_from_the_last_that_was_connected),
+        cmocka_unit_test(credentials_and_query_are_sent_and_never_logged),
+        cmocka_unit_test(stopping_closes_all_with_1001),
+        cmocka_unit_test(stopping_with_nothing_open_ends_in_one_turn),
+        cmocka_unit_test(stopping_with_a_message_that_waits_ends_too),
+        cmocka_unit_test(bad_options_are_refused),
+        cmocka_unit_test(messages_come_through_tls_with_room_and_without),
+        cmocka_unit_test(a_record_is_taken_up_again_after_each_message_that_waits),
+        cmocka_unit_test(tls_ends_and_failures),
+        cmocka_unit_test(pings_through_tls_of_one_who_reads_nothing),
+        cmocka_unit_test(a_certificate_for_another_address_is_refused),
+        cmocka_unit_test(at_random_every_message_is_published_once_and_whole),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -61,7 +61,7 @@ static void expect(const struct fixture *fixture, uint64_t deliveries, uint64_t 
     assert_int_equal(tally->corrupt, corrupt);
 }
 
-static void test_whole_and_in_pieces(void **state)
+static void whole_and_in_pieces(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -71,7 +71,7 @@ static void test_whole_and_in_pieces(void **state)
     expect(fixture, MESSAGES, 0, 0, 0);
 }
 
-static void test_gap_is_lost(void **state)
+static void gap_is_lost(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -82,7 +82,7 @@ static void test_gap_is_lost(void **state)
     expect(fixture, 3, 2, 0, 0);
 }
 
-static void test_end_is_lost(void **state)
+static void end_is_lost(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -91,7 +91,7 @@ static void test_end_is_lost(void **state)
     expect(fixture, 1, MESSAGES - 1, 0, 0);
 }
 
-static void test_repeat(void **state)
+static void repeat(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -102,7 +102,7 @@ static void test_repeat(void **state)
     expect(fixture, 4, 0, 1, 0);
 }
 
-static void test_corrupt(void **state)
+static void corrupt_messages_are_counted(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -114,7 +114,7 @@ static void test_corrupt(void **state)
     expect(fixture, 1, 0, 0, 3);
 }
 
-static void test_newcomer_takes_up_anywhere(void **state)
+static void newcomer_takes_up_anywhere(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -125,7 +125,7 @@ static void test_newcomer_takes_up_anywhere(void **state)
     expect(fixture, 2, 0, 0, 0);
 }
 
-static void test_guest_is_checked_and_not_timed(void **state)
+static void guest_is_checked_and_not_timed(void **state)
 {
     struct fixture *fixture = *state;
     struct ledger_entry entry;
@@ -138,7 +138,7 @@ static void test_guest_is_checked_and_not_timed(void **state)
     assert_int_equal(entry.deliveries, 0);
 }
 
-static void test_latency(void **state)
+static void latency_is_recorded(void **state)
 {
     struct fixture *fixture = *state;
     struct histogram latency = {0};
@@ -155,7 +155,7 @@ static void test_latency(void **state)
     assert_int_equal(entry.last_ns, 1000);
 }
 
-static void test_forgets_the_oldest(void **state)
+static void forgets_the_oldest(void **state)
 {
     struct fixture *fixture = *state;
     struct ledger_entry entry;
@@ -174,15 +174,15 @@ static void test_forgets_the_oldest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_whole_and_in_pieces, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_gap_is_lost, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_end_is_lost, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_repeat, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_corrupt, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_newcomer_takes_up_anywhere, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_guest_is_checked_and_not_timed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_latency, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_forgets_the_oldest, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(whole_and_in_pieces, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(gap_is_lost, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(end_is_lost, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(repeat, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(corrupt_messages_are_counted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(newcomer_takes_up_anywhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(guest_is_checked_and_not_timed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(latency_is_recorded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(forgets_the_oldest, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

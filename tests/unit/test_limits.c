@@ -46,7 +46,7 @@ static struct access_app apps[] = {
 };
 static const struct access_table access_of_apps = {.apps = apps, .count = 3};
 
-static void test_instance_limit(void **state)
+static void instance_limit_holds(void **state)
 {
     struct limits *limits = create(2, 0, NULL);
 
@@ -60,7 +60,7 @@ static void test_instance_limit(void **state)
     limits_destroy(limits);
 }
 
-static void test_instance_limit_of_zero_refuses_everybody(void **state)
+static void instance_limit_of_zero_refuses_everybody(void **state)
 {
     struct limits *limits = create(0, 0, NULL);
 
@@ -69,7 +69,7 @@ static void test_instance_limit_of_zero_refuses_everybody(void **state)
     limits_destroy(limits);
 }
 
-static void test_ip_limit(void **state)
+static void ip_limit_holds(void **state)
 {
     struct limits *limits = create(100, 2, NULL);
 
@@ -84,7 +84,7 @@ static void test_ip_limit(void **state)
     limits_destroy(limits);
 }
 
-static void test_ip_limit_of_zero_is_none(void **state)
+static void ip_limit_of_zero_is_none(void **state)
 {
     struct limits *limits = create(1000, 0, NULL);
 
@@ -95,7 +95,7 @@ static void test_ip_limit_of_zero_is_none(void **state)
     limits_destroy(limits);
 }
 
-static void test_app_limits(void **state)
+static void app_limits(void **state)
 {
     struct limits *limits = create(100, 0, &access_of_apps);
 
@@ -111,7 +111,7 @@ static void test_app_limits(void **state)
     limits_destroy(limits);
 }
 
-static void test_order_is_instance_then_ip_then_app(void **state)
+static void order_is_instance_then_ip_then_app(void **state)
 {
     struct limits *limits = create(1, 1, &access_of_apps);
 
@@ -125,7 +125,7 @@ static void test_order_is_instance_then_ip_then_app(void **state)
     limits_destroy(limits);
 }
 
-static void test_a_refusal_takes_nothing(void **state)
+static void a_refusal_takes_nothing(void **state)
 {
     struct limits *limits = create(3, 1, &access_of_apps);
 
@@ -142,7 +142,7 @@ static void test_a_refusal_takes_nothing(void **state)
 }
 
 /* Random comings and goings of few and many addresses, against a plain array. */
-static void test_against_a_plain_count(void **state)
+static void against_a_plain_count(void **state)
 {
     enum { ADDRESSES = 200, LIMIT = 150, PER_IP = 3 };
     struct limits *limits = create(LIMIT, PER_IP, NULL);
@@ -177,14 +177,14 @@ static void test_against_a_plain_count(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_instance_limit),
-        cmocka_unit_test(test_instance_limit_of_zero_refuses_everybody),
-        cmocka_unit_test(test_ip_limit),
-        cmocka_unit_test(test_ip_limit_of_zero_is_none),
-        cmocka_unit_test(test_app_limits),
-        cmocka_unit_test(test_order_is_instance_then_ip_then_app),
-        cmocka_unit_test(test_a_refusal_takes_nothing),
-        cmocka_unit_test(test_against_a_plain_count),
+        cmocka_unit_test(instance_limit_holds),
+        cmocka_unit_test(instance_limit_of_zero_refuses_everybody),
+        cmocka_unit_test(ip_limit_holds),
+        cmocka_unit_test(ip_limit_of_zero_is_none),
+        cmocka_unit_test(app_limits),
+        cmocka_unit_test(order_is_instance_then_ip_then_app),
+        cmocka_unit_test(a_refusal_takes_nothing),
+        cmocka_unit_test(against_a_plain_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,7 +48,7 @@ static unsigned count_lines(const char *lines)
     return count;
 }
 
-static void test_text_line(void **state)
+static void text_line(void **state)
 {
     const char *line;
 
@@ -61,7 +61,7 @@ static void test_text_line(void **state)
     assert_string_equal(line + 27, "  WARN module: answer 42\n");
 }
 
-static void test_json_line_escapes(void **state)
+static void json_line_escapes(void **state)
 {
     const char *line;
 
@@ -74,7 +74,7 @@ static void test_json_line_escapes(void **state)
                                         "\xc3\xa9 \xef\xbf\xbd\xef\xbf\xbd(\"},\"target\":\"module\"}\n");
 }
 
-static void test_logfmt_line(void **state)
+static void logfmt_line(void **state)
 {
     (void)state;
     log_configure(LOG_INFO, LOG_LOGFMT, ends[1]);
@@ -83,7 +83,7 @@ static void test_logfmt_line(void **state)
     assert_string_equal(text + 6 + 27, "\" level=INFO target=module msg=\"say \\\"hi\\\"\"\n");
 }
 
-static void test_text_line_stays_one_line(void **state)
+static void text_line_stays_one_line(void **state)
 {
     (void)state;
     log_configure(LOG_INFO, LOG_TEXT, ends[1]);
@@ -91,7 +91,7 @@ static void test_text_line_stays_one_line(void **state)
     assert_string_equal(read_log() + 27, "  INFO module: a\\x0d\\x0ab\\x7f\n");
 }
 
-static void test_no_utf8_is_let_through_that_is_none(void **state)
+static void no_utf8_is_let_through_that_is_none(void **state)
 {
     static const char *const bad[] = {"\xc0\xaf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf8"};
 
@@ -105,7 +105,7 @@ static void test_no_utf8_is_let_through_that_is_none(void **state)
     }
 }
 
-static void test_levels(void **state)
+static void levels_are_obeyed(void **state)
 {
     (void)state;
     log_configure(LOG_WARN, LOG_TEXT, ends[1]);
@@ -117,7 +117,7 @@ static void test_levels(void **state)
     assert_int_equal(count_lines(read_log()), 0);
 }
 
-static void test_long_message_is_cut(void **state)
+static void long_message_is_cut(void **state)
 {
     char *message = calloc(1, 10000);
     const char *line;
@@ -133,7 +133,7 @@ static void test_long_message_is_cut(void **state)
     free(message);
 }
 
-static void test_repeats_are_limited_and_counted(void **state)
+static void repeats_are_limited_and_counted(void **state)
 {
     struct log_site site = {0}, other = {0};
 
@@ -152,7 +152,7 @@ static void test_repeats_are_limited_and_counted(void **state)
     assert_non_null(strstr(read_log(), "again (7 like it not shown)\n"));
 }
 
-static void test_stalled_reader_blocks_nobody(void **state)
+static void stalled_reader_blocks_nobody(void **state)
 {
     unsigned written = 0;
 
@@ -171,7 +171,7 @@ static void test_stalled_reader_blocks_nobody(void **state)
     assert_int_equal(atoi(strstr(text, "back (") + 6), 5000 - written);
 }
 
-static void test_second_sink_has_its_own_format(void **state)
+static void second_sink_has_its_own_format(void **state)
 {
     int second[2];
     char line[512] = {0};
@@ -191,16 +191,16 @@ static void test_second_sink_has_its_own_format(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_text_line, open_pipe, close_pipe),
-        cmocka_unit_test_setup_teardown(test_json_line_escapes, open_pipe, close_pipe),
-        cmocka_unit_test_setup_teardown(test_logfmt_line, open_pipe, close_pipe),
-        cmocka_unit_test_setup_teardown(test_text_line_stays_one_line, open_pipe, close_pipe),
-        cmocka_unit_test_setup_teardown(test_no_utf8_is_let_through_that_is_none, open_pipe, close_pipe),
-        cmocka_unit_test_setup_teardown(test_levels, open_pipe, close_pipe),
-        cmocka_unit_test_setup_teardown(test_long_message_is_cut, open_pipe, close_pipe),
-        cmocka_unit_test_setup_teardown(test_repeats_are_limited_and_counted, open_pipe, close_pipe),
-        cmocka_unit_test_setup_teardown(test_stalled_reader_blocks_nobody, open_pipe, close_pipe),
-        cmocka_unit_test_setup_teardown(test_second_sink_has_its_own_format, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(text_line, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(json_line_escapes, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(logfmt_line, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(text_line_stays_one_line, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(no_utf8_is_let_through_that_is_none, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(levels_are_obeyed, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(long_message_is_cut, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(repeats_are_limited_and_counted, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(stalled_reader_blocks_nobody, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(second_sink_has_its_own_format, open_pipe, close_pipe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,7 @@ static char directory[64];
 static int make_base(void **state)
 {
     (void)state;
-    if (mkdtemp(base) == NULL)
+    if (!mkdtemp(base))
         return -1;
     snprintf(directory, sizeof directory, "%s/made/here", base);
     return 0;
@@ -62,7 +62,7 @@ static void write_line(const struct log_file *file, const char *text)
     assert_int_equal(write(file->descriptor, text, strlen(text)), strlen(text));
 }
 
-static void test_without_rotation(void **state)
+static void without_rotation(void **state)
 {
     struct log_file file;
 
@@ -77,7 +77,7 @@ static void test_without_rotation(void **state)
     assert_string_equal(contents("flashrelay.log"), "ab");
 }
 
-static void test_rotations(void **state)
+static void rotations(void **state)
 {
     static const struct {
         enum log_rotation rotation;
@@ -108,7 +108,7 @@ static void test_rotations(void **state)
     }
 }
 
-static void test_a_directory_that_cannot_be(void **state)
+static void a_directory_that_cannot_be(void **state)
 {
     struct log_file file;
 
@@ -120,9 +120,9 @@ static void test_a_directory_that_cannot_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_without_rotation),
-        cmocka_unit_test(test_rotations),
-        cmocka_unit_test(test_a_directory_that_cannot_be),
+        cmocka_unit_test(without_rotation),
+        cmocka_unit_test(rotations),
+        cmocka_unit_test(a_directory_that_cannot_be),
     };
     return cmocka_run_group_tests(tests, make_base, remove_base);
 }

@@ -36,7 +36,7 @@ static int end(void **state)
     return 0;
 }
 
-static void test_families_and_values(void **state)
+static void families_and_values(void **state)
 {
     (void)state;
     exposition_family(&exposition, "a_total", METRIC_COUNTER, "Help \\ with\na \"line\".");
@@ -48,7 +48,7 @@ static void test_families_and_values(void **state)
                                    "a_total{x=\"1\",y=\"\\\\ \\\" \\n \xc3\xa9\"} 0\n");
 }
 
-static void test_global_labels(void **state)
+static void global_labels(void **state)
 {
     (void)state;
     assert_int_equal(label_set_add_list(&labels, ",region=eu,gibberish,=x,empty=,chain-id=a=b,region=us,9=nine,"), 0);
@@ -60,7 +60,7 @@ static void test_global_labels(void **state)
                                    "a{chain_id=\"a=b\",_=\"nine\",region=\"own\"} 2\n");
 }
 
-static void test_histogram(void **state)
+static void histogram_is_written(void **state)
 {
     struct histogram histogram = {0};
 
@@ -79,7 +79,7 @@ static void test_histogram(void **state)
                                    "h_seconds_count{g=\"3\",u=\"v\"} 7\n");
 }
 
-static void test_histogram_of_counts(void **state)
+static void histogram_of_counts(void **state)
 {
     struct histogram histogram = {0};
 
@@ -100,7 +100,7 @@ static uint64_t connections_of(const struct relay *relay, unsigned app)
 }
 
 /* Two shards and two upstreams whose counters are all different, so that none can be taken for another. */
-static void test_reference_to_the_letter(void **state)
+static void reference_to_the_letter(void **state)
 {
     static struct shard_counters shards[2];
     static struct upstream_counters upstreams[2];
@@ -238,11 +238,11 @@ static void test_reference_to_the_letter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_families_and_values, begin, end),
-        cmocka_unit_test_setup_teardown(test_global_labels, begin, end),
-        cmocka_unit_test_setup_teardown(test_histogram, begin, end),
-        cmocka_unit_test_setup_teardown(test_histogram_of_counts, begin, end),
-        cmocka_unit_test_setup_teardown(test_reference_to_the_letter, begin, end),
+        cmocka_unit_test_setup_teardown(families_and_values, begin, end),
+        cmocka_unit_test_setup_teardown(global_labels, begin, end),
+        cmocka_unit_test_setup_teardown(histogram_is_written, begin, end),
+        cmocka_unit_test_setup_teardown(histogram_of_counts, begin, end),
+        cmocka_unit_test_setup_teardown(reference_to_the_letter, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,7 +48,7 @@ static enum options_outcome read_all(const char *const *arguments, const char *c
     }
 #define READ(...) read_all(LIST(__VA_ARGS__), LIST(), NULL)
 
-static void test_defaults(void **state)
+static void defaults_are_the_references(void **state)
 {
     char text[ADDRESS_TEXT_BYTES];
 
@@ -89,7 +89,7 @@ static void test_defaults(void **state)
 }
 
 /* Every entry of the table: its default is a value of its type, its variable a name of its own. */
-static void test_table_is_sound(void **state)
+static void table_is_sound(void **state)
 {
     char variable[OPTION_VARIABLE_BYTES], other[OPTION_VARIABLE_BYTES];
 
@@ -106,7 +106,7 @@ static void test_table_is_sound(void **state)
     }
 }
 
-static void test_flag_over_variable_over_file(void **state)
+static void flag_over_variable_over_file(void **state)
 {
     (void)state;
     assert_int_equal(read_all(LIST(UPSTREAM), LIST(), "SHARDS=2\nMETRICS=false"), OPTIONS_RUN);
@@ -120,7 +120,7 @@ static void test_flag_over_variable_over_file(void **state)
     assert_int_equal(read_all(LIST(UPSTREAM), LIST("SHARDS=3"), "SHARDS=y"), OPTIONS_RUN);
 }
 
-static void test_lists_are_replaced_by_the_stronger_source(void **state)
+static void lists_are_replaced_by_the_stronger_source(void **state)
 {
     (void)state;
     assert_int_equal(read_all(LIST(UPSTREAM), LIST("UPSTREAM_WS=ws://c:2,ws://d:3"), "UPSTREAM_WS=ws://e"), OPTIONS_RUN);
@@ -136,7 +136,7 @@ static void test_lists_are_replaced_by_the_stronger_source(void **state)
     assert_int_equal(options.access.count, 3);
 }
 
-static void test_switches(void **state)
+static void switches(void **state)
 {
     (void)state;
     assert_int_equal(READ(UPSTREAM, "--enable-compression", "--client-ping-enabled=true", "--metrics=false"), OPTIONS_RUN);
@@ -151,7 +151,7 @@ static void test_switches(void **state)
     assert_string_equal(error, "--metrics false: expected --metrics=true or --metrics=false");
 }
 
-static void test_logging_of_both_references(void **state)
+static void logging_of_both_references(void **state)
 {
     (void)state;
     assert_int_equal(READ(UPSTREAM, "--log-level", "DEBUG", "--log-format", "JSON"), OPTIONS_RUN);
@@ -183,7 +183,7 @@ static void test_logging_of_both_references(void **state)
     assert_int_equal(options.log_level, LOG_DEBUG);
 }
 
-static void test_sizes(void **state)
+static void sizes(void **state)
 {
     static const struct {
         const char *text;
@@ -202,7 +202,7 @@ static void test_sizes(void **state)
     assert_int_equal(READ(UPSTREAM, "--log-memory", "99999999999999999999"), OPTIONS_BAD);
 }
 
-static void test_log_memory_holds_two_messages(void **state)
+static void log_memory_holds_two_messages(void **state)
 {
     (void)state;
     assert_int_equal(READ(UPSTREAM, "--log-memory", "64M"), OPTIONS_RUN);
@@ -211,7 +211,7 @@ static void test_log_memory_holds_two_messages(void **state)
     assert_int_equal(READ(UPSTREAM, "--max-message-bytes=65M"), OPTIONS_BAD);
 }
 
-static void test_cores(void **state)
+static void cores_are_parsed(void **state)
 {
     cpu_set_t allowed;
     unsigned first = 0;
@@ -229,7 +229,7 @@ static void test_cores(void **state)
     assert_string_equal(error, "--cpu-list 1023: expected cores that this process may run on, which 1023 is not");
 }
 
-static void test_errors_name_flag_value_and_expectation(void **state)
+static void errors_name_flag_value_and_expectation(void **state)
 {
     static const struct {
         const char *flag, *value, *error;
@@ -272,7 +272,7 @@ static void test_errors_name_flag_value_and_expectation(void **state)
     }
 }
 
-static void test_errors_name_variable_and_file(void **state)
+static void errors_name_variable_and_file(void **state)
 {
     (void)state;
     assert_int_equal(read_all(LIST(UPSTREAM), LIST("SHARDS=many"), NULL), OPTIONS_BAD);
@@ -283,14 +283,14 @@ static void test_errors_name_variable_and_file(void **state)
     assert_memory_equal(error, "variable WEBSOCKET_PROXY_LOG_VERBOSITY=info!: expected", 54);
 }
 
-static void test_upstreams_are_required(void **state)
+static void upstreams_are_required(void **state)
 {
     (void)state;
     assert_int_equal(READ(), OPTIONS_BAD);
     assert_string_equal(error, "--upstream-ws: expected at least one URI, as in ws://builder:1111");
 }
 
-static void test_secrets_are_never_shown(void **state)
+static void secrets_are_never_shown(void **state)
 {
     static const char *const cases[] = {
         "--upstream-ws=http://user:hush@host/?token=hush",
@@ -311,7 +311,7 @@ static void test_secrets_are_never_shown(void **state)
     assert_string_equal(error, "--upstream-ws: expected its values separated by commas, without blanks");
 }
 
-static void test_redis_is_refused_wherever_it_is_given(void **state)
+static void redis_is_refused_wherever_it_is_given(void **state)
 {
     (void)state;
     assert_int_equal(READ(UPSTREAM, "--redis-url", "redis://h"), OPTIONS_BAD);
@@ -322,7 +322,7 @@ static void test_redis_is_refused_wherever_it_is_given(void **state)
     assert_non_null(strstr(error, ".env: REDIS_KEY_PREFIX: limits shared"));
 }
 
-static void test_help_and_version(void **state)
+static void help_and_version(void **state)
 {
     (void)state;
     assert_int_equal(READ("--help"), OPTIONS_HELP);
@@ -332,7 +332,7 @@ static void test_help_and_version(void **state)
     assert_int_equal(READ("--helpme"), OPTIONS_BAD);
 }
 
-static void test_help_shows_every_flag_within_100_columns(void **state)
+static void help_shows_every_flag_within_100_columns(void **state)
 {
     char *help = NULL, flag[64];
     size_t length;
@@ -355,22 +355,22 @@ static void test_help_shows_every_flag_within_100_columns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_defaults, dispose),
-        cmocka_unit_test_teardown(test_table_is_sound, dispose),
-        cmocka_unit_test_teardown(test_flag_over_variable_over_file, dispose),
-        cmocka_unit_test_teardown(test_lists_are_replaced_by_the_stronger_source, dispose),
-        cmocka_unit_test_teardown(test_switches, dispose),
-        cmocka_unit_test_teardown(test_logging_of_both_references, dispose),
-        cmocka_unit_test_teardown(test_sizes, dispose),
-        cmocka_unit_test_teardown(test_log_memory_holds_two_messages, dispose),
-        cmocka_unit_test_teardown(test_cores, dispose),
-        cmocka_unit_test_teardown(test_errors_name_flag_value_and_expectation, dispose),
-        cmocka_unit_test_teardown(test_errors_name_variable_and_file, dispose),
-        cmocka_unit_test_teardown(test_upstreams_are_required, dispose),
-        cmocka_unit_test_teardown(test_secrets_are_never_shown, dispose),
-        cmocka_unit_test_teardown(test_redis_is_refused_wherever_it_is_given, dispose),
-        cmocka_unit_test_teardown(test_help_and_version, dispose),
-        cmocka_unit_test_teardown(test_help_shows_every_flag_within_100_columns, dispose),
+        cmocka_unit_test_teardown(defaults_are_the_references, dispose),
+        cmocka_unit_test_teardown(table_is_sound, dispose),
+        cmocka_unit_test_teardown(flag_over_variable_over_file, dispose),
+        cmocka_unit_test_teardown(lists_are_replaced_by_the_stronger_source, dispose),
+        cmocka_unit_test_teardown(switches, dispose),
+        cmocka_unit_test_teardown(logging_of_both_references, dispose),
+        cmocka_unit_test_teardown(sizes, dispose),
+        cmocka_unit_test_teardown(log_memory_holds_two_messages, dispose),
+        cmocka_unit_test_teardown(cores_are_parsed, dispose),
+        cmocka_unit_test_teardown(errors_name_flag_value_and_expectation, dispose),
+        cmocka_unit_test_teardown(errors_name_variable_and_file, dispose),
+        cmocka_unit_test_teardown(upstreams_are_required, dispose),
+        cmocka_unit_test_teardown(secrets_are_never_shown, dispose),
+        cmocka_unit_test_teardown(redis_is_refused_wherever_it_is_given, dispose),
+        cmocka_unit_test_teardown(help_and_version, dispose),
+        cmocka_unit_test_teardown(help_shows_every_flag_within_100_columns, dispose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,7 +41,7 @@ static void remember(struct recent *recent, uint64_t number, uint32_t connection
     recent_remember(recent, &identity, connection, now_ns);
 }
 
-static void test_another_connections_message_is_a_copy(void **state)
+static void another_connections_message_is_a_copy(void **state)
 {
     struct recent *recent = *state;
     uint64_t behind = 0;
@@ -53,7 +53,7 @@ static void test_another_connections_message_is_a_copy(void **state)
     assert_false(is_copy(recent, 2, 2, 130, &behind));
 }
 
-static void test_what_a_connection_repeats_is_no_copy(void **state)
+static void what_a_connection_repeats_is_no_copy(void **state)
 {
     struct recent *recent = *state;
     uint64_t behind = 0;
@@ -65,7 +65,7 @@ static void test_what_a_connection_repeats_is_no_copy(void **state)
     assert_int_equal(behind, 900);
 }
 
-static void test_the_window_ends(void **state)
+static void the_window_ends(void **state)
 {
     struct recent *recent = *state;
     uint64_t behind;
@@ -78,7 +78,7 @@ static void test_the_window_ends(void **state)
     assert_false(is_copy(recent, 1, 2, 101 + WINDOW_NS, &behind));
 }
 
-static void test_both_halves_of_an_identity_count(void **state)
+static void both_halves_of_an_identity_count(void **state)
 {
     struct recent *recent = *state;
     struct recent_identity one = {.low = 5, .high = 1}, other = {.low = 5, .high = 2};
@@ -89,7 +89,7 @@ static void test_both_halves_of_an_identity_count(void **state)
     assert_true(recent_is_copy(recent, &one, 2, 0, &behind));
 }
 
-static void test_the_oldest_makes_room(void **state)
+static void the_oldest_makes_room(void **state)
 {
     struct recent *recent = *state;
     uint64_t behind;
@@ -137,7 +137,7 @@ static void plain_remember(struct plain_list *list, uint64_t number, uint32_t co
 }
 
 /* Few home slots, so that entries are displaced, wrap around and are moved back all the time. */
-static void test_a_random_run_agrees_with_a_plain_list(void **state)
+static void a_random_run_agrees_with_a_plain_list(void **state)
 {
     struct recent *recent = *state;
     struct plain_list list = {.count = 0};
@@ -169,12 +169,12 @@ static void test_a_random_run_agrees_with_a_plain_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_another_connections_message_is_a_copy),
-        TEST(test_what_a_connection_repeats_is_no_copy),
-        TEST(test_the_window_ends),
-        TEST(test_both_halves_of_an_identity_count),
-        TEST(test_the_oldest_makes_room),
-        TEST(test_a_random_run_agrees_with_a_plain_list),
+        TEST(another_connections_message_is_a_copy),
+        TEST(what_a_connection_repeats_is_no_copy),
+        TEST(the_window_ends),
+        TEST(both_halves_of_an_identity_count),
+        TEST(the_oldest_makes_room),
+        TEST(a_random_run_agrees_with_a_plain_list),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@ static void await(struct resolver *resolver, struct resolver_answer *answer)
         nanosleep(&pause, NULL);
 }
 
-static void test_a_name_has_addresses_with_the_port(void **state)
+static void a_name_has_addresses_with_the_port(void **state)
 {
     struct resolver_answer answer;
     struct resolver *resolver;
@@ -43,7 +43,7 @@ static void test_a_name_has_addresses_with_the_port(void **state)
     resolver_destroy(resolver);
 }
 
-static void test_no_name_is_an_error(void **state)
+static void no_name_is_an_error(void **state)
 {
     struct resolver_answer answer;
     struct resolver *resolver;
@@ -57,7 +57,7 @@ static void test_no_name_is_an_error(void **state)
     resolver_destroy(resolver);
 }
 
-static void test_what_was_given_up_is_not_seen(void **state)
+static void what_was_given_up_is_not_seen(void **state)
 {
     struct resolver_answer answer;
     struct resolver *resolver;
@@ -80,7 +80,7 @@ static void test_what_was_given_up_is_not_seen(void **state)
 }
 
 /* What is left is for the sanitizers to find. */
-static void test_it_may_be_destroyed_at_any_time(void **state)
+static void it_may_be_destroyed_at_any_time(void **state)
 {
     (void)state;
     for (int round = 0; round < 200; round++) {
@@ -95,10 +95,10 @@ static void test_it_may_be_destroyed_at_any_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_name_has_addresses_with_the_port),
-        cmocka_unit_test(test_no_name_is_an_error),
-        cmocka_unit_test(test_what_was_given_up_is_not_seen),
-        cmocka_unit_test(test_it_may_be_destroyed_at_any_time),
+        cmocka_unit_test(a_name_has_addresses_with_the_port),
+        cmocka_unit_test(no_name_is_an_error),
+        cmocka_unit_test(what_was_given_up_is_not_seen),
+        cmocka_unit_test(it_may_be_destroyed_at_any_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

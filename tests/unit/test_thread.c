@@ -33,7 +33,7 @@ static void *register_and_end(void *unused)
     return NULL;
 }
 
-static void test_threads_come_and_go(void **state)
+static void threads_come_and_go(void **state)
 {
     uint64_t bytes;
     pthread_t thread;
@@ -47,7 +47,7 @@ static void test_threads_come_and_go(void **state)
 }
 
 #ifdef FLASHRELAY_JEMALLOC
-static void test_allocations_are_counted(void **state)
+static void allocations_are_counted(void **state)
 {
     uint64_t before, after;
     void *volatile block;
@@ -69,9 +69,9 @@ static void test_allocations_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads_come_and_go),
+        cmocka_unit_test(threads_come_and_go),
 #ifdef FLASHRELAY_JEMALLOC
-        cmocka_unit_test(test_allocations_are_counted),
+        cmocka_unit_test(allocations_are_counted),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

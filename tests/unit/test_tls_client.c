@@ -94,7 +94,7 @@ static void assert_refused(struct fixture *f, struct tls_server *server, const c
     tls_server_dispose(server);
 }
 
-static void test_a_good_name_is_accepted_and_sent(void **state)
+static void a_good_name_is_accepted_and_sent(void **state)
 {
     struct fixture *f = *state;
     struct tls_server server;
@@ -113,7 +113,7 @@ static void test_a_good_name_is_accepted_and_sent(void **state)
     tls_server_dispose(&server);
 }
 
-static void test_an_address_is_verified_and_not_sent(void **state)
+static void an_address_is_verified_and_not_sent(void **state)
 {
     static const char *const hosts[] = {"127.0.0.1", "::1"};
     struct fixture *f = *state;
@@ -130,7 +130,7 @@ static void test_an_address_is_verified_and_not_sent(void **state)
     }
 }
 
-static void test_another_name_or_address_is_refused(void **state)
+static void another_name_or_address_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct tls_server server;
@@ -143,7 +143,7 @@ static void test_another_name_or_address_is_refused(void **state)
     assert_refused(f, &server, "builder.example", "ostname mismatch");
 }
 
-static void test_an_unknown_authority_is_refused(void **state)
+static void an_unknown_authority_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct authority stranger = make_authority();
@@ -154,7 +154,7 @@ static void test_an_unknown_authority_is_refused(void **state)
     authority_free(&stranger);
 }
 
-static void test_an_expired_certificate_is_refused(void **state)
+static void an_expired_certificate_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct tls_server server;
@@ -163,7 +163,7 @@ static void test_an_expired_certificate_is_refused(void **state)
     assert_refused(f, &server, "builder.example", "has expired");
 }
 
-static void test_old_versions_and_other_protocols_are_refused(void **state)
+static void old_versions_and_other_protocols_are_refused(void **state)
 {
     struct fixture *f = *state;
     char other_protocol[] = "\x02h2";
@@ -179,7 +179,7 @@ static void test_old_versions_and_other_protocols_are_refused(void **state)
     assert_refused(f, &server, "builder.example", "no application protocol");
 }
 
-static void test_what_is_no_tls_is_refused(void **state)
+static void what_is_no_tls_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct tls_client *client;
@@ -219,7 +219,7 @@ static void check_bytes_both_ways(struct tls_client *client, struct tls_server *
     free(received);
 }
 
-static void test_bytes_go_both_ways_until_each_end(void **state)
+static void bytes_go_both_ways_until_each_end(void **state)
 {
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
     struct fixture *f = *state;
@@ -247,7 +247,7 @@ static void test_bytes_go_both_ways_until_each_end(void **state)
     }
 }
 
-static void test_a_handshake_byte_by_byte(void **state)
+static void a_handshake_byte_by_byte(void **state)
 {
     struct fixture *f = *state;
     struct tls_server server;
@@ -261,7 +261,7 @@ static void test_a_handshake_byte_by_byte(void **state)
     tls_server_dispose(&server);
 }
 
-static void test_a_record_that_was_changed_is_refused(void **state)
+static void a_record_that_was_changed_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct tls_server server;
@@ -282,7 +282,7 @@ static void test_a_record_that_was_changed_is_refused(void **state)
     tls_server_dispose(&server);
 }
 
-static void test_a_bad_ca_file_is_named(void **state)
+static void a_bad_ca_file_is_named(void **state)
 {
     struct fixture *f = *state;
     struct tls_client_context *context;
@@ -303,17 +303,17 @@ static void test_a_bad_ca_file_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_good_name_is_accepted_and_sent),
-        cmocka_unit_test(test_an_address_is_verified_and_not_sent),
-        cmocka_unit_test(test_another_name_or_address_is_refused),
-        cmocka_unit_test(test_an_unknown_authority_is_refused),
-        cmocka_unit_test(test_an_expired_certificate_is_refused),
-        cmocka_unit_test(test_old_versions_and_other_protocols_are_refused),
-        cmocka_unit_test(test_what_is_no_tls_is_refused),
-        cmocka_unit_test(test_bytes_go_both_ways_until_each_end),
-        cmocka_unit_test(test_a_handshake_byte_by_byte),
-        cmocka_unit_test(test_a_record_that_was_changed_is_refused),
-        cmocka_unit_test(test_a_bad_ca_file_is_named),
+        cmocka_unit_test(a_good_name_is_accepted_and_sent),
+        cmocka_unit_test(an_address_is_verified_and_not_sent),
+        cmocka_unit_test(another_name_or_address_is_refused),
+        cmocka_unit_test(an_unknown_authority_is_refused),
+        cmocka_unit_test(an_expired_certificate_is_refused),
+        cmocka_unit_test(old_versions_and_other_protocols_are_refused),
+        cmocka_unit_test(what_is_no_tls_is_refused),
+        cmocka_unit_test(bytes_go_both_ways_until_each_end),
+        cmocka_unit_test(a_handshake_byte_by_byte),
+        cmocka_unit_test(a_record_that_was_changed_is_refused),
+        cmocka_unit_test(a_bad_ca_file_is_named),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

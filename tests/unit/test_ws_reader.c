@@ -90,11 +90,11 @@ static void expect_as(enum ws_role role, const void *bytes, size_t length, const
 }
 
 /* String literals of frames as a server sends them, or as a client does. */
-#define EXPECT_FROM_SERVER(bytes, expected) expect_as(WS_CLIENT, bytes, sizeof(bytes) - 1, expected)
-#define EXPECT_FROM_CLIENT(bytes, expected) expect_as(WS_SERVER, bytes, sizeof(bytes) - 1, expected)
+#define EXPECT_FROM_SERVER(bytes, expected) expect_as(WS_CLIENT, bytes, sizeof bytes - 1, expected)
+#define EXPECT_FROM_CLIENT(bytes, expected) expect_as(WS_SERVER, bytes, sizeof bytes - 1, expected)
 #define ZERO_MASK                           "\0\0\0\0"
 
-static void test_the_examples_of_the_rfc(void **state)
+static void the_examples_of_the_rfc(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\x81\x05\x48\x65\x6c\x6c\x6f", "Hello is text; ");
@@ -105,7 +105,7 @@ static void test_the_examples_of_the_rfc(void **state)
 }
 
 /* The last two examples of the RFC, and the edges of the three forms of the length. */
-static void test_lengths(void **state)
+static void lengths(void **state)
 {
     static const size_t LENGTHS[] = {0, 1, 125, 126, 127, 256, 65535, 65536, MAX_MESSAGE_BYTES};
     uint8_t *frame = malloc(WS_MAX_HEADER_BYTES + MAX_MESSAGE_BYTES);
@@ -128,7 +128,7 @@ static void test_lengths(void **state)
     free(frame);
 }
 
-static void test_lengths_must_be_in_their_shortest_form(void **state)
+static void lengths_must_be_in_their_shortest_form(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\x82\x7e\x00\x7d", "error(1002 length is not in its shortest form); ");
@@ -138,7 +138,7 @@ static void test_lengths_must_be_in_their_shortest_form(void **state)
     EXPECT_FROM_SERVER("\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff", "error(1002 most significant bit of the length is set); ");
 }
 
-static void test_messages_in_fragments(void **state)
+static void messages_in_fragments(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\x02\x01"
@@ -154,7 +154,7 @@ static void test_messages_in_fragments(void **state)
     EXPECT_FROM_CLIENT("\x02\x81" ZERO_MASK "a\x8a\x80" ZERO_MASK "\x80\x82\x01\x02\x03\x04\x63\x61", "apong(); bc is binary; ");
 }
 
-static void test_several_frames_at_once(void **state)
+static void several_frames_at_once(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\x82\x01"
@@ -163,7 +163,7 @@ static void test_several_frames_at_once(void **state)
                        "a is binary;  is binary; ping(); b is text; close(1005 ); ");
 }
 
-static void test_wrong_continuations(void **state)
+static void wrong_continuations(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\x80\x01"
@@ -175,7 +175,7 @@ static void test_wrong_continuations(void **state)
     EXPECT_FROM_SERVER("\x02\x00\x02\x00", "error(1002 new message before the last one ended); ");
 }
 
-static void test_reserved_bits_and_opcodes(void **state)
+static void reserved_bits_and_opcodes(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\xc1\x00", "error(1002 reserved bits are set); ");
@@ -190,7 +190,7 @@ static void test_reserved_bits_and_opcodes(void **state)
     }
 }
 
-static void test_control_frames_are_short_and_whole(void **state)
+static void control_frames_are_short_and_whole(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\x09\x00", "error(1002 fragmented control frame); ");
@@ -199,7 +199,7 @@ static void test_control_frames_are_short_and_whole(void **state)
     EXPECT_FROM_SERVER("\x8a\x7f", "error(1002 control frame of more than 125 bytes); ");
 }
 
-static void test_the_largest_ping(void **state)
+static void the_largest_ping(void **state)
 {
     uint8_t frame[WS_MAX_CONTROL_FRAME], payload[WS_MAX_CONTROL_BYTES];
     const uint8_t mask[4] = {1, 2, 3, 4};
@@ -212,7 +212,7 @@ static void test_the_largest_ping(void **state)
     expect_as(WS_CLIENT, frame, ws_write_control(frame, WS_PING, payload, sizeof payload, NULL), expected);
 }
 
-static void test_masks_by_role(void **state)
+static void masks_by_role(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\x81\x80" ZERO_MASK, "error(1002 masked frame from a server); ");
@@ -220,7 +220,7 @@ static void test_masks_by_role(void **state)
     EXPECT_FROM_CLIENT("\x89\x00", "error(1002 frame from a client is not masked); ");
 }
 
-static void test_text_must_be_utf8(void **state)
+static void text_must_be_utf8(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\x81\x03\xe2\x82\xac", "\xe2\x82\xac is text; ");
@@ -234,7 +234,7 @@ static void test_text_must_be_utf8(void **state)
     EXPECT_FROM_SERVER("\x01\x01\xff", "error(1007 text is not UTF-8); "); /* at once, whatever may follow */
 }
 
-static void test_text_must_not_end_within_a_character(void **state)
+static void text_must_not_end_within_a_character(void **state)
 {
     struct ws_reader reader;
     struct ws_event event;
@@ -253,7 +253,7 @@ static void test_text_must_not_end_within_a_character(void **state)
     assert_string_equal(event.reason, "text ends within a character");
 }
 
-static void test_closes(void **state)
+static void closes(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\x88\x00", "close(1005 ); ");
@@ -269,7 +269,7 @@ static void test_closes(void **state)
     EXPECT_FROM_SERVER("\x88\x04\x03\xe8\xe2\x82", "error(1007 reason of the close is not UTF-8); ");
 }
 
-static void test_nothing_is_read_after_a_close_or_an_error(void **state)
+static void nothing_is_read_after_a_close_or_an_error(void **state)
 {
     (void)state;
     EXPECT_FROM_SERVER("\x88\x00\x89\x00\xff", "close(1005 ); ");
@@ -278,7 +278,7 @@ static void test_nothing_is_read_after_a_close_or_an_error(void **state)
                        "error(1002 continuation of no message); ");
 }
 
-static void test_too_big_messages_are_refused_at_their_header(void **state)
+static void too_big_messages_are_refused_at_their_header(void **state)
 {
     static const char FRAGMENT[] = "\x02\x02"
                                    "ab";
@@ -303,7 +303,7 @@ static void test_too_big_messages_are_refused_at_their_header(void **state)
     assert_string_equal(transcript.text, "abping(12345); cd is binary; aberror(1009 message too big); ");
 }
 
-static void test_a_limit_of_nothing_takes_empty_messages(void **state)
+static void a_limit_of_nothing_takes_empty_messages(void **state)
 {
     struct ws_reader reader;
     struct ws_event event;
@@ -320,22 +320,22 @@ static void test_a_limit_of_nothing_takes_empty_messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_examples_of_the_rfc),
-        cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_lengths_must_be_in_their_shortest_form),
-        cmocka_unit_test(test_messages_in_fragments),
-        cmocka_unit_test(test_several_frames_at_once),
-        cmocka_unit_test(test_wrong_continuations),
-        cmocka_unit_test(test_reserved_bits_and_opcodes),
-        cmocka_unit_test(test_control_frames_are_short_and_whole),
-        cmocka_unit_test(test_the_largest_ping),
-        cmocka_unit_test(test_masks_by_role),
-        cmocka_unit_test(test_text_must_be_utf8),
-        cmocka_unit_test(test_text_must_not_end_within_a_character),
-        cmocka_unit_test(test_closes),
-        cmocka_unit_test(test_nothing_is_read_after_a_close_or_an_error),
-        cmocka_unit_test(test_too_big_messages_are_refused_at_their_header),
-        cmocka_unit_test(test_a_limit_of_nothing_takes_empty_messages),
+        cmocka_unit_test(the_examples_of_the_rfc),
+        cmocka_unit_test(lengths),
+        cmocka_unit_test(lengths_must_be_in_their_shortest_form),
+        cmocka_unit_test(messages_in_fragments),
+        cmocka_unit_test(several_frames_at_once),
+        cmocka_unit_test(wrong_continuations),
+        cmocka_unit_test(reserved_bits_and_opcodes),
+        cmocka_unit_test(control_frames_are_short_and_whole),
+        cmocka_unit_test(the_largest_ping),
+        cmocka_unit_test(masks_by_role),
+        cmocka_unit_test(text_must_be_utf8),
+        cmocka_unit_test(text_must_not_end_within_a_character),
+        cmocka_unit_test(closes),
+        cmocka_unit_test(nothing_is_read_after_a_close_or_an_error),
+        cmocka_unit_test(too_big_messages_are_refused_at_their_header),
+        cmocka_unit_test(a_limit_of_nothing_takes_empty_messages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

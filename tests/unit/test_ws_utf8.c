@@ -33,7 +33,7 @@ static size_t encode(uint32_t character, uint8_t out[4])
     return 4;
 }
 
-static void test_every_character_but_no_surrogate(void **state)
+static void every_character_but_no_surrogate(void **state)
 {
     uint8_t bytes[4];
 
@@ -64,7 +64,7 @@ static size_t refused_at(const char *bytes, size_t length)
     return 0;
 }
 
-static void test_faults_are_seen_at_the_first_wrong_byte(void **state)
+static void faults_are_seen_at_the_first_wrong_byte(void **state)
 {
     (void)state;
     assert_int_equal(refused_at("a\x80", 2), 2);    /* continuation of nothing */
@@ -84,7 +84,7 @@ static void test_faults_are_seen_at_the_first_wrong_byte(void **state)
     assert_int_equal(refused_at("\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80\x65", 14), 13);
 }
 
-static void test_a_text_that_ends_within_a_character(void **state)
+static void a_text_that_ends_within_a_character(void **state)
 {
     struct ws_utf8 utf8 = {0};
 
@@ -95,7 +95,7 @@ static void test_a_text_that_ends_within_a_character(void **state)
     assert_int_equal(utf8.state, 0);
 }
 
-static void test_every_place_in_a_block(void **state)
+static void every_place_in_a_block(void **state)
 {
     uint8_t bytes[200];
 
@@ -115,10 +115,10 @@ static void test_every_place_in_a_block(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_character_but_no_surrogate),
-        cmocka_unit_test(test_faults_are_seen_at_the_first_wrong_byte),
-        cmocka_unit_test(test_a_text_that_ends_within_a_character),
-        cmocka_unit_test(test_every_place_in_a_block),
+        cmocka_unit_test(every_character_but_no_surrogate),
+        cmocka_unit_test(faults_are_seen_at_the_first_wrong_byte),
+        cmocka_unit_test(a_text_that_ends_within_a_character),
+        cmocka_unit_test(every_place_in_a_block),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

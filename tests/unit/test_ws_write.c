@@ -26,7 +26,7 @@ static void expect_header(uint64_t payload_length, const void *expected, size_t 
     assert_memory_equal(header + length, MASK, 4);
 }
 
-static void test_headers_have_the_shortest_length(void **state)
+static void headers_have_the_shortest_length(void **state)
 {
     (void)state;
     expect_header(0, "\x82\x00", 2);
@@ -46,7 +46,7 @@ static void expect_control(uint8_t opcode, const char *payload, const uint8_t *m
     assert_memory_equal(frame, expected, length);
 }
 
-static void test_the_pings_of_the_rfc(void **state)
+static void the_pings_of_the_rfc(void **state)
 {
     (void)state;
     expect_control(WS_PING, "Hello", NULL, "\x89\x05Hello", 7);
@@ -54,7 +54,7 @@ static void test_the_pings_of_the_rfc(void **state)
     expect_control(WS_PING, "", NULL, "\x89\x00", 2);
 }
 
-static void test_the_largest_control_frame(void **state)
+static void the_largest_control_frame(void **state)
 {
     uint8_t frame[WS_MAX_CONTROL_FRAME], payload[WS_MAX_CONTROL_BYTES] = {0};
 
@@ -62,7 +62,7 @@ static void test_the_largest_control_frame(void **state)
     assert_int_equal(ws_write_control(frame, WS_PING, payload, sizeof payload, MASK), sizeof frame);
 }
 
-static void test_closes(void **state)
+static void closes(void **state)
 {
     uint8_t frame[WS_MAX_CONTROL_FRAME];
 
@@ -80,7 +80,7 @@ static void test_closes(void **state)
     assert_memory_equal(frame, "\x88\x00", 2);
 }
 
-static void test_long_reasons_are_cut_at_a_character(void **state)
+static void long_reasons_are_cut_at_a_character(void **state)
 {
     uint8_t frame[WS_MAX_CONTROL_FRAME];
     char reason[200];
@@ -99,7 +99,7 @@ static void test_long_reasons_are_cut_at_a_character(void **state)
     assert_int_equal(ws_write_close(frame, WS_CLOSE_NORMAL, reason, NULL), 2 + 2 + 123);
 }
 
-static void test_close_codes(void **state)
+static void close_codes(void **state)
 {
     static const uint16_t VALID[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010,
                                      1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999};
@@ -113,7 +113,7 @@ static void test_close_codes(void **state)
 }
 
 /* Against the definition, for every phase and alignment and around the sizes in which it works; the neighbours stay untouched. */
-static void test_masking(void **state)
+static void masking_at_any_alignment(void **state)
 {
     uint8_t plain[300], masked[300];
     struct random random;
@@ -137,7 +137,7 @@ static void test_masking(void **state)
             }
 }
 
-static void test_a_mask_goes_on_at_its_phase(void **state)
+static void a_mask_goes_on_at_its_phase(void **state)
 {
     uint8_t whole[100] = {0}, parts[100] = {0};
 
@@ -151,14 +151,14 @@ static void test_a_mask_goes_on_at_its_phase(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_headers_have_the_shortest_length),
-        cmocka_unit_test(test_the_pings_of_the_rfc),
-        cmocka_unit_test(test_the_largest_control_frame),
-        cmocka_unit_test(test_closes),
-        cmocka_unit_test(test_long_reasons_are_cut_at_a_character),
-        cmocka_unit_test(test_close_codes),
-        cmocka_unit_test(test_masking),
-        cmocka_unit_test(test_a_mask_goes_on_at_its_phase),
+        cmocka_unit_test(headers_have_the_shortest_length),
+        cmocka_unit_test(the_pings_of_the_rfc),
+        cmocka_unit_test(the_largest_control_frame),
+        cmocka_unit_test(closes),
+        cmocka_unit_test(long_reasons_are_cut_at_a_character),
+        cmocka_unit_test(close_codes),
+        cmocka_unit_test(masking_at_any_alignment),
+        cmocka_unit_test(a_mask_goes_on_at_its_phase),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* For tests: a certificate authority made on the spot, and OpenSSL's server over memory. */
-#ifndef FLASHRELAY_TESTS_TLS_SERVER_H
-#define FLASHRELAY_TESTS_TLS_SERVER_H
+#ifndef TESTS_UNIT_TLS_SERVER_H
+#define TESTS_UNIT_TLS_SERVER_H
 
 #include <openssl/pem.h>
 #include <openssl/ssl.h>

@@ -35,7 +35,7 @@ static void accepted(void *context, struct connection *connection, const struct 
     struct echo *echo = context;
 
     (void)peer;
-    if (session_open(echo, connection, now_ns) == NULL)
+    if (!session_open(echo, connection, now_ns))
         engine_abort(echo->engine, connection);
 }
 
@@ -45,7 +45,7 @@ static void connected(void *context, struct connection *connection, int error, u
 
     if (error != 0)
         fprintf(stderr, "ws_echo: %s: %s\n", echo->uri->display, strerror(-error));
-    else if (session_open(echo, connection, now_ns) == NULL)
+    else if (!session_open(echo, connection, now_ns))
         engine_abort(echo->engine, connection);
     echo->connecting = false;
 }
@@ -68,7 +68,7 @@ static void closed(void *context, struct connection *connection, int error, uint
     (void)context;
     (void)error;
     (void)now_ns;
-    if (connection->owner != NULL)
+    if (connection->owner)
         session_destroy(connection->owner);
 }
 
@@ -135,7 +135,7 @@ static int join(struct echo *echo, const struct resolver_answer *server)
 {
     for (unsigned i = 0; i < server->count && !echo->upgraded && !stop_requested; i++) {
         echo->connecting = true;
-        if (engine_connect(echo->engine, &server->addresses[i], NULL) == NULL)
+        if (!engine_connect(echo->engine, &server->addresses[i], NULL))
             break;
         while ((echo->connecting || !list_is_empty(&echo->sessions)) && !stop_requested)
             turn(echo);
@@ -179,11 +179,11 @@ static struct address parse_host_and_port(const struct command_line *line, const
 
     if (address_parse(&address, text) == 0)
         return address;
-    port = colon != NULL ? strtoul(colon + 1, &port_end, 10) : 0;
-    if (colon == NULL || colon == text || (size_t)(colon - text) >= sizeof(host) || colon[1] == '\0' || *port_end != '\0' ||
+    port = colon ? strtoul(colon + 1, &port_end, 10) : 0;
+    if (!colon || colon == text || (size_t)(colon - text) >= sizeof host || colon[1] == '\0' || *port_end != '\0' ||
         port > PORT_MAX)
         command_line_fail(line, "%s: expected HOST:PORT", text);
-    snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
+    snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
     find_host(line, host, (uint16_t)port, &answer);
     return answer.addresses[0];
 }
@@ -205,7 +205,7 @@ static int run(struct echo *echo, const struct command_line *line, const char *l
     struct resolver_answer server;
     int status;
 
-    if (connect_to == NULL) {
+    if (!connect_to) {
         struct address address = parse_host_and_port(line, listen_on);
 
         return serve(echo, &address);
@@ -234,7 +234,7 @@ int main(int argc, char **argv)
         .usage = "HOST:PORT | --connect URI",
         .summary = "Echoes every WebSocket message, text as text and binary as binary, up to 16 MiB.",
         .options = options,
-        .option_count = sizeof(options) / sizeof(options[0]),
+        .option_count = sizeof options / sizeof options[0],
         .operands = &listen_on,
         .operands_maximum = 1,
     };
@@ -250,7 +250,7 @@ int main(int argc, char **argv)
     int status;
 
     command_line_parse(&line, argc, argv);
-    if ((listen_on == NULL) == (connect_to == NULL))
+    if ((!listen_on) == (!connect_to))
         command_line_fail(&line, "expected either HOST:PORT or --connect URI");
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = request_stop}, NULL);
     sigaction(SIGINT, &(struct sigaction){.sa_handler = request_stop}, NULL);

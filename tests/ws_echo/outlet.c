@@ -10,10 +10,10 @@
 
 static struct outlet *make_outlet(void)
 {
-    struct outlet *outlet = aligned_alloc(_Alignof(struct outlet), sizeof(*outlet));
+    struct outlet *outlet = aligned_alloc(_Alignof(struct outlet), sizeof *outlet);
     struct channel_options options = {.name = "echo", .arena_bytes = ARENA_BYTES, .entries = ENTRIES};
 
-    if (outlet == NULL)
+    if (!outlet)
         return NULL;
     channel_marks_init(&outlet->marks, 1);
     options.marks = &outlet->marks;
@@ -28,11 +28,11 @@ struct outlet *outlet_take(struct outlet **unused)
 {
     struct outlet *outlet = *unused;
 
-    if (outlet != NULL)
+    if (outlet)
         *unused = outlet->next;
     else
         outlet = make_outlet();
-    if (outlet != NULL)
+    if (outlet)
         outlet->handed_over = channel_reader_join(outlet->channel, READER) - 1;
     return outlet;
 }
@@ -46,7 +46,7 @@ void outlet_give_back(struct outlet *outlet, struct outlet **unused)
 
 void outlets_destroy(struct outlet *unused)
 {
-    while (unused != NULL) {
+    while (unused) {
         struct outlet *next = unused->next;
 
         channel_destroy(unused->channel);

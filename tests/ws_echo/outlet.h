@@ -1,6 +1,6 @@
 /* The frames that one connection is still to send: a channel of its own, which goes to the next connection when it ends. */
-#ifndef WS_ECHO_OUTLET_H
-#define WS_ECHO_OUTLET_H
+#ifndef TESTS_WS_ECHO_OUTLET_H
+#define TESTS_WS_ECHO_OUTLET_H
 
 #include "flashrelay/channel.h"
 #include "flashrelay/engine.h"

@@ -33,8 +33,8 @@ static const uint8_t *next_mask(struct session *session, uint8_t mask[4])
 {
     uint32_t bits = (uint32_t)random_next(&session->echo->random);
 
-    memcpy(mask, &bits, sizeof(bits));
-    return session->echo->uri != NULL ? mask : NULL;
+    memcpy(mask, &bits, sizeof bits);
+    return session->echo->uri ? mask : NULL;
 }
 
 /* What a client sends is masked, each frame with a mask of its own, so it can't come from a channel. */
@@ -44,7 +44,7 @@ static bool send_masked(struct session *session, const struct reply *reply)
     size_t header_bytes;
     bool sent;
 
-    if (frame == NULL)
+    if (!frame)
         return false;
     header_bytes = ws_write_header(frame, reply->opcode, reply->length, next_mask(session, mask));
     if (reply->length > 0)
@@ -58,7 +58,7 @@ static bool send_masked(struct session *session, const struct reply *reply)
 /* Hands over frames that found no extent; true if there are none left. A client has no outlet. */
 static bool send_leftovers(struct session *session)
 {
-    return session->outlet == NULL || outlet_flush(session->outlet, session->echo->engine, session->connection);
+    return !session->outlet || outlet_flush(session->outlet, session->echo->engine, session->connection);
 }
 
 static bool send_control(struct session *session, const struct reply *reply)
@@ -73,7 +73,7 @@ static bool try_send(struct session *session, const struct reply *reply)
 {
     if (reply->opcode >= WS_CLOSE)
         return send_control(session, reply);
-    if (session->echo->uri != NULL)
+    if (session->echo->uri)
         return send_masked(session, reply);
     return outlet_send(session->outlet, session->echo->engine, session->connection, reply->opcode, reply->bytes, reply->length);
 }
@@ -105,7 +105,7 @@ void session_close(struct session *session, uint16_t code, uint64_t now_ns)
     if (session->state != SESSION_OPEN)
         return;
     session->deadline_ns = now_ns + END_NS;
-    send_control_reply(session, WS_CLOSE, payload, code == WS_CLOSE_NO_STATUS ? 0 : sizeof(payload), now_ns);
+    send_control_reply(session, WS_CLOSE, payload, code == WS_CLOSE_NO_STATUS ? 0 : sizeof payload, now_ns);
 }
 
 /* --- messages --- */
@@ -118,7 +118,7 @@ static bool keep(struct session *session, const uint8_t *bytes, size_t length)
         size_t capacity = needed < 4096 ? 4096 : 2 * needed;
         uint8_t *message = realloc(session->message, capacity);
 
-        if (message == NULL)
+        if (!message)
             return false;
         session->message = message;
         session->message_capacity = capacity;
@@ -177,7 +177,7 @@ static void begin(struct session *session)
     session->state = SESSION_OPEN;
     session->deadline_ns = CLOCK_NEVER;
     session->echo->upgraded = true;
-    ws_reader_init(&session->reader, session->echo->uri != NULL ? WS_CLIENT : WS_SERVER, ECHO_MAX_MESSAGE_BYTES);
+    ws_reader_init(&session->reader, session->echo->uri ? WS_CLIENT : WS_SERVER, ECHO_MAX_MESSAGE_BYTES);
 }
 
 static void refuse(struct session *session, int status, uint64_t now_ns)
@@ -187,7 +187,7 @@ static void refuse(struct session *session, int status, uint64_t now_ns)
 
     if (status == 426)
         answer.extra_headers = "Sec-WebSocket-Version: 13\r\n";
-    send_bytes(session, text, (size_t)http_write_answer(text, sizeof(text), &answer));
+    send_bytes(session, text, (size_t)http_write_answer(text, sizeof text, &answer));
     end(session, now_ns);
 }
 
@@ -201,7 +201,7 @@ static void answer_request(struct session *session, const struct http_request *r
         return;
     }
     ws_accept_key(http_find_header(request->headers, request->header_count, "Sec-WebSocket-Key")->value, accept);
-    send_bytes(session, text, ws_write_upgrade_answer(text, sizeof(text), accept));
+    send_bytes(session, text, ws_write_upgrade_answer(text, sizeof text, accept));
     begin(session);
 }
 
@@ -237,13 +237,13 @@ static enum http_parse_result read_answer(struct session *session, size_t *consu
 /* Collects the head; what follows it belongs to the frames. */
 static size_t take_head(struct session *session, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
-    size_t before = session->head_bytes, room = sizeof(session->head) - before, consumed = 0;
+    size_t before = session->head_bytes, room = sizeof session->head - before, consumed = 0;
     size_t added = length < room ? length : room;
     enum http_parse_result result;
 
     memcpy(session->head + before, bytes, added);
     session->head_bytes += added;
-    result = session->echo->uri != NULL ? read_answer(session, &consumed, now_ns) : read_request(session, &consumed, now_ns);
+    result = session->echo->uri ? read_answer(session, &consumed, now_ns) : read_request(session, &consumed, now_ns);
     return result == HTTP_PARSE_DONE ? consumed - before : added;
 }
 
@@ -252,9 +252,9 @@ static bool send_request(struct session *session)
     char text[HTTP_MAX_REQUEST_BYTES];
     long length;
 
-    for (size_t i = 0; i < sizeof(session->key); i++)
+    for (size_t i = 0; i < sizeof session->key; i++)
         session->key[i] = (uint8_t)random_next(&session->echo->random);
-    length = ws_write_upgrade_request(text, sizeof(text), session->echo->uri, session->key);
+    length = ws_write_upgrade_request(text, sizeof text, session->echo->uri, session->key);
     return length > 0 && send_bytes(session, text, (size_t)length);
 }
 
@@ -262,16 +262,16 @@ static bool send_request(struct session *session)
 
 struct session *session_open(struct echo *echo, struct connection *connection, uint64_t now_ns)
 {
-    struct session *session = calloc(1, sizeof(*session));
+    struct session *session = calloc(1, sizeof *session);
 
-    if (session == NULL)
+    if (!session)
         return NULL;
     session->echo = echo;
     session->connection = connection;
     session->deadline_ns = now_ns + HANDSHAKE_NS;
-    session->outlet = echo->uri == NULL ? outlet_take(&echo->unused_outlets) : NULL;
+    session->outlet = echo->uri ? NULL : outlet_take(&echo->unused_outlets);
     list_append(&echo->sessions, &session->node);
-    if (echo->uri != NULL ? !send_request(session) : session->outlet == NULL) {
+    if (echo->uri ? !send_request(session) : !session->outlet) {
         session_destroy(session);
         return NULL;
     }
@@ -282,7 +282,7 @@ struct session *session_open(struct echo *echo, struct connection *connection, u
 void session_destroy(struct session *session)
 {
     list_remove(&session->node);
-    if (session->outlet != NULL)
+    if (session->outlet)
         outlet_give_back(session->outlet, &session->echo->unused_outlets);
     free(session->message);
     free(session);
@@ -304,7 +304,7 @@ size_t session_received(struct session *session, uint8_t *bytes, size_t length, 
 void session_progressed(struct session *session, uint64_t now_ns)
 {
     send_leftovers(session);
-    if (session->outlet != NULL)
+    if (session->outlet)
         outlet_progress(session->outlet, session->connection);
     if (session->reply.waiting && session->state == SESSION_OPEN && send_reply(session, session->reply, now_ns))
         engine_receive_resume(session->echo->engine, session->connection);

@@ -1,6 +1,6 @@
 /* One WebSocket connection that echoes, in either role. */
-#ifndef WS_ECHO_SESSION_H
-#define WS_ECHO_SESSION_H
+#ifndef TESTS_WS_ECHO_SESSION_H
+#define TESTS_WS_ECHO_SESSION_H
 
 #include "flashrelay/engine.h"
 #include "flashrelay/http.h"

@@ -78,7 +78,7 @@ int builder_create(struct builder **out, const struct builder_options *options)
     struct builder *builder = aligned_alloc(_Alignof(struct builder), sizeof *builder);
     int result;
 
-    if (builder == NULL)
+    if (!builder)
         return -ENOMEM;
     *builder = (struct builder){0};
     result = make_channel(builder, options->max_message_bytes);
@@ -95,12 +95,12 @@ int builder_create(struct builder **out, const struct builder_options *options)
 
 void builder_destroy(struct builder *builder)
 {
-    if (builder == NULL)
+    if (!builder)
         return;
     engine_destroy(builder->engine);
-    if (builder->shard != NULL)
+    if (builder->shard)
         shard_destroy(builder->shard);
-    if (builder->channel != NULL)
+    if (builder->channel)
         channel_destroy(builder->channel);
     free(builder);
 }

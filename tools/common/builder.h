@@ -17,7 +17,7 @@ struct builder_options {
 struct builder;
 
 /* Listens. 0 or a negative errno, which was logged with its cause where it is not plain. */
-int builder_create(struct builder **builder, const struct builder_options *options);
+int builder_create(struct builder **out, const struct builder_options *options);
 void builder_destroy(struct builder *builder);
 
 /* The port listened on. */

@@ -41,7 +41,7 @@ static void print_help(const struct command_line *line)
         const struct command_option *option = &line->options[i];
         char left[48];
 
-        snprintf(left, sizeof left, "%s %s", option->name, option->argument != NULL ? option->argument : "");
+        snprintf(left, sizeof left, "%s %s", option->name, option->argument ? option->argument : "");
         printf("  %-28s %s\n", left, option->help);
     }
     printf("  %-28s %s\n", "--help", "print this and exit");
@@ -55,7 +55,7 @@ static bool parse_with_unit(const char *text, const struct unit *units, double *
     if (strspn(text, "0123456789.") == 0)
         return false;
     *value = strtod(text, &end);
-    for (; units->name != NULL; units++) {
+    for (; units->name; units++) {
         if (strcmp(end, units->name) == 0) {
             *value *= units->factor;
             return true;
@@ -230,12 +230,12 @@ static int take_option(const struct command_line *line, int argc, char **argv)
         print_help(line);
         exit(0);
     }
-    if (option == NULL)
+    if (!option)
         command_line_fail(line, "unknown option %.*s (--help lists them)", (int)length, argv[0]);
     expectation(option, expected, sizeof expected);
-    if (option->kind == OPTION_SWITCH && value != NULL)
+    if (option->kind == OPTION_SWITCH && value)
         command_line_fail(line, "%s: got '%s', expected %s", option->name, value, expected);
-    if (option->kind != OPTION_SWITCH && value == NULL) {
+    if (option->kind != OPTION_SWITCH && !value) {
         if (argc < 2)
             command_line_fail(line, "%s: value missing, expected %s", option->name, expected);
         value = argv[1];

@@ -40,7 +40,7 @@ int flashblock_generator_create(struct flashblock_generator **out, const struct 
 {
     struct flashblock_generator *generator = calloc(1, sizeof *generator);
 
-    if (generator == NULL)
+    if (!generator)
         return -ENOMEM;
     generator->options = *options;
     generator->block = options->first_block_number;
@@ -52,7 +52,7 @@ int flashblock_generator_create(struct flashblock_generator **out, const struct 
 
 void flashblock_generator_destroy(struct flashblock_generator *generator)
 {
-    if (generator == NULL)
+    if (!generator)
         return;
     text_dispose(&generator->calls);
     text_dispose(&generator->balances);

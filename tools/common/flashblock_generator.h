@@ -24,7 +24,7 @@ struct flashblock {
 struct flashblock_generator;
 
 /* 0 or -ENOMEM. */
-int flashblock_generator_create(struct flashblock_generator **generator, const struct flashblock_generator_options *options);
+int flashblock_generator_create(struct flashblock_generator **out, const struct flashblock_generator_options *options);
 void flashblock_generator_destroy(struct flashblock_generator *generator);
 
 /* Makes the next flashblock. */

@@ -67,7 +67,7 @@ int fleet_create(struct fleet **out, const struct fleet_options *options)
     if (options->uri->tls)
         return -EPROTONOSUPPORT;
     fleet = calloc(1, sizeof *fleet);
-    if (fleet == NULL)
+    if (!fleet)
         return -ENOMEM;
     process_raise_descriptor_limit();
     fleet->options = *options;
@@ -77,7 +77,7 @@ int fleet_create(struct fleet **out, const struct fleet_options *options)
     list_init(&fleet->timed);
     random_seed(&fleet->random, options->seed);
     fleet->members = calloc(options->members, sizeof *fleet->members);
-    result = fleet->members == NULL ? -ENOMEM : resolve(options->uri, &fleet->address);
+    result = fleet->members ? resolve(options->uri, &fleet->address) : -ENOMEM;
     for (uint32_t i = 0; result == 0 && i < options->members; i++)
         list_init(&fleet->members[i].link);
     if (result == 0)
@@ -91,10 +91,10 @@ int fleet_create(struct fleet **out, const struct fleet_options *options)
 
 void fleet_destroy(struct fleet *fleet)
 {
-    if (fleet == NULL)
+    if (!fleet)
         return;
     engine_destroy(fleet->engine);
-    for (uint32_t i = 0; fleet->members != NULL && i < fleet->options.members; i++) {
+    for (uint32_t i = 0; fleet->members && i < fleet->options.members; i++) {
         text_dispose(&fleet->members[i].answer);
         text_dispose(&fleet->members[i].reason);
     }
@@ -186,7 +186,7 @@ void member_ended(struct fleet *fleet, struct member *member, uint64_t now_ns)
         member->state = MEMBER_RETURNING;
         member_set_due(fleet, member, now_ns + member->behaviour.return_after_ns);
     }
-    if (fleet->options.handler->ended != NULL)
+    if (fleet->options.handler->ended)
         fleet->options.handler->ended(fleet->options.context, member_number(fleet, member), &end, now_ns);
 }
 
@@ -206,7 +206,7 @@ static void begin_connecting(struct fleet *fleet, struct member *member, uint64_
     fleet->figures.connecting++;
     member->state = MEMBER_CONNECTING;
     member->connection = engine_connect(fleet->engine, &address, member);
-    if (member->connection != NULL) {
+    if (member->connection) {
         member_set_due(fleet, member, now_ns + FLEET_HANDSHAKE_TIMEOUT_NS);
     } else {
         member->error = -ENOBUFS;
@@ -253,7 +253,7 @@ void fleet_turn(struct fleet *fleet, uint64_t deadline_ns)
 
     if (now_ns >= fleet->next_scan_ns)
         scan_timed(fleet, now_ns);
-    while (fleet->figures.connecting < fleet->options.connecting_at_once && (first = list_first(&fleet->queue)) != NULL)
+    while (fleet->figures.connecting < fleet->options.connecting_at_once && (first = list_first(&fleet->queue)))
         begin_connecting(fleet, LIST_ENTRY(first, struct member, link), now_ns);
     if (fleet->next_scan_ns < deadline_ns)
         deadline_ns = fleet->next_scan_ns;

@@ -67,7 +67,7 @@ struct fleet;
 
 /* Resolves the host and makes the engine. 0, -EHOSTUNREACH if the name has no address, -EPROTONOSUPPORT for wss, or what
  * engine_uring_create says. */
-int fleet_create(struct fleet **fleet, const struct fleet_options *options);
+int fleet_create(struct fleet **out, const struct fleet_options *options);
 
 /* Aborts whatever is open. */
 void fleet_destroy(struct fleet *fleet);

@@ -70,7 +70,7 @@ static void member_opened(struct fleet *fleet, struct member *member, uint64_t n
     fleet->figures.connecting--;
     fleet->figures.open++;
     fleet->figures.opened++;
-    if (fleet->options.handler->opened != NULL)
+    if (fleet->options.handler->opened)
         fleet->options.handler->opened(fleet->options.context, member_number(fleet, member), now_ns);
 }
 

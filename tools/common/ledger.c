@@ -30,7 +30,7 @@ uint64_t ledger_append(struct ledger *ledger, const void *bytes, size_t length, 
     struct ledger_entry *entry;
     uint8_t *old;
 
-    if (copy == NULL)
+    if (!copy)
         return 0;
     memcpy(copy, bytes, length);
     pthread_mutex_lock(&ledger->mutex);
@@ -95,14 +95,14 @@ static void check(struct ledger *ledger, struct ledger_cursor *cursor, const uin
     if (cursor->offset == 0)
         cursor->current = cursor->expected;
     entry = find(ledger, cursor->current);
-    if ((cursor->offset == 0 || entry != NULL) && (entry == NULL || !holds(entry, cursor->offset, bytes, length))) {
+    if ((cursor->offset == 0 || entry) && (!entry || !holds(entry, cursor->offset, bytes, length))) {
         cursor->current = recognise(ledger, entry, cursor->offset, bytes, length);
         entry = find(ledger, cursor->current);
     }
     cursor->offset += length;
     if (!last)
         return;
-    if (entry != NULL && entry->length == cursor->offset)
+    if (entry && entry->length == cursor->offset)
         count_message(ledger, cursor, entry, now_ns);
     else
         ledger->tally.corrupt++;
@@ -141,7 +141,7 @@ bool ledger_find(struct ledger *ledger, uint64_t sequence, struct ledger_entry *
 
     pthread_mutex_lock(&ledger->mutex);
     entry = find(ledger, sequence);
-    if (entry != NULL)
+    if (entry)
         *out = *entry;
     out->bytes = NULL; /* the entry's own */
     pthread_mutex_unlock(&ledger->mutex);

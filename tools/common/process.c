@@ -24,7 +24,7 @@ static void keep_to_cores(const int *cores, unsigned core_count)
 {
     cpu_set_t set;
 
-    if (cores == NULL || core_count == 0)
+    if (!cores || core_count == 0)
         return;
     CPU_ZERO(&set);
     for (unsigned i = 0; i < core_count; i++)
@@ -150,9 +150,9 @@ static void for_each_id(const char *folder, void (*visit)(pid_t id, void *contex
     DIR *directory = opendir(folder);
     struct dirent *entry;
 
-    if (directory == NULL)
+    if (!directory)
         return;
-    while ((entry = readdir(directory)) != NULL) {
+    while ((entry = readdir(directory))) {
         if (isdigit((unsigned char)entry->d_name[0]))
             visit((pid_t)strtol(entry->d_name, NULL, 10), context);
     }
@@ -191,7 +191,7 @@ static uint64_t find_number(const char *text, const char *name)
 {
     const char *line = strstr(text, name);
 
-    return line != NULL ? strtoull(line + strlen(name), NULL, 10) : 0;
+    return line ? strtoull(line + strlen(name), NULL, 10) : 0;
 }
 
 static void add_switches(pid_t thread, void *context)
@@ -217,7 +217,7 @@ static void add_process_of_group(pid_t pid, void *context)
     if (!read_text(path, text, sizeof text))
         return;
     after_name = strrchr(text, ')'); /* the name before it may hold anything */
-    if (after_name == NULL || sscanf(after_name, ") %*c %*d %d", &group) != 1 || group != sum->group)
+    if (!after_name || sscanf(after_name, ") %*c %*d %d", &group) != 1 || group != sum->group)
         return;
     sum->process = pid;
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
@@ -261,7 +261,7 @@ static bool is_among(int core, const int *cores, unsigned core_count)
         if (cores[i] == core)
             return true;
     }
-    return cores == NULL;
+    return !cores;
 }
 
 static void add_softirq_thread(pid_t pid, void *context)

@@ -112,7 +112,7 @@ static void on_ended(void *context, uint32_t member, const struct fleet_end *end
                  end->reason_length > 0 ? end->reason : strerror(-end->error));
     } else if (!rig->leaving && !(is_guest(rig, member) && end->close_code == WS_CLOSE_NORMAL)) {
         rig->cut_off++;
-        if (rig->options.on_ended != NULL)
+        if (rig->options.on_ended)
             rig->options.on_ended(rig->options.context, member, end);
     }
 }
@@ -121,7 +121,7 @@ static const struct fleet_handler fleet_handler = {.opened = on_opened, .data = 
 
 static bool is_stopped(const struct rig *rig)
 {
-    return rig->options.stop != NULL && *rig->options.stop != 0;
+    return rig->options.stop && *rig->options.stop != 0;
 }
 
 static int start_builder(struct rig *rig)
@@ -171,9 +171,9 @@ static int start_relay(struct rig *rig, uint16_t port)
     snprintf(members, sizeof members, "%" PRIu32,
              rig->options.subscribers + 2 * rig->options.churn); /* who leaves has a place for a moment */
     snprintf(log_memory, sizeof log_memory, "%" PRIu64, rig->options.log_bytes);
-    while (arguments[count] != NULL)
+    while (arguments[count])
         count++;
-    for (const char *const *more = rig->options.arguments; more != NULL && *more != NULL && count < MAX_ARGUMENTS - 1; more++)
+    for (const char *const *more = rig->options.arguments; more && *more && count < MAX_ARGUMENTS - 1; more++)
         arguments[count++] = *more;
     return process_start(&rig->relay, &options);
 }
@@ -225,7 +225,7 @@ static bool start_all(struct rig *rig, char error[RIG_ERROR_BYTES])
     uint16_t port = process_free_port();
 
     rig->cursors = calloc(rig->options.subscribers + rig->options.churn, sizeof *rig->cursors);
-    if (!expect(rig->cursors == NULL ? -ENOMEM : 0, "count subscribers", error) ||
+    if (!expect(rig->cursors ? 0 : -ENOMEM, "count subscribers", error) ||
         !expect(start_builder(rig), "start the builder", error) || !expect(start_relay(rig, port), "start the relay", error) ||
         !expect(make_fleet(rig, port), "make subscribers", error))
         return false;
@@ -241,7 +241,7 @@ bool rig_start(struct rig **out, const struct rig_options *options, char error[R
 {
     struct rig *rig = calloc(1, sizeof *rig);
 
-    if (rig == NULL) {
+    if (!rig) {
         snprintf(error, RIG_ERROR_BYTES, "out of memory");
         return false;
     }
@@ -343,7 +343,7 @@ bool rig_stop(struct rig *rig)
 {
     bool ended_well;
 
-    if (rig->fleet != NULL)
+    if (rig->fleet)
         leave(rig);
     ended_well = process_stop(&rig->relay, STOP_PATIENCE_MS);
     if (rig->thread_runs) {

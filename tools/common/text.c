@@ -11,7 +11,7 @@ static char *reserve(struct text *text, size_t length)
     if (text->length + length + 1 > text->capacity) {
         text->capacity = (text->length + length + 1) * 2;
         text->bytes = realloc(text->bytes, text->capacity);
-        if (text->bytes == NULL) {
+        if (!text->bytes) {
             fputs("out of memory\n", stderr);
             exit(1);
         }

@@ -76,7 +76,7 @@ static const char *relay_beside_us(void)
 
     path[length > 0 ? length : 0] = '\0';
     name = strrchr(path, '/');
-    strcpy(name != NULL ? name + 1 : path, "flashrelay");
+    strcpy(name ? name + 1 : path, "flashrelay");
     return path;
 }
 

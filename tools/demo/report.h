@@ -1,6 +1,6 @@
 /* What the demo shows: a line a second, and a summary. */
-#ifndef DEMO_REPORT_H
-#define DEMO_REPORT_H
+#ifndef TOOLS_DEMO_REPORT_H
+#define TOOLS_DEMO_REPORT_H
 
 #include "common/rig.h"
 

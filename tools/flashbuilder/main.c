@@ -53,7 +53,7 @@ static void prepare_next(struct publisher *publisher)
 {
     const struct settings *settings = publisher->settings;
 
-    if (publisher->generator == NULL) {
+    if (!publisher->generator) {
         const struct recorded_line *line = recording_next(&publisher->recording, settings->same_ids);
 
         publisher->text = line->text;
@@ -82,7 +82,7 @@ static void publish_text(struct publisher *publisher)
 static void publish_one(struct publisher *publisher)
 {
     publisher->made++;
-    if (publisher->generator != NULL)
+    if (publisher->generator)
         flashblock_generator_stamp(publisher->generator, clock_realtime_ns());
     if (happens(publisher, publisher->settings->drop)) {
         publisher->dropped++;
@@ -172,7 +172,7 @@ static void read_settings(struct settings *settings, struct publisher *publisher
     int result;
 
     command_line_parse(&line, argc, argv);
-    if (settings->replay == NULL)
+    if (!settings->replay)
         return;
     if (settings->skip_index > 0)
         command_line_fail(&line, "--skip-index: not with --replay, whose flashblocks keep their index");
@@ -197,14 +197,14 @@ static int start(struct publisher *publisher)
     };
     struct builder_options options = {
         .listen = settings->listen,
-        .max_message_bytes = settings->replay != NULL ? publisher->recording.longest_bytes : settings->size + 4096,
+        .max_message_bytes = settings->replay ? publisher->recording.longest_bytes : settings->size + 4096,
         .max_relays = MAX_RELAYS,
     };
     char text[ADDRESS_TEXT_BYTES];
     int result = 0;
 
     random_seed(&publisher->random, settings->seed);
-    if (settings->replay == NULL)
+    if (!settings->replay)
         result = flashblock_generator_create(&publisher->generator, &content);
     if (result == 0)
         result = builder_create(&publisher->builder, &options);

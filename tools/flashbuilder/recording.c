@@ -15,7 +15,7 @@ static char *find_payload_id(char *text)
     static const char name[] = "\"payload_id\"";
     char *at = strstr(text, name);
 
-    if (at == NULL)
+    if (!at)
         return NULL;
     at += sizeof name - 1;
     at += strspn(at, " \t");
@@ -32,17 +32,17 @@ static int add_line(struct recording *recording, const char *text, size_t length
     struct recorded_line *lines = realloc(recording->lines, (recording->count + 1) * sizeof *lines);
     struct recorded_line *line;
 
-    if (lines == NULL)
+    if (!lines)
         return -ENOMEM;
     recording->lines = lines;
     line = &lines[recording->count];
     line->text = strndup(text, length);
-    if (line->text == NULL)
+    if (!line->text)
         return -ENOMEM;
     recording->count++;
     line->length = length;
     line->payload_id = find_payload_id(line->text);
-    if (line->payload_id == NULL)
+    if (!line->payload_id)
         return -EBADMSG;
     line->original_id = strtoull(line->payload_id, NULL, ID_DIGITS);
     if (length > recording->longest_bytes)
@@ -78,7 +78,7 @@ int recording_load(struct recording *recording, const char *path, size_t *bad_li
     int result;
 
     *recording = (struct recording){0};
-    if (file == NULL)
+    if (!file)
         return -errno;
     result = read_lines(recording, file, bad_line);
     fclose(file);

@@ -1,6 +1,6 @@
 /* Recorded flashblocks, one JSON message a line, to be sent again and again. */
-#ifndef FLASHBUILDER_RECORDING_H
-#define FLASHBUILDER_RECORDING_H
+#ifndef TOOLS_FLASHBUILDER_RECORDING_H
+#define TOOLS_FLASHBUILDER_RECORDING_H
 
 #include <stdbool.h>
 #include <stddef.h>

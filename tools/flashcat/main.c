@@ -75,9 +75,9 @@ static const char *message_json(struct subscription *subscription, size_t *lengt
     *length = subscription->message.length;
     if (message_is_json(bytes, *length))
         return (const char *)bytes;
-    if (subscription->json == NULL)
+    if (!subscription->json)
         subscription->json = malloc(MAX_JSON_BYTES); /* touched only as far as it is used */
-    if (subscription->json == NULL ||
+    if (!subscription->json ||
         brotli_decompress(bytes, subscription->message.length, subscription->json, MAX_JSON_BYTES, length) != 0)
         return NULL;
     return (const char *)subscription->json;
@@ -91,10 +91,10 @@ static void print_message(struct subscription *subscription)
     size_t length;
     const char *json = message_json(subscription, &length);
 
-    if (json != NULL && subscription->raw) {
+    if (json && subscription->raw) {
         fwrite(json, 1, length, stdout);
         putchar('\n');
-    } else if (json != NULL && summary_read(&summary, json, length, &error)) {
+    } else if (json && summary_read(&summary, json, length, &error)) {
         summary_print(&summary, now_ns, subscription->message.length, length);
     } else {
         fflush(stdout);

@@ -39,7 +39,7 @@ static bool connect_to_host(struct stream *stream, const struct ws_uri *uri, cha
         snprintf(error, STREAM_ERROR_BYTES, "cannot find %s: %s", uri->host, gai_strerror(result));
         return false;
     }
-    for (const struct addrinfo *address = found; address != NULL; address = address->ai_next) {
+    for (const struct addrinfo *address = found; address; address = address->ai_next) {
         stream->descriptor = connect_to(address);
         if (stream->descriptor >= 0)
             break;
@@ -54,12 +54,12 @@ static bool connect_to_host(struct stream *stream, const struct ws_uri *uri, cha
 /* Why a handshake failed: the certificate, or whatever OpenSSL says. */
 static void explain_tls(SSL *tls, const struct ws_uri *uri, char error[STREAM_ERROR_BYTES])
 {
-    long verdict = tls != NULL ? SSL_get_verify_result(tls) : X509_V_OK;
+    long verdict = tls ? SSL_get_verify_result(tls) : X509_V_OK;
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
 
     if (verdict != X509_V_OK)
         reason = X509_verify_cert_error_string(verdict);
-    snprintf(error, STREAM_ERROR_BYTES, "TLS with %s failed: %s", uri->host, reason != NULL ? reason : "connection ended");
+    snprintf(error, STREAM_ERROR_BYTES, "TLS with %s failed: %s", uri->host, reason ? reason : "connection ended");
 }
 
 /* The certificate must be for the host: a name (also sent as SNI) or an address. */
@@ -79,17 +79,16 @@ static bool start_tls(struct stream *stream, const struct ws_uri *uri, const cha
     bool trusts;
 
     stream->tls_context = context;
-    trusts = context != NULL &&
-             (ca_file != NULL ? SSL_CTX_load_verify_file(context, ca_file) : SSL_CTX_set_default_verify_paths(context)) == 1;
+    trusts = context && (ca_file ? SSL_CTX_load_verify_file(context, ca_file) : SSL_CTX_set_default_verify_paths(context)) == 1;
     if (!trusts) {
-        snprintf(error, STREAM_ERROR_BYTES, "cannot read certificates from %s", ca_file != NULL ? ca_file : "the system's store");
+        snprintf(error, STREAM_ERROR_BYTES, "cannot read certificates from %s", ca_file ? ca_file : "the system's store");
         return false;
     }
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     tls = SSL_new(context);
     stream->tls = tls;
-    if (tls != NULL && expect_host(tls, uri->host) && SSL_set_fd(tls, stream->descriptor) == 1 && SSL_connect(tls) == 1)
+    if (tls && expect_host(tls, uri->host) && SSL_set_fd(tls, stream->descriptor) == 1 && SSL_connect(tls) == 1)
         return true;
     explain_tls(tls, uri, error);
     return false;
@@ -119,7 +118,7 @@ ssize_t stream_read(struct stream *stream, void *bytes, size_t capacity)
 {
     ssize_t length;
 
-    if (stream->tls == NULL) {
+    if (!stream->tls) {
         length = recv(stream->descriptor, bytes, capacity, 0);
         return length >= 0 ? length : -errno;
     }
@@ -136,7 +135,7 @@ bool stream_write(struct stream *stream, const void *bytes, size_t length)
 {
     const char *next = bytes;
 
-    if (stream->tls != NULL)
+    if (stream->tls)
         return SSL_write(stream->tls, bytes, (int)length) == (int)length;
     while (length > 0) {
         ssize_t sent = send(stream->descriptor, next, length, MSG_NOSIGNAL);

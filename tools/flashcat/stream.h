@@ -1,6 +1,6 @@
 /* A blocking byte stream to a WebSocket server, with or without TLS. */
-#ifndef FLASHCAT_STREAM_H
-#define FLASHCAT_STREAM_H
+#ifndef TOOLS_FLASHCAT_STREAM_H
+#define TOOLS_FLASHCAT_STREAM_H
 
 #include "flashrelay/ws_uri.h"
 

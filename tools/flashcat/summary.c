@@ -24,7 +24,7 @@ bool summary_read(struct summary *summary, const char *json, size_t length, cons
     int64_t stamp = integer_of(metadata, "flashblock_timestamp");
 
     *error = root == NULL ? problem.text : "there is no payload_id";
-    if (payload_id != NULL) {
+    if (payload_id) {
         snprintf(summary->payload_id, sizeof summary->payload_id, "%s", payload_id);
         summary->index = integer_of(root, "index");
         summary->block_number = integer_of(metadata, "block_number");

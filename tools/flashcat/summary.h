@@ -1,6 +1,6 @@
 /* What a line says of a flashblock. */
-#ifndef FLASHCAT_SUMMARY_H
-#define FLASHCAT_SUMMARY_H
+#ifndef TOOLS_FLASHCAT_SUMMARY_H
+#define TOOLS_FLASHCAT_SUMMARY_H
 
 #include <stdbool.h>
 #include <stddef.h>

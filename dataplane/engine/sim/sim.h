@@ -1,6 +1,6 @@
 /* Inside the simulator: links between two ends, the events that happen to them, and the engines at their ends. */
-#ifndef SIM_H
-#define SIM_H
+#ifndef DATAPLANE_ENGINE_SIM_SIM_H
+#define DATAPLANE_ENGINE_SIM_SIM_H
 
 #include "engine/base.h"
 #include "engine/extents.h"

@@ -70,7 +70,7 @@ static struct sim_segment *first_arrived(const struct sim_connection *connection
 {
     struct list_node *node = list_first(&connection->link->streams[connection->side].arrived);
 
-    return node != NULL ? LIST_ENTRY(node, struct sim_segment, node) : NULL;
+    return node ? LIST_ENTRY(node, struct sim_segment, node) : NULL;
 }
 
 static uint32_t choose_lend(struct sim_connection *connection, const struct sim_segment *segment)
@@ -92,7 +92,7 @@ static void lend(struct sim_connection *connection, struct sim_segment *segment)
     uint8_t *rest = segment->bytes + segment->consumed;
     uint8_t *lent = malloc(length);
 
-    if (lent == NULL)
+    if (!lent)
         abort();
     memcpy(lent, rest, length);
     connection->resumed = false;
@@ -121,13 +121,13 @@ static void receive(struct sim_connection *connection)
     struct sim_segment *segment;
     unsigned lends = 1 + (unsigned)random_below(&connection->engine->network->random, LENDS_A_TURN);
 
-    while (may_receive(connection) && lends > 0 && (segment = first_arrived(connection)) != NULL) {
+    while (may_receive(connection) && lends > 0 && (segment = first_arrived(connection))) {
         lend(connection, segment);
         lends--;
     }
     if (!may_receive(connection))
         return;
-    if (first_arrived(connection) != NULL)
+    if (first_arrived(connection))
         sim_connection_ready(connection);
     else if (connection->link->streams[connection->side].fin_arrived && !connection->fin_told)
         tell_fin(connection);

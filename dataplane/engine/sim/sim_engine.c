@@ -98,7 +98,7 @@ static size_t shuffle_ready(struct sim_engine *engine)
         if (count == engine->order_capacity) {
             engine->order_capacity = engine->order_capacity > 0 ? 2 * engine->order_capacity : 64;
             engine->order = reallocarray(engine->order, engine->order_capacity, sizeof(void *));
-            if (engine->order == NULL)
+            if (!engine->order)
                 abort();
         }
         list_remove(node);
@@ -128,7 +128,7 @@ static bool tell_woken(struct sim_engine *engine)
         return false;
     engine->woken = false;
     counter_add(&engine->common.counters.wakeups, 1);
-    if (options->handler->woken != NULL)
+    if (options->handler->woken)
         options->handler->woken(options->context, engine->network->now_ns);
     return true;
 }

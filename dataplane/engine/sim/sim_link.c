@@ -19,7 +19,7 @@ static struct sim_segment *first_segment(struct list_node *segments)
 {
     struct list_node *node = list_first(segments);
 
-    return node != NULL ? LIST_ENTRY(node, struct sim_segment, node) : NULL;
+    return node ? LIST_ENTRY(node, struct sim_segment, node) : NULL;
 }
 
 static void segment_destroy(struct sim_segment *segment)
@@ -91,7 +91,7 @@ void sim_link_release(struct sim_link *link)
 
 static void end_ready(struct sim_link *link, uint8_t side)
 {
-    if (link->ends[side] != NULL)
+    if (link->ends[side])
         sim_connection_ready(link->ends[side]);
 }
 
@@ -118,7 +118,7 @@ void sim_link_send(struct sim_link *link, uint8_t side, const uint8_t *bytes, si
     struct sim_stream *stream = &link->streams[side];
     struct sim_segment *segment = malloc(sizeof *segment + length);
 
-    if (segment == NULL)
+    if (!segment)
         abort();
     assert(length <= sim_link_room(link, side));
     *segment = (struct sim_segment){.length = (uint32_t)length, .sequence = sequence};
@@ -164,14 +164,14 @@ void sim_link_consume(struct sim_link *link, uint8_t side, struct sim_segment *s
     link->streams[side].unread_bytes -= bytes;
     if (segment->consumed == segment->length)
         segment_destroy(segment);
-    if (peer != NULL && peer->common.blocked)
+    if (peer && peer->common.blocked)
         sim_link_announce_room(link, peer_of(side));
 }
 
 /* The memory referred to is read now, and not again. */
 static void read_reference(struct sim_segment *segment)
 {
-    if (segment->reference != NULL)
+    if (segment->reference)
         memcpy(segment->bytes, segment->reference, segment->length);
     segment->reference = NULL;
     segment->sequence = HOLDS_NONE;
@@ -183,9 +183,9 @@ static void segment_arrives(struct sim_link *link, uint8_t side)
     struct sim_segment *segment = first_segment(&stream->in_flight);
     struct sim_connection *sender = link->ends[peer_of(side)];
 
-    if (segment == NULL)
+    if (!segment)
         return; /* dropped by a reset */
-    if (segment->reference != NULL && sender != NULL)
+    if (segment->reference && sender)
         sim_connection_ready(sender);
     read_reference(segment);
     list_remove(&segment->node);
@@ -241,13 +241,13 @@ static void syn_arrives(struct sim_link *link)
     struct sim_engine *engine = sim_find_listener(link->network, &link->addresses[SIM_ACCEPTOR]);
     uint64_t now_ns = link->network->now_ns;
 
-    if (link->ends[SIM_CONNECTOR] == NULL || link->errors[SIM_CONNECTOR] != 0)
+    if (!link->ends[SIM_CONNECTOR] || link->errors[SIM_CONNECTOR] != 0)
         return; /* given up meanwhile */
-    if (engine != NULL && engine->listener.backlog_count == engine->listener.backlog_limit) {
+    if (engine && engine->listener.backlog_count == engine->listener.backlog_limit) {
         sim_schedule(link, SIM_EVENT_SYN, SIM_ACCEPTOR, now_ns + SYN_RETRY_NS);
         return;
     }
-    if (engine == NULL) {
+    if (!engine) {
         link->errors[SIM_CONNECTOR] = -ECONNREFUSED;
     } else {
         sim_link_reference(link);
@@ -261,7 +261,7 @@ static void connecting_ends(struct sim_link *link)
 {
     struct sim_connection *connector = link->ends[SIM_CONNECTOR];
 
-    if (connector == NULL)
+    if (!connector)
         return;
     connector->connected = true;
     sim_connection_ready(connector);
@@ -293,13 +293,13 @@ void sim_link_happen(struct sim_link *link, const struct sim_event *event)
         break;
     case SIM_EVENT_ROOM:
         link->room_scheduled[side] = false;
-        if (link->ends[side] != NULL) {
+        if (link->ends[side]) {
             link->ends[side]->writable = true;
             end_ready(link, side);
         }
         break;
     case SIM_EVENT_SENT:
-        if (link->ends[side] != NULL) {
+        if (link->ends[side]) {
             link->ends[side]->sent = true;
             end_ready(link, side);
         }

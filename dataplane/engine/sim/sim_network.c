@@ -11,7 +11,7 @@ void *sim_allocate(size_t bytes)
 {
     void *memory = calloc(1, bytes);
 
-    if (memory == NULL)
+    if (!memory)
         abort();
     return memory;
 }
@@ -20,7 +20,7 @@ int sim_network_create(struct sim_network **out, const struct sim_network_option
 {
     struct sim_network *network = calloc(1, sizeof *network);
 
-    if (network == NULL)
+    if (!network)
         return -ENOMEM;
     assert(options->delay_min_ns <= options->delay_max_ns && options->segment_max_bytes > 0 && options->window_bytes > 0);
     network->options = *options;
@@ -34,7 +34,7 @@ int sim_network_create(struct sim_network **out, const struct sim_network_option
 
 void sim_network_destroy(struct sim_network *network)
 {
-    if (network == NULL)
+    if (!network)
         return;
     assert(list_is_empty(&network->engines));
     for (size_t i = 0; i < network->event_count; i++)
@@ -104,7 +104,7 @@ void sim_schedule(struct sim_link *link, enum sim_event_kind kind, uint8_t side,
     if (network->event_count == network->event_capacity) {
         size_t capacity = network->event_capacity > 0 ? 2 * network->event_capacity : 256;
         struct sim_event *events = realloc(network->events, capacity * sizeof *events);
-        if (events == NULL)
+        if (!events)
             abort();
         network->events = events;
         network->event_capacity = capacity;

@@ -30,7 +30,7 @@ static void send_bytes(struct sim_connection *connection, const uint8_t *bytes, 
     const struct extent *extent = &connection->common.extents[0];
     struct sim_network *network = connection->engine->network;
     struct engine_counters *counters = &sim_connection_engine(connection)->counters;
-    bool by_reference = extent->channel != NULL && sim_chance(network, network->options.zerocopy_permille);
+    bool by_reference = extent->channel && sim_chance(network, network->options.zerocopy_permille);
 
     sim_link_send(connection->link, sim_peer_of(connection), bytes, length, by_reference ? extent->from : HOLDS_NONE);
     if (by_reference) {

@@ -20,7 +20,7 @@ void uring_reset(struct uring_engine *engine, struct uring_connection *connectio
     if (connection->descriptor < 0)
         return;
     uring_count_system_call(engine);
-    if (connect(connection->descriptor, &nobody, sizeof(nobody)) != 0)
+    if (connect(connection->descriptor, &nobody, sizeof nobody) != 0)
         shutdown(connection->descriptor, SHUT_RDWR);
 }
 

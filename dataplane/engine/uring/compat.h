@@ -1,6 +1,6 @@
 /* What newer kernels understand and an older liburing (2.3) does not name or export. */
-#ifndef ENGINE_URING_COMPAT_H
-#define ENGINE_URING_COMPAT_H
+#ifndef DATAPLANE_ENGINE_URING_COMPAT_H
+#define DATAPLANE_ENGINE_URING_COMPAT_H
 
 #include <liburing.h>
 

@@ -10,12 +10,12 @@ struct connection *uring_connect(struct engine *base, const struct address *remo
     struct uring_engine *engine = uring_of(base);
     struct uring_connection *connection = uring_slot_take(engine);
 
-    if (connection == NULL)
+    if (!connection)
         return NULL;
     connection->base.owner = owner;
     connection->connecting = true;
-    connection->remote = malloc(sizeof(*connection->remote));
-    if (connection->remote != NULL)
+    connection->remote = malloc(sizeof *connection->remote);
+    if (connection->remote)
         address_to_sockaddr(remote, connection->remote);
     uring_todo(engine, connection);
     return &connection->base;
@@ -40,11 +40,11 @@ static void report_failure(struct uring_engine *engine, struct uring_connection 
 
 void uring_connect_start(struct uring_engine *engine, struct uring_connection *connection)
 {
-    int family = connection->remote != NULL ? connection->remote->ss_family : AF_UNSPEC;
+    int family = connection->remote ? connection->remote->ss_family : AF_UNSPEC;
     struct io_uring_sqe *submission;
     int one = 1;
 
-    if (connection->remote != NULL) {
+    if (connection->remote) {
         uring_count_system_call(engine);
         connection->descriptor = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     } else {
@@ -59,7 +59,7 @@ void uring_connect_start(struct uring_engine *engine, struct uring_connection *c
     }
     counter_add(&engine->base.counters.open_connections, 1);
     uring_count_system_call(engine);
-    setsockopt(connection->descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    setsockopt(connection->descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     submission = uring_submission(engine);
     io_uring_prep_connect(submission, connection->descriptor, (struct sockaddr *)connection->remote,
                           family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));

@@ -18,7 +18,7 @@
 
 static int set_option(int descriptor, int level, int option, int value)
 {
-    return setsockopt(descriptor, level, option, &value, sizeof(value)) == 0 ? 0 : -errno;
+    return setsockopt(descriptor, level, option, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
 /* What accepted connections inherit is set here once. */
@@ -44,7 +44,7 @@ static int bind_and_listen(int descriptor, const struct address *address, int ba
 
     if (bind(descriptor, (struct sockaddr *)&sockaddr, length) != 0 || listen(descriptor, backlog) != 0)
         return -errno;
-    length = sizeof(sockaddr);
+    length = sizeof sockaddr;
     if (getsockname(descriptor, (struct sockaddr *)&sockaddr, &length) != 0)
         return -errno;
     error = address_from_sockaddr(&bound, (struct sockaddr *)&sockaddr);
@@ -133,7 +133,7 @@ static bool accept_some(struct uring_engine *engine, unsigned limit)
 
     for (unsigned i = 0; i < limit && uring_slot_is_free(engine); i++) {
         struct sockaddr_storage sockaddr;
-        socklen_t length = sizeof(sockaddr);
+        socklen_t length = sizeof sockaddr;
         int descriptor;
 
         if (listener->paused && !listener->stopping)

@@ -31,7 +31,7 @@ static int open_ring(struct io_uring *ring, unsigned setup_flags)
 {
     struct io_uring_params params = {.flags = setup_flags};
 
-    memset(ring, 0, sizeof(*ring));
+    memset(ring, 0, sizeof *ring);
     return io_uring_queue_init_params(PROBE_ENTRIES, ring, &params);
 }
 
@@ -40,7 +40,7 @@ static int probe_setup(void)
     struct io_uring ring;
     int error = -EINVAL;
 
-    for (unsigned i = 0; i < sizeof(setup_choices) / sizeof(setup_choices[0]) && error == -EINVAL; i++) {
+    for (unsigned i = 0; i < sizeof setup_choices / sizeof setup_choices[0] && error == -EINVAL; i++) {
         error = open_ring(&ring, setup_choices[i]);
         if (error == 0)
             probed.setup_flags = setup_choices[i];
@@ -137,7 +137,7 @@ static void probe_operations(struct io_uring *ring)
     struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
     struct uring_features *features = &probed.features;
 
-    if (probe == NULL)
+    if (!probe)
         return;
     /* Multishot receive has no mark of its own; it came with zero-copy send, in 6.0. Buffer rings are older. */
     features->zerocopy_send = io_uring_opcode_supported(probe, IORING_OP_SEND_ZC);

@@ -42,8 +42,8 @@ int uring_buffers_open(struct uring_engine *engine)
     buffers->bytes = engine->base.options.receive_buffer_bytes;
     buffers->ring = map(ring_bytes(buffers));
     buffers->memory = map((size_t)buffers->count * buffers->bytes);
-    buffers->kept = calloc(buffers->count, sizeof(*buffers->kept));
-    if (buffers->ring != NULL && buffers->memory != NULL && buffers->kept != NULL) {
+    buffers->kept = calloc(buffers->count, sizeof *buffers->kept);
+    if (buffers->ring && buffers->memory && buffers->kept) {
         registration.ring_addr = (uint64_t)(uintptr_t)buffers->ring;
         registration.ring_entries = buffers->count;
         error = io_uring_register_buf_ring(&engine->ring, &registration, 0);
@@ -63,9 +63,9 @@ void uring_buffers_close(struct uring_engine *engine)
 {
     struct uring_buffers *buffers = &engine->buffers;
 
-    if (buffers->ring != NULL)
+    if (buffers->ring)
         munmap(buffers->ring, ring_bytes(buffers));
-    if (buffers->memory != NULL)
+    if (buffers->memory)
         munmap(buffers->memory, (size_t)buffers->count * buffers->bytes);
     free(buffers->kept);
 }

@@ -64,7 +64,7 @@ struct io_uring_sqe *uring_submission(struct uring_engine *engine)
 {
     struct io_uring_sqe *submission;
 
-    while ((submission = io_uring_get_sqe(&engine->ring)) == NULL) {
+    while (!(submission = io_uring_get_sqe(&engine->ring))) {
         uring_count_system_call(engine);
         io_uring_submit(&engine->ring);
     }

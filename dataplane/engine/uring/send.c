@@ -15,7 +15,7 @@ static void enqueue(struct uring_engine *engine, struct uring_connection *connec
 
     connection->base.queued = true;
     connection->next_queued = NULL;
-    if (queue->first == NULL)
+    if (!queue->first)
         queue->first = connection;
     else
         queue->last->next_queued = connection;
@@ -72,7 +72,7 @@ unsigned uring_send_prepare(struct uring_engine *engine)
 {
     unsigned served = 0;
 
-    while (engine->send_queue.first != NULL && served < engine->base.options.sends_per_turn) {
+    while (engine->send_queue.first && served < engine->base.options.sends_per_turn) {
         struct uring_connection *connection = dequeue(engine);
 
         served++;

@@ -37,7 +37,7 @@ struct uring_connection *uring_slot_take(struct uring_engine *engine)
 
     if (!uring_slot_is_free(engine))
         return NULL;
-    if (connection != NULL)
+    if (connection)
         slots->free = connection->next_queued;
     else
         connection = &slots->connections[slots->touched++];

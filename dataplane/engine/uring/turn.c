@@ -14,7 +14,7 @@ void uring_todo(struct uring_engine *engine, struct uring_connection *connection
         return;
     connection->in_todo = true;
     connection->next_todo = NULL;
-    if (todo->first == NULL)
+    if (!todo->first)
         todo->first = connection;
     else
         todo->last->next_todo = connection;
@@ -40,7 +40,7 @@ static void do_todo(struct uring_engine *engine)
     struct uring_connection *connection = engine->todo.first;
 
     engine->todo.first = NULL;
-    while (connection != NULL) {
+    while (connection) {
         struct uring_connection *next = connection->next_todo;
 
         do_one(engine, connection);
@@ -53,7 +53,7 @@ static void complete_operation(struct uring_engine *engine, const struct io_urin
     struct uring_connection *connection = uring_tagged(engine, completion->user_data);
     unsigned operation = (unsigned)(completion->user_data >> URING_OPERATION_SHIFT);
 
-    if (connection == NULL)
+    if (!connection)
         return;
     if (!(completion->flags & IORING_CQE_F_MORE))
         connection->operations--;
@@ -118,7 +118,7 @@ static void reap(struct uring_engine *engine)
 
         if (io_uring_peek_cqe(&engine->ring, &entry) != 0)
             return;
-        memcpy(&completion, entry, sizeof(completion));
+        memcpy(&completion, entry, sizeof completion);
         io_uring_cqe_seen(&engine->ring, entry);
         complete(engine, &completion);
     }
@@ -161,7 +161,7 @@ void uring_turn(struct engine *base, uint64_t deadline_ns)
     do_todo(engine);
     busy = uring_listener_turn(engine, &deadline_ns);
     busy |= uring_send_prepare(engine) > 0;
-    busy |= engine->todo.first != NULL || engine->send_queue.first != NULL || base->options.busy_poll;
+    busy |= engine->todo.first || engine->send_queue.first || base->options.busy_poll;
     enter(engine, !busy, deadline_ns);
     atomic_store_explicit(&base->sleeping, false, memory_order_relaxed);
     engine->now_ns = clock_monotonic_ns();

@@ -100,31 +100,31 @@ static bool is_power_of_two(uint32_t n)
     return n != 0 && (n & (n - 1)) == 0;
 }
 
-int engine_uring_create(struct engine **engine, const struct engine_options *options)
+int engine_uring_create(struct engine **out, const struct engine_options *options)
 {
     struct uring_features features;
     unsigned setup_flags;
-    struct uring_engine *created;
+    struct uring_engine *engine;
     int error = uring_probe(&features, &setup_flags);
 
     assert(is_power_of_two(options->receive_buffers) && options->receive_buffers <= URING_MAX_BUFFERS);
     assert(options->receive_buffer_bytes > 0 && options->sends_per_turn > 0 && options->max_connections > 0);
     if (error != 0)
         return error;
-    created = aligned_alloc(_Alignof(struct uring_engine), sizeof(*created));
-    if (created == NULL)
+    engine = aligned_alloc(_Alignof(struct uring_engine), sizeof *engine);
+    if (!engine)
         return -ENOMEM;
-    memset(created, 0, sizeof(*created));
-    engine_init(&created->base, &uring_ops, options);
-    created->features = features;
-    created->listener.descriptor = -1;
-    error = open_parts(created, setup_flags);
+    memset(engine, 0, sizeof *engine);
+    engine_init(&engine->base, &uring_ops, options);
+    engine->features = features;
+    engine->listener.descriptor = -1;
+    error = open_parts(engine, setup_flags);
     if (error != 0) {
         uring_explain_refusal(error);
-        free(created);
+        free(engine);
         return error;
     }
-    *engine = &created->base;
+    *out = &engine->base;
     return 0;
 }
 

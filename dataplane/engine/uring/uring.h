@@ -5,8 +5,8 @@
  * 6.13 one long-lived request on a registered file, such as a multishot receive, keeps every file that is unregistered after it from
  * being closed (liburing issue 1192).
  */
-#ifndef ENGINE_URING_H
-#define ENGINE_URING_H
+#ifndef DATAPLANE_ENGINE_URING_URING_H
+#define DATAPLANE_ENGINE_URING_URING_H
 
 #include "engine/uring/compat.h"
 #include "flashrelay/engine.h"

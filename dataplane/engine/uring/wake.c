@@ -11,7 +11,7 @@ static void write_event(struct uring_engine *target)
 
     /* Fails only if the count is about to overflow, and then it is set already. */
     do
-        written = write(target->wake_event, &one, sizeof(one));
+        written = write(target->wake_event, &one, sizeof one);
     while (written < 0 && errno == EINTR);
 }
 
@@ -28,11 +28,11 @@ static void send_message(struct uring_engine *target, struct uring_engine *from)
 void uring_wake(struct engine *base, struct engine *from)
 {
     struct uring_engine *target = uring_of(base);
-    struct uring_engine *source = from != NULL && from->ops == &uring_ops ? uring_of(from) : NULL;
+    struct uring_engine *source = from && from->ops == &uring_ops ? uring_of(from) : NULL;
 
-    if (source != NULL)
+    if (source)
         uring_count_system_call(source);
-    if (source != NULL && source->enabled && source->features.message_ring)
+    if (source && source->enabled && source->features.message_ring)
         send_message(target, source);
     else
         write_event(target);
@@ -47,6 +47,6 @@ void uring_wake_arm(struct uring_engine *engine)
 {
     struct io_uring_sqe *submission = uring_submission(engine);
 
-    io_uring_prep_read(submission, engine->wake_event, &engine->wake_count, sizeof(engine->wake_count), 0);
+    io_uring_prep_read(submission, engine->wake_event, &engine->wake_count, sizeof engine->wake_count, 0);
     submission->user_data = uring_tag_without_connection(URING_WAKE_EVENT, 0);
 }

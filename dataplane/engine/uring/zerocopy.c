@@ -86,7 +86,7 @@ bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection
     struct io_uring_sqe *submission;
     int region, pin;
 
-    if (!engine->zerocopy.enabled || length < WORTH_BYTES || extent->channel == NULL)
+    if (!engine->zerocopy.enabled || length < WORTH_BYTES || !extent->channel)
         return false;
     region = find_region(&engine->zerocopy, bytes, length);
     pin = find_free_pin(connection);
