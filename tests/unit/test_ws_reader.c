@@ -90,8 +90,8 @@ static void expect_as(enum ws_role role, const void *bytes, size_t length, const
 }
 
 /* String literals of frames as a server sends them, or as a client does. */
-#define EXPECT_FROM_SERVER(bytes, expected) expect_as(WS_CLIENT, bytes, sizeof bytes - 1, expected)
-#define EXPECT_FROM_CLIENT(bytes, expected) expect_as(WS_SERVER, bytes, sizeof bytes - 1, expected)
+#define EXPECT_FROM_SERVER(bytes, expected) expect_as(WS_CLIENT, bytes, sizeof(bytes) - 1, expected)
+#define EXPECT_FROM_CLIENT(bytes, expected) expect_as(WS_SERVER, bytes, sizeof(bytes) - 1, expected)
 #define ZERO_MASK                           "\0\0\0\0"
 
 static void the_examples_of_the_rfc(void **state)
