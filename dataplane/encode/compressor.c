@@ -4,6 +4,7 @@
 #include "flashrelay/brotli_codec.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/histogram.h"
+#include "flashrelay/list.h"
 #include "flashrelay/log.h"
 #include "flashrelay/ws.h"
 
@@ -19,7 +20,7 @@
 #define RETRY_MS 1
 
 struct compressor {
-    struct engine engine; /* only its sleep: others wake the worker as they wake an engine */
+    struct waker waker;
     struct compressor_options options;
     struct compressor_counters counters;
     struct brotli_arena *arena;
@@ -43,8 +44,8 @@ static void move_on(struct compressor *compressor)
     compressor->waiting = false;
     message_buffer_clear(&compressor->packed);
     channel_mark_set(options->marks, options->reader, ++compressor->next);
-    if (options->publisher_engine && channel_is_waiting(options->source))
-        engine_wake(options->publisher_engine, NULL);
+    if (options->publisher && channel_is_waiting(options->source))
+        waker_wake(options->publisher, NULL);
 }
 
 static void compress(struct compressor *compressor, uint64_t (*now)(void *context), void *context)
@@ -83,8 +84,8 @@ static void examine(struct compressor *compressor, uint64_t (*now)(void *context
 
 static void wake_readers(const struct compressor *compressor)
 {
-    for (unsigned i = 0; i < compressor->options.wake_count; i++)
-        engine_wake(compressor->options.wake[i], NULL);
+    for (unsigned i = 0; i < compressor->options.waker_count; i++)
+        waker_wake(compressor->options.wakers[i], NULL);
 }
 
 static void count(struct compressor *compressor)
@@ -144,17 +145,15 @@ static void call(struct compressor *compressor)
     syscall(SYS_futex, &compressor->called, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static void wake_worker(struct engine *engine, struct engine *from)
+static void wake_worker(struct waker *waker, struct waker *from)
 {
     (void)from;
-    call((struct compressor *)engine);
+    call(LIST_ENTRY(waker, struct compressor, waker));
 }
 
-static const struct engine_ops ops = {.wake = wake_worker};
-
-struct engine *compressor_engine(struct compressor *compressor)
+struct waker *compressor_waker(struct compressor *compressor)
 {
-    return &compressor->engine;
+    return &compressor->waker;
 }
 
 void compressor_wake(struct compressor *compressor)
@@ -168,10 +167,10 @@ void compressor_wait(struct compressor *compressor, int timeout_ms)
     int most_ms = compressor->bytes && timeout_ms > RETRY_MS ? RETRY_MS : timeout_ms;
     struct timespec timeout = {.tv_sec = most_ms / 1000, .tv_nsec = most_ms % 1000 * (long)NS_PER_MS};
 
-    engine_prepare_sleep(&compressor->engine);
+    waker_prepare_sleep(&compressor->waker);
     if (compressor->bytes ? !publish(compressor) : !has_unread(compressor))
         syscall(SYS_futex, &compressor->called, FUTEX_WAIT_PRIVATE, 0, &timeout, NULL, 0);
-    atomic_store_explicit(&compressor->engine.sleeping, false, memory_order_relaxed);
+    waker_end_sleep(&compressor->waker);
     atomic_exchange(&compressor->called, 0);
 }
 
@@ -184,7 +183,7 @@ int compressor_create(struct compressor **out, const struct compressor_options *
     if (!compressor)
         return -ENOMEM;
     memset(compressor, 0, sizeof *compressor);
-    compressor->engine.ops = &ops;
+    waker_init(&compressor->waker, wake_worker);
     compressor->options = *options;
     if (brotli_arena_create(&compressor->arena) ||
         message_buffer_init(&compressor->packed, brotli_compressed_limit(options->max_message_bytes))) {

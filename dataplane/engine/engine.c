@@ -7,11 +7,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-void engine_init(struct engine *engine, const struct engine_ops *ops, const struct engine_options *options)
+void engine_init(struct engine *engine, const struct engine_ops *ops, const struct engine_options *options,
+                 void (*wake)(struct waker *waker, struct waker *from))
 {
     engine->ops = ops;
     engine->options = *options;
-    atomic_init(&engine->sleeping, false);
+    waker_init(&engine->waker, wake);
 }
 
 void engine_dispose(struct engine *engine)
@@ -44,25 +45,15 @@ void engine_turn(struct engine *engine, uint64_t deadline_ns)
     engine->ops->turn(engine, deadline_ns);
 }
 
-/*
- * The sleeper sets the flag, then looks for work; the waker publishes work, then looks at the flag. The fences keep each pair in that
- * order, so at least one of the two sees the other.
- */
 void engine_prepare_sleep(struct engine *engine)
 {
-    if (engine->options.busy_poll)
-        return;
-    atomic_store_explicit(&engine->sleeping, true, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
+    if (!engine->options.busy_poll)
+        waker_prepare_sleep(&engine->waker);
 }
 
-void engine_wake(struct engine *engine, struct engine *from)
+struct waker *engine_waker(struct engine *engine)
 {
-    atomic_thread_fence(memory_order_seq_cst);
-    if (!atomic_load_explicit(&engine->sleeping, memory_order_relaxed))
-        return;
-    if (atomic_exchange_explicit(&engine->sleeping, false, memory_order_acq_rel))
-        engine->ops->wake(engine, from);
+    return &engine->waker;
 }
 
 void engine_register_memory(struct engine *engine, const uint8_t *base, size_t length)

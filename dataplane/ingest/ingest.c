@@ -136,7 +136,7 @@ void ingest_engine_options(struct ingest *ingest, struct engine_options *options
 void ingest_attach(struct ingest *ingest, struct engine *engine)
 {
     ingest->engine = engine;
-    ingest->publisher.engine = engine;
+    ingest->publisher.waker = engine_waker(engine);
     atomic_store_explicit(&ingest->down_since_ns, engine_now(engine), memory_order_relaxed);
 }
 
@@ -215,7 +215,7 @@ uint64_t ingest_next_deadline(const struct ingest *ingest)
 void ingest_stop(struct ingest *ingest)
 {
     atomic_store_explicit(&ingest->stop_requested, true, memory_order_release);
-    engine_wake(ingest->engine, NULL);
+    waker_wake(engine_waker(ingest->engine), NULL);
 }
 
 bool ingest_is_stopped(const struct ingest *ingest)

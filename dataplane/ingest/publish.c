@@ -93,9 +93,9 @@ static bool is_copy(struct publisher *publisher, struct message *message)
 
 static void wake_readers(struct publisher *publisher)
 {
-    for (unsigned i = 0; i < publisher->options->wake_count; i++)
-        engine_wake(publisher->options->wake[i], publisher->engine);
-    counter_add(&publisher->counters->reader_wakeups, publisher->options->wake_count);
+    for (unsigned i = 0; i < publisher->options->waker_count; i++)
+        waker_wake(publisher->options->wakers[i], publisher->waker);
+    counter_add(&publisher->counters->reader_wakeups, publisher->options->waker_count);
 }
 
 static int append(struct publisher *publisher, const struct message *message)

@@ -31,7 +31,7 @@ struct message {
 struct publisher {
     const struct ingest_options *options;
     struct ingest_counters *counters;
-    struct engine *engine; /* the ingest's own, from ingest_attach on */
+    struct waker *waker; /* the ingest's own, from ingest_attach on */
     struct recent *recent;
     struct brotli_arena *arena;
     struct message_buffer json; /* of the message that is examined, or first in line */

@@ -70,5 +70,5 @@ void admission_answer(struct admission *admission, struct admission_request *req
 
     assert(shard < admission->shards);
     admission_queue_push(&admission->answers[shard], request);
-    engine_wake(admission->shard_engines[shard], NULL);
+    waker_wake(admission->shard_wakers[shard], NULL);
 }

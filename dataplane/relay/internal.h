@@ -13,7 +13,7 @@ struct relay_thread {
     int core; /* -1: not pinned */
     void (*turn)(void *object);
     void *object;
-    struct engine *engine; /* to wake it */
+    struct waker *waker;
     pthread_t thread;
     bool started;
     _Atomic bool stopping, ended;
@@ -34,9 +34,10 @@ struct relay {
     struct ingest *ingest;
     struct engine *ingest_engine;
     struct compressor *compressor;
-    struct engine *ingest_wakes_compressor; /* what the ingest wakes where it is not the shards */
+    struct waker *compressor_waker; /* what the ingest wakes where it is not the shards */
     struct relay_shard *shards;
     struct engine **shard_engines;
+    struct waker **shard_wakers;
     struct admission_queue *answers;
 
     struct relay_thread *threads; /* ingest, shards, compressor */

@@ -70,8 +70,8 @@ static int create_ingest(struct relay *relay)
 
     options->channel = relay->channels[0];
     options->decompress = !relay->options.compress;
-    options->wake = relay->options.compress ? &relay->ingest_wakes_compressor : relay->shard_engines;
-    options->wake_count = relay->options.compress ? 1 : relay->options.shards;
+    options->wakers = relay->options.compress ? &relay->compressor_waker : relay->shard_wakers;
+    options->waker_count = relay->options.compress ? 1 : relay->options.shards;
     error = ingest_create(&relay->ingest, options);
     if (error != 0)
         return error; /* the ingest has said why */
@@ -89,9 +89,9 @@ static int create_compressor(struct relay *relay)
         .source = relay->channels[0],
         .target = relay->channels[1],
         .marks = relay->marks[0],
-        .wake = relay->shard_engines,
-        .wake_count = relay->options.shards,
-        .publisher_engine = relay->ingest_engine,
+        .wakers = relay->shard_wakers,
+        .waker_count = relay->options.shards,
+        .publisher = engine_waker(relay->ingest_engine),
         .max_message_bytes = relay->options.ingest.max_message_bytes,
     };
     int error;
@@ -101,7 +101,7 @@ static int create_compressor(struct relay *relay)
     error = compressor_create(&relay->compressor, &options);
     if (error != 0)
         return relay_fail(error, "the compressor");
-    relay->ingest_wakes_compressor = compressor_engine(relay->compressor);
+    relay->compressor_waker = compressor_waker(relay->compressor);
     return 0;
 }
 
@@ -119,7 +119,7 @@ static int create_shard(struct relay *relay, unsigned index)
     options.index = options.reader = index;
     options.channel = relay->channels[last];
     options.marks = relay->marks[last];
-    options.publisher_engine = relay->compressor ? compressor_engine(relay->compressor) : relay->ingest_engine;
+    options.publisher = relay->compressor ? relay->compressor_waker : engine_waker(relay->ingest_engine);
     options.admission = relay->options.admission;
     options.app_connections = own->app_connections;
     options.seed += index;
@@ -145,6 +145,7 @@ static int create_shard_engine(struct relay *relay, unsigned index)
     error = engine_uring_create(&relay->shard_engines[index], &options);
     if (error != 0)
         return relay_fail(error, "a shard's engine");
+    relay->shard_wakers[index] = engine_waker(relay->shard_engines[index]);
     channel_memory(relay->channels[relay->channel_count - 1], &base, &length);
     engine_register_memory(relay->shard_engines[index], base, length);
     shard_attach(relay->shards[index].shard, relay->shard_engines[index]);
@@ -172,7 +173,7 @@ static void init_admission(struct relay *relay)
     if (!admission)
         return;
     admission->answers = relay->answers;
-    admission->shard_engines = relay->shard_engines;
+    admission->shard_wakers = relay->shard_wakers;
     admission->shards = relay->options.shards;
 }
 
@@ -201,10 +202,11 @@ static int create_arrays(struct relay *relay)
 
     relay->shards = calloc(shards, sizeof *relay->shards);
     relay->shard_engines = calloc(shards, sizeof *relay->shard_engines);
+    relay->shard_wakers = calloc(shards, sizeof *relay->shard_wakers);
     relay->threads = calloc(shards + 2, sizeof *relay->threads);
     if (posix_memalign(&answers, _Alignof(struct admission_queue), shards * sizeof(struct admission_queue)) == 0)
         relay->answers = answers;
-    if (!relay->shards || !relay->shard_engines || !relay->threads || !relay->answers)
+    if (!relay->shards || !relay->shard_engines || !relay->shard_wakers || !relay->threads || !relay->answers)
         return relay_fail(-ENOMEM, "the relay");
     init_admission(relay);
     return 0;

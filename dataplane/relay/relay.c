@@ -57,7 +57,7 @@ static void turn_compressor(void *compressor)
         compressor_wait(compressor, COMPRESSOR_WAIT_MS);
 }
 
-static void add_thread(struct relay *relay, const char *name, void (*turn)(void *object), void *object, struct engine *engine,
+static void add_thread(struct relay *relay, const char *name, void (*turn)(void *object), void *object, struct waker *waker,
                        int core)
 {
     struct relay_thread *thread = &relay->threads[relay->thread_count++];
@@ -66,7 +66,7 @@ static void add_thread(struct relay *relay, const char *name, void (*turn)(void 
     strcpy(thread->name, name);
     thread->turn = turn;
     thread->object = object;
-    thread->engine = engine;
+    thread->waker = waker;
     thread->core = core;
 }
 
@@ -75,15 +75,15 @@ static void add_ingest_and_shards(struct relay *relay)
     const struct relay_options *options = &relay->options;
 
     if (relay_is_one_loop(options)) {
-        add_thread(relay, "ingest+shard-0", turn_both, relay, relay->ingest_engine, relay_core(options, 0));
+        add_thread(relay, "ingest+shard-0", turn_both, relay, engine_waker(relay->ingest_engine), relay_core(options, 0));
         return;
     }
-    add_thread(relay, "ingest", turn_ingest, relay->ingest, relay->ingest_engine, relay_core(options, 0));
+    add_thread(relay, "ingest", turn_ingest, relay->ingest, engine_waker(relay->ingest_engine), relay_core(options, 0));
     for (unsigned i = 0; i < options->shards; i++) {
         char name[THREAD_NAME_BYTES];
 
         snprintf(name, sizeof name, "shard-%hhu", (unsigned char)i);
-        add_thread(relay, name, turn_shard, relay->shards[i].shard, relay->shard_engines[i], relay_core(options, i + 1));
+        add_thread(relay, name, turn_shard, relay->shards[i].shard, relay->shard_wakers[i], relay_core(options, i + 1));
     }
 }
 
@@ -91,7 +91,7 @@ static void set_up_threads(struct relay *relay)
 {
     add_ingest_and_shards(relay);
     if (relay->compressor)
-        add_thread(relay, "compressor", turn_compressor, relay->compressor, compressor_engine(relay->compressor), -1);
+        add_thread(relay, "compressor", turn_compressor, relay->compressor, compressor_waker(relay->compressor), -1);
 }
 
 int relay_start(struct relay *relay)
@@ -166,6 +166,7 @@ void relay_destroy(struct relay *relay)
     }
     free(relay->threads);
     free(relay->answers);
+    free(relay->shard_wakers);
     free(relay->shard_engines);
     free(relay->shards);
     free(relay);

@@ -86,7 +86,7 @@ static void stop(struct relay_thread *thread)
     const struct timespec pause = {.tv_nsec = STOP_POLL_NS};
 
     while (!atomic_load_explicit(&thread->ended, memory_order_acquire)) {
-        engine_wake(thread->engine, NULL);
+        waker_wake(thread->waker, NULL);
         nanosleep(&pause, NULL);
     }
     pthread_join(thread->thread, NULL);

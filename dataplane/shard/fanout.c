@@ -294,6 +294,6 @@ void fanout_publish_mark(struct shard *shard)
         return;
     fanout->mark = mark;
     channel_mark_set(shard->options.marks, shard->options.reader, mark);
-    if (channel_is_waiting(shard->options.channel) && shard->options.publisher_engine)
-        engine_wake(shard->options.publisher_engine, shard->engine);
+    if (channel_is_waiting(shard->options.channel) && shard->options.publisher)
+        waker_wake(shard->options.publisher, engine_waker(shard->engine));
 }

@@ -326,7 +326,7 @@ void shard_attach(struct shard *shard, struct engine *engine)
 void shard_drain(struct shard *shard)
 {
     atomic_store_explicit(&shard->drain.asked, true, memory_order_seq_cst);
-    engine_wake(shard->engine, NULL);
+    waker_wake(engine_waker(shard->engine), NULL);
 }
 
 bool shard_is_drained(const struct shard *shard)

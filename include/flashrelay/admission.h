@@ -7,7 +7,7 @@
 #define FLASHRELAY_ADMISSION_H
 
 #include "flashrelay/address.h"
-#include "flashrelay/engine.h"
+#include "flashrelay/waker.h"
 
 #include <stdatomic.h>
 
@@ -45,7 +45,7 @@ bool admission_queue_is_empty(const struct admission_queue *queue);
 struct admission {
     struct admission_queue requests; /* shards -> control */
     struct admission_queue *answers; /* control -> shard, one each */
-    struct engine **shard_engines;   /* to wake, one each */
+    struct waker **shard_wakers;     /* one each */
     unsigned shards;
     int control_event; /* eventfd to write to for new requests, or -1 (simulation: polled) */
 };

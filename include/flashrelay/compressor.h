@@ -15,10 +15,10 @@ struct compressor_options {
     struct channel *target;
     /* Of the source. Shards are not among them: what a subscriber holds is held in the target alone. */
     struct channel_marks *marks;
-    unsigned reader;      /* the compressor's mark among them */
-    struct engine **wake; /* shards' engines, woken after each publish */
-    unsigned wake_count;
-    struct engine *publisher_engine; /* ingest's: woken when the mark moves while the source waits for room */
+    unsigned reader;       /* the compressor's mark among them */
+    struct waker **wakers; /* of the shards, woken after each publish */
+    unsigned waker_count;
+    struct waker *publisher; /* ingest's: woken when the mark moves while the source waits for room */
     size_t max_message_bytes;
 };
 
@@ -41,11 +41,8 @@ bool compressor_turn(struct compressor *compressor, uint64_t (*now)(void *contex
 /* Sleeps, unless there is something to do, until compressor_wake or `timeout_ms`. */
 void compressor_wait(struct compressor *compressor, int timeout_ms);
 
-/*
- * The worker as something to wake with engine_wake, without a system call while it is awake: to be among the ingest's
- * `wake`, and the shards' `publisher_engine`. It can do nothing else.
- */
-struct engine *compressor_engine(struct compressor *compressor);
+/* What ends the worker's sleep: to be among the ingest's `wakers`, and the shards' `publisher`. */
+struct waker *compressor_waker(struct compressor *compressor);
 
 /* Any thread: ends the sleep, or the next one, whatever there is to do (for its end). */
 void compressor_wake(struct compressor *compressor);

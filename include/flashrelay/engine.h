@@ -2,7 +2,7 @@
  * The boundary between policy and I/O. An engine moves bytes for one thread; what to send to whom is decided above it.
  * Engines: io_uring (engine_uring.h), the simulator (engine_sim.h); DPDK fits behind the same table.
  *
- * An engine and its connections belong to one thread; only engine_wake may be called from others. All I/O of the thread happens in
+ * An engine and its connections belong to one thread; only its waker may be used by others. All I/O of the thread happens in
  * engine_turn, which calls the handler below; every other call only notes what is to be done. Handlers may call any engine_* function
  * but engine_turn and engine_destroy.
  */
@@ -13,6 +13,7 @@
 #include "flashrelay/channel.h"
 #include "flashrelay/counter.h"
 #include "flashrelay/holds.h"
+#include "flashrelay/waker.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -78,7 +79,7 @@ struct engine_handler {
     /* The connection ended: error 0 after engine_finish went through on both sides or engine_abort, else a negative errno. It is gone
      * (memory included) when the handler returns. Exactly once a connection, never from inside another engine_* call. */
     void (*closed)(void *context, struct connection *connection, int error, uint64_t now_ns);
-    /* engine_wake was called by another thread. May come once for several calls, and without any. */
+    /* Another thread woke the engine. May come once for several wake-ups, and without any. */
     void (*woken)(void *context, uint64_t now_ns);
 };
 
@@ -122,7 +123,6 @@ struct engine_ops {
     void (*abort)(struct engine *engine, struct connection *connection);
     void (*register_memory)(struct engine *engine, const uint8_t *base, size_t length);
     void (*turn)(struct engine *engine, uint64_t deadline_ns);
-    void (*wake)(struct engine *engine, struct engine *from);
 };
 
 /* Blocks for control runs that nobody uses now, kept for the next ones. */
@@ -137,8 +137,8 @@ struct engine {
     struct engine_options options;
     struct engine_counters counters;
     struct control_blocks control_blocks;
-    uint16_t listen_port;               /* 0 without listener */
-    _Alignas(64) _Atomic bool sleeping; /* set by engine_prepare_sleep, taken by who wakes */
+    uint16_t listen_port; /* 0 without listener */
+    struct waker waker;   /* ends the sleep of engine_turn */
 };
 
 /* --- life --- */
@@ -158,8 +158,8 @@ void engine_turn(struct engine *engine, uint64_t deadline_ns);
 /* Announces that the next turn may sleep. After it, look once more for work that other threads publish, and pass deadline 0 if there is. */
 void engine_prepare_sleep(struct engine *engine);
 
-/* Ends the engine's sleep, if it sleeps. Any thread; `from` is the caller's own engine or NULL. Publish the work before calling. */
-void engine_wake(struct engine *engine, struct engine *from);
+/* What ends the engine's sleep: for other threads, by waker_wake. Lives as long as the engine. */
+struct waker *engine_waker(struct engine *engine);
 
 /* Tells the engine of memory that frames are sent from (a channel's arena), so that it can register it. Before the first turn. */
 void engine_register_memory(struct engine *engine, const uint8_t *base, size_t length);

@@ -41,8 +41,8 @@ int engine_sim_create(struct engine **out, const struct engine_options *options,
 
 /*
  * True if the engine's turn would do something now. A turn never waits here: where one would sleep (engine_prepare_sleep was called, a
- * deadline other than 0 given, nothing to do) it returns with engine->sleeping still set, and the thread is asleep until this is true,
- * engine_wake included, or its deadline comes. A thread whose engine is not `sleeping` runs on: give it its next turn.
+ * deadline other than 0 given, nothing to do) it returns with its waker still sleeping, and the thread is asleep until this is true,
+ * a wake-up included, or its deadline comes. A thread whose engine does not sleep runs on: give it its next turn.
  */
 bool engine_sim_is_due(const struct engine *engine);
 

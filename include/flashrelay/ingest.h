@@ -44,8 +44,8 @@ struct ingest_options {
     const char *ca_file;     /* --upstream-ca, or NULL: the system's roots */
     struct channel *channel; /* where messages go as they came, or as JSON if decompress */
     bool decompress;         /* brotli from upstream is published as JSON */
-    struct engine **wake;    /* engines of who reads the channel, woken after each publish */
-    unsigned wake_count;
+    struct waker **wakers;   /* of who reads the channel, woken after each publish */
+    unsigned waker_count;
     uint64_t max_message_bytes;
     uint64_t max_backoff_ns;
     uint64_t ping_interval_ns, pong_timeout_ns;

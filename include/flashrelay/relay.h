@@ -11,9 +11,9 @@
 struct relay_options {
     struct address listen;
     unsigned shards;
-    struct ingest_options ingest; /* channel, decompress, wake: filled in by the relay */
+    struct ingest_options ingest; /* channel, decompress, wakers: filled in by the relay */
     struct shard_options shard;   /* common to all; index, channel, marks, admission ...: filled in by the relay */
-    struct admission *admission;  /* answers and shard_engines are filled in by the relay */
+    struct admission *admission;  /* answers and shard_wakers are filled in by the relay */
     unsigned apps;                /* how many counters app_connections has a shard */
     uint32_t instance_connection_limit;
     bool compress;

@@ -67,7 +67,7 @@ struct shard_options {
     struct channel *channel;     /* what subscribers receive */
     struct channel_marks *marks; /* reader `reader` is this shard's */
     unsigned reader;
-    struct engine *publisher_engine;            /* woken when the mark moves while the channel waits; may be NULL */
+    struct waker *publisher;                    /* woken when the mark moves while the channel waits; may be NULL */
     struct admission *admission;                /* NULL: everybody is admitted (tools) */
     const struct access_table *_Atomic *access; /* current snapshot; NULL: no keys */
     counter *app_connections;                   /* this shard's count an app, of valid keys; may be NULL */

@@ -1,6 +1,7 @@
 /* The data plane under test, wired as the relay wires it, on simulated engines; its threads are turned by the world. */
 #include "sim/world.h"
 
+#include "flashrelay/list.h"
 #include "flashrelay/ws_uri.h"
 #include <stdlib.h>
 #include <string.h>
@@ -18,32 +19,31 @@ static void must(int error)
 /* --- spies: engines that are woken at every publish, and look at once --- */
 
 struct spy {
-    struct engine engine;
+    struct waker waker;
     struct world *world;
     void (*look)(struct world *world);
 };
 
-static void spy_wake(struct engine *engine, struct engine *from)
+static void spy_wake(struct waker *waker, struct waker *from)
 {
-    struct spy *spy = (struct spy *)(void *)engine;
+    struct spy *spy = LIST_ENTRY(waker, struct spy, waker);
 
     (void)from;
     spy->look(spy->world);
-    atomic_store(&engine->sleeping, true);
+    waker_prepare_sleep(waker);
 }
 
-static struct engine *spy_create(struct world *world, void (*look)(struct world *world))
+static struct waker *spy_create(struct world *world, void (*look)(struct world *world))
 {
-    static const struct engine_ops operations = {.wake = spy_wake};
     void *memory = NULL;
 
     must(posix_memalign(&memory, _Alignof(struct spy), sizeof(struct spy)));
     struct spy *spy = memset(memory, 0, sizeof *spy);
-    spy->engine.ops = &operations;
+    waker_init(&spy->waker, spy_wake);
     spy->world = world;
     spy->look = look;
-    atomic_init(&spy->engine.sleeping, true);
-    return &spy->engine;
+    waker_prepare_sleep(&spy->waker);
+    return &spy->waker;
 }
 
 /* --- putting it together --- */
@@ -81,8 +81,8 @@ static void create_ingest(struct world *world)
                                      .upstream_count = plan->builders,
                                      .channel = plane->source,
                                      .decompress = !plan->compress,
-                                     .wake = plane->ingest_wakes,
-                                     .wake_count = plan->compress ? 2 : plan->shards + 1,
+                                     .wakers = plane->ingest_wakes,
+                                     .waker_count = plan->compress ? 2 : plan->shards + 1,
                                      .max_message_bytes = plan->max_message_bytes,
                                      .max_backoff_ns = NS_PER_S,
                                      .ping_interval_ns = plan->ping_interval_ns,
@@ -107,9 +107,9 @@ static void create_compressor(struct world *world)
     struct compressor_options options = {.source = plane->source,
                                          .target = plane->target,
                                          .marks = &plane->source_marks,
-                                         .wake = plane->compressor_wakes,
-                                         .wake_count = world->plan.shards + 1,
-                                         .publisher_engine = plane->ingest_engine,
+                                         .wakers = plane->compressor_wakes,
+                                         .waker_count = world->plan.shards + 1,
+                                         .publisher = engine_waker(plane->ingest_engine),
                                          .max_message_bytes = world->plan.max_message_bytes};
 
     must(compressor_create(&plane->compressor, &options));
@@ -123,8 +123,8 @@ static void create_shard(struct world *world, unsigned index)
                                     .channel = plane->target,
                                     .marks = &plane->target_marks,
                                     .reader = index,
-                                    .publisher_engine =
-                                        plan->compress ? compressor_engine(plane->compressor) : plane->ingest_engine,
+                                    .publisher =
+                                        plan->compress ? compressor_waker(plane->compressor) : engine_waker(plane->ingest_engine),
                                     .admission = &plane->admission,
                                     .access = &plane->access,
                                     .max_subscribers = plan->instance_limit + 8,
@@ -142,6 +142,7 @@ static void create_shard(struct world *world, unsigned index)
     shard_engine_options(plane->shards[index], &engine_options);
     must(engine_sim_create(&plane->shard_engines[index], &engine_options, world->network, &relay_ip));
     must(engine_listen(plane->shard_engines[index], &address, &(struct engine_listen_options){.backlog = 16}));
+    plane->shard_wakers[index] = engine_waker(plane->shard_engines[index]);
     shard_attach(plane->shards[index], plane->shard_engines[index]);
 }
 
@@ -156,7 +157,7 @@ static void create_admission(struct world *world)
     for (unsigned i = 0; i < world->plan.shards; i++)
         admission_queue_init(&plane->answers[i]);
     plane->admission.answers = plane->answers;
-    plane->admission.shard_engines = plane->shard_engines;
+    plane->admission.shard_wakers = plane->shard_wakers;
     plane->admission.shards = world->plan.shards;
     plane->admission.control_event = -1;
 }
@@ -176,12 +177,12 @@ void plane_create(struct world *world)
     plane->spies[1] = spy_create(world, record_target);
     if (world->plan.compress) {
         plane->ingest_wakes[0] = plane->spies[0];
-        plane->ingest_wakes[1] = compressor_engine(plane->compressor);
+        plane->ingest_wakes[1] = compressor_waker(plane->compressor);
     }
-    struct engine **shard_wakes = world->plan.compress ? plane->compressor_wakes : plane->ingest_wakes;
+    struct waker **shard_wakes = world->plan.compress ? plane->compressor_wakes : plane->ingest_wakes;
     shard_wakes[0] = world->plan.compress ? plane->spies[1] : plane->spies[0];
     for (unsigned i = 0; i < world->plan.shards; i++)
-        shard_wakes[1 + i] = plane->shard_engines[i];
+        shard_wakes[1 + i] = plane->shard_wakers[i];
 }
 
 void plane_destroy(struct world *world)
@@ -222,7 +223,7 @@ const char *plane_thread_name(unsigned thread)
 /* Awake, or woken, or something happened that its engine waits for. */
 static bool engine_is_runnable(const struct engine *engine)
 {
-    return !atomic_load(&engine->sleeping) || engine_sim_is_due(engine);
+    return !waker_is_sleeping(&engine->waker) || engine_sim_is_due(engine);
 }
 
 bool plane_thread_is_runnable(const struct world *world, unsigned thread)
@@ -235,7 +236,7 @@ bool plane_thread_is_runnable(const struct world *world, unsigned thread)
     case THREAD_CONTROL:
         return !admission_queue_is_empty(&plane->admission.requests);
     case THREAD_COMPRESSOR:
-        return plane->compressor && !atomic_load(&compressor_engine(plane->compressor)->sleeping);
+        return plane->compressor && !waker_is_sleeping(compressor_waker(plane->compressor));
     default:
         return engine_is_runnable(plane->shard_engines[thread - THREAD_SHARDS]);
     }
@@ -275,11 +276,11 @@ static uint64_t tell_time(void *context)
 /* As its thread does: announces its sleep, looks once more, and goes on if there was something. */
 static void turn_compressor(struct world *world)
 {
-    struct engine *engine = compressor_engine(world->plane.compressor);
+    struct waker *waker = compressor_waker(world->plane.compressor);
 
-    engine_prepare_sleep(engine);
+    waker_prepare_sleep(waker);
     if (compressor_turn(world->plane.compressor, tell_time, world))
-        atomic_store(&engine->sleeping, false);
+        waker_end_sleep(waker);
 }
 
 void plane_thread_turn(struct world *world, unsigned thread)

@@ -204,12 +204,13 @@ struct plane {
     struct compressor *compressor;
     struct shard *shards[MAX_SHARDS];
     struct engine *shard_engines[MAX_SHARDS];
+    struct waker *shard_wakers[MAX_SHARDS];
     const struct access_table *_Atomic access;
     struct admission admission;
     struct admission_queue answers[MAX_SHARDS];
     struct limits *limits;
-    struct engine *ingest_wakes[MAX_SHARDS + 1], *compressor_wakes[MAX_SHARDS + 1];
-    struct engine *spies[2]; /* of the source and the target: told of every publish at once */
+    struct waker *ingest_wakes[MAX_SHARDS + 1], *compressor_wakes[MAX_SHARDS + 1];
+    struct waker *spies[2]; /* of the source and the target: told of every publish at once */
 };
 
 /* How many of a shard's subscribers its next turn may cut off at most, by cause, added to those it has cut off already. */

@@ -462,13 +462,13 @@ static inline void world_read_log(struct world *world)
     }
     channel_mark_set(&world->marks, 0, world->read_next);
     if (channel_is_waiting(world->channel))
-        engine_wake(world->engine, NULL);
+        waker_wake(engine_waker(world->engine), NULL);
 }
 
 /* One turn of everybody who has something to do; false if nobody had. */
 static inline bool world_turn(struct world *world)
 {
-    bool busy = !atomic_load(&world->engine->sleeping) || engine_sim_is_due(world->engine) ||
+    bool busy = !waker_is_sleeping(engine_waker(world->engine)) || engine_sim_is_due(world->engine) ||
                 sim_network_now(world->network) >= ingest_next_deadline(world->ingest);
 
     if (busy)

@@ -46,7 +46,8 @@ struct world {
     struct channel_marks *marks;
     struct channel *channel;
     struct shard *shard;
-    struct engine *engine;  /* the shard's */
+    struct engine *engine; /* the shard's */
+    struct waker *waker;
     struct engine *outside; /* the clients' */
     struct admission admission;
     struct admission_queue answers;
@@ -250,6 +251,7 @@ static inline void world_create_shard(struct world *world, struct shard_options 
     assert_int_equal(shard_create(&world->shard, &options), 0);
     shard_engine_options(world->shard, &engine_options);
     assert_int_equal(engine_sim_create(&world->engine, &engine_options, world->network, &ip), 0);
+    world->waker = engine_waker(world->engine);
     shard_attach(world->shard, world->engine);
     assert_int_equal(engine_listen(world->engine, &address, &listen), 0);
 }
@@ -284,7 +286,7 @@ static inline struct world *world_open(struct world_options options)
     admission_queue_init(&world->admission.requests);
     admission_queue_init(&world->answers);
     world->admission.answers = &world->answers;
-    world->admission.shard_engines = &world->engine;
+    world->admission.shard_wakers = &world->waker;
     world->admission.shards = 1;
     world->admission.control_event = -1;
     if (options.with_admission)

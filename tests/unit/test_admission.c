@@ -32,9 +32,9 @@ static void requests_come_oldest_first(void **state)
 /* An engine that does nothing but note that it was woken. */
 static int wakes;
 
-static void count_wake(struct engine *engine, struct engine *from)
+static void count_wake(struct waker *waker, struct waker *from)
 {
-    (void)engine;
+    (void)waker;
     assert_null(from);
     wakes++;
 }
@@ -60,18 +60,17 @@ static void control_is_signalled_once_for_all_that_it_has_not_taken(void **state
 
 static void an_answer_goes_to_its_shard_and_wakes_it(void **state)
 {
-    const struct engine_ops ops = {.wake = count_wake};
-    struct engine engines[2] = {{.ops = &ops}, {.ops = &ops}};
-    struct engine *woken[2] = {&engines[0], &engines[1]};
+    struct waker wakers[2] = {{.wake = count_wake}, {.wake = count_wake}};
+    struct waker *woken[2] = {&wakers[0], &wakers[1]};
     struct admission_queue answers[2];
-    struct admission admission = {.answers = answers, .shard_engines = woken, .shards = 2, .control_event = -1};
+    struct admission admission = {.answers = answers, .shard_wakers = woken, .shards = 2, .control_event = -1};
     struct admission_request request = {.shard = 1};
 
     (void)state;
     admission_queue_init(&answers[0]);
     admission_queue_init(&answers[1]);
     wakes = 0;
-    engine_prepare_sleep(&engines[1]);
+    waker_prepare_sleep(&wakers[1]);
     admission_answer(&admission, &request);
     assert_int_equal(wakes, 1);
     assert_true(admission_queue_is_empty(&answers[0]));

@@ -20,8 +20,8 @@ enum { ARENA = 8192, ENTRIES = 64, LARGEST = 4000 };
 struct fixture {
     struct channel_marks source_marks, target_marks; /* reader 0 each: the compressor, a subscriber */
     struct channel *source, *target;
-    struct engine ingest, shard; /* only woken */
-    struct engine *wake[1];
+    struct waker ingest, shard; /* only woken */
+    struct waker *wakers[1];
     struct compressor *compressor;
     unsigned ingest_wakes, shard_wakes;
     uint64_t clock_ns;
@@ -29,17 +29,15 @@ struct fixture {
 
 static struct fixture *woken_fixture;
 
-static void count_wake(struct engine *engine, struct engine *from)
+static void count_wake(struct waker *waker, struct waker *from)
 {
     assert_null(from);
-    if (engine == &woken_fixture->ingest)
+    if (waker == &woken_fixture->ingest)
         woken_fixture->ingest_wakes++;
     else
         woken_fixture->shard_wakes++;
-    atomic_store(&engine->sleeping, true);
+    waker_prepare_sleep(waker);
 }
-
-static const struct engine_ops counting_ops = {.wake = count_wake};
 
 static uint64_t clock_of(void *context)
 {
@@ -67,15 +65,17 @@ static int set_up(void **state)
     memset(f, 0, sizeof *f);
     f->source = make_channel(&f->source_marks, "json");
     f->target = make_channel(&f->target_marks, "brotli");
-    f->ingest.ops = f->shard.ops = &counting_ops;
-    f->ingest.sleeping = f->shard.sleeping = true;
-    f->wake[0] = &f->shard;
+    waker_init(&f->ingest, count_wake);
+    waker_init(&f->shard, count_wake);
+    waker_prepare_sleep(&f->ingest);
+    waker_prepare_sleep(&f->shard);
+    f->wakers[0] = &f->shard;
     options = (struct compressor_options){.source = f->source,
                                           .target = f->target,
                                           .marks = &f->source_marks,
-                                          .wake = f->wake,
-                                          .wake_count = 1,
-                                          .publisher_engine = &f->ingest,
+                                          .wakers = f->wakers,
+                                          .waker_count = 1,
+                                          .publisher = &f->ingest,
                                           .max_message_bytes = LARGEST};
     assert_int_equal(compressor_create(&f->compressor, &options), 0);
     woken_fixture = f;
@@ -280,8 +280,8 @@ static void no_wake_up_is_lost(void **state)
     pthread_t thread;
     char text[32];
 
-    atomic_store(&f->shard.sleeping, false);
-    atomic_store(&f->ingest.sleeping, false);
+    waker_end_sleep(&f->shard);
+    waker_end_sleep(&f->ingest);
     channel_reader_join(f->target, 0);
     assert_int_equal(pthread_create(&thread, NULL, work, &worker), 0);
     for (uint64_t sequence = 1; sequence <= 20000; sequence++) {
@@ -289,7 +289,7 @@ static void no_wake_up_is_lost(void **state)
 
         while (append(f, sequence, text, (size_t)length) == -ENOSPC)
             sched_yield();
-        engine_wake(compressor_engine(f->compressor), NULL);
+        waker_wake(compressor_waker(f->compressor), NULL);
         while (channel_head(f->target) < sequence)
             sched_yield();
         assert_payload(f, sequence, text, (size_t)length);

@@ -661,17 +661,17 @@ static void a_wake_reaches_who_sleeps_and_only_that(void **state)
     struct engine *engine = world->server.engine;
 
     (void)state;
-    engine_wake(engine, NULL);
+    waker_wake(engine_waker(engine), NULL);
     assert_false(engine_sim_is_due(engine));
     engine_prepare_sleep(engine);
     engine_turn(engine, CLOCK_NEVER);
-    assert_true(atomic_load(&engine->sleeping));
-    engine_wake(engine, world->client.engine);
-    engine_wake(engine, world->client.engine);
+    assert_true(waker_is_sleeping(engine_waker(engine)));
+    waker_wake(engine_waker(engine), engine_waker(world->client.engine));
+    waker_wake(engine_waker(engine), engine_waker(world->client.engine));
     assert_true(engine_sim_is_due(engine));
     engine_turn(engine, 0);
     assert_int_equal(world->server.wakes, 1);
-    assert_false(atomic_load(&engine->sleeping));
+    assert_false(waker_is_sleeping(engine_waker(engine)));
     close_world(world);
 }
 
@@ -685,7 +685,7 @@ static void a_turn_that_did_something_does_not_sleep(void **state)
     say(&world->server, accepted, "x", 1);
     engine_prepare_sleep(world->server.engine);
     engine_turn(world->server.engine, CLOCK_NEVER);
-    assert_false(atomic_load(&world->server.engine->sleeping));
+    assert_false(waker_is_sleeping(engine_waker(world->server.engine)));
     close_world(world);
 }
 

@@ -420,25 +420,25 @@ static void a_taken_port_is_noticed(void **state)
     assert_int_equal(engine_uring_probe_port(&same), 0);
 }
 
-struct waker {
+struct thread_waker {
     struct world *world;
-    struct engine *from;
+    struct waker *from;
     _Atomic bool done;
 };
 
 /* Wakes as often as the world falls asleep, until told to stop. */
 static void *wake_often(void *argument)
 {
-    struct waker *waker = argument;
+    struct thread_waker *waker = argument;
 
     while (!atomic_load(&waker->done))
-        engine_wake(waker->world->engine, waker->from);
+        waker_wake(engine_waker(waker->world->engine), waker->from);
     return NULL;
 }
 
-static void wakes_end_every_sleep(struct world *world, struct engine *from)
+static void wakes_end_every_sleep(struct world *world, struct waker *from)
 {
-    struct waker waker = {.world = world, .from = from};
+    struct thread_waker waker = {.world = world, .from = from};
     pthread_t thread;
 
     assert_int_equal(pthread_create(&thread, NULL, wake_often, &waker), 0);
@@ -473,7 +473,7 @@ static void *wake_from_ring(void *argument)
 
     engine_turn(waker->own->engine, 0);
     while (!atomic_load(&waker->done)) {
-        engine_wake(waker->world->engine, waker->own->engine);
+        waker_wake(engine_waker(waker->world->engine), engine_waker(waker->own->engine));
         engine_turn(waker->own->engine, 0);
     }
     return NULL;
@@ -504,12 +504,12 @@ static void who_is_awake_is_not_woken(void **state)
 
     (void)state;
     engine_turn(world->engine, 0);
-    engine_wake(world->engine, NULL);
+    waker_wake(engine_waker(world->engine), NULL);
     world_settle(world);
     assert_int_equal(world->woken, 0);
     engine_prepare_sleep(world->engine);
-    engine_wake(world->engine, NULL);
-    engine_wake(world->engine, NULL);
+    waker_wake(engine_waker(world->engine), NULL);
+    waker_wake(engine_waker(world->engine), NULL);
     engine_turn(world->engine, CLOCK_NEVER);
     world_settle(world);
     assert_int_equal(world->woken, 1);

@@ -40,7 +40,7 @@ static int open_fixture(void **state)
         memset(payload, (int)sequence, sizeof payload);
         assert_int_equal(channel_append(f->channel, sequence, BINARY, payload, sizeof payload, 0), 0);
     }
-    engine_init(&f->engine, &no_ops, &options);
+    engine_init(&f->engine, &no_ops, &options, NULL);
     extents_init(&f->connection);
     *state = f;
     return 0;

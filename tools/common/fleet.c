@@ -264,7 +264,7 @@ void fleet_turn(struct fleet *fleet, uint64_t deadline_ns)
 
 void fleet_wake(struct fleet *fleet)
 {
-    engine_wake(fleet->engine, NULL);
+    waker_wake(engine_waker(fleet->engine), NULL);
 }
 
 const struct fleet_figures *fleet_figures_get(const struct fleet *fleet)

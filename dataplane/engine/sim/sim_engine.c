@@ -137,10 +137,11 @@ static void sim_turn(struct engine *common, uint64_t deadline_ns)
 {
     struct sim_engine *engine = sim_engine_of(common);
     bool sends_first = sim_chance(engine->network, 500);
-    bool may_sleep = atomic_exchange(&common->sleeping, false) && deadline_ns != 0;
+    bool may_sleep = waker_is_sleeping(&common->waker) && deadline_ns != 0;
     bool worked = false;
 
     engine->turn++;
+    waker_end_sleep(&common->waker);
     worked |= tell_woken(engine);
     if (sends_first)
         worked |= serve_queued(engine);
@@ -149,7 +150,7 @@ static void sim_turn(struct engine *common, uint64_t deadline_ns)
     if (!sends_first)
         worked |= serve_queued(engine);
     if (may_sleep && !worked && !engine_sim_is_due(common))
-        atomic_store(&common->sleeping, true);
+        waker_prepare_sleep(&common->waker);
 }
 
 bool engine_sim_is_due(const struct engine *common)
@@ -160,10 +161,10 @@ bool engine_sim_is_due(const struct engine *common)
            sim_may_accept(engine);
 }
 
-static void sim_wake(struct engine *engine, struct engine *from)
+static void sim_wake(struct waker *waker, struct waker *from)
 {
     (void)from;
-    sim_engine_of(engine)->woken = true;
+    sim_engine_of(engine_of_waker(waker))->woken = true;
 }
 
 /* --- life --- */
@@ -211,7 +212,6 @@ static const struct engine_ops operations = {
     .abort = sim_abort,
     .register_memory = sim_register_memory,
     .turn = sim_turn,
-    .wake = sim_wake,
 };
 
 int engine_sim_create(struct engine **out, const struct engine_options *options, struct sim_network *network,
@@ -222,7 +222,7 @@ int engine_sim_create(struct engine **out, const struct engine_options *options,
     if (posix_memalign(&memory, _Alignof(struct sim_engine), sizeof(struct sim_engine)) != 0)
         return -ENOMEM;
     struct sim_engine *engine = memset(memory, 0, sizeof *engine);
-    engine_init(&engine->common, &operations, options);
+    engine_init(&engine->common, &operations, options, sim_wake);
     engine->network = network;
     engine->ip = *ip;
     list_init(&engine->listener.backlog);

@@ -163,7 +163,7 @@ void uring_turn(struct engine *base, uint64_t deadline_ns)
     busy |= uring_send_prepare(engine) > 0;
     busy |= engine->todo.first || engine->send_queue.first || base->options.busy_poll;
     enter(engine, !busy, deadline_ns);
-    atomic_store_explicit(&base->sleeping, false, memory_order_relaxed);
+    waker_end_sleep(&base->waker);
     engine->now_ns = clock_monotonic_ns();
     reap(engine);
     uring_receive_feed_starved(engine);

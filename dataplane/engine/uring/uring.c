@@ -74,7 +74,6 @@ const struct engine_ops uring_ops = {
     .abort = uring_abort,
     .register_memory = uring_register_memory,
     .turn = uring_turn,
-    .wake = uring_wake,
 };
 
 /* Ring, then buffers, then slots: each is taken back if what follows fails. */
@@ -115,7 +114,7 @@ int engine_uring_create(struct engine **out, const struct engine_options *option
     if (!engine)
         return -ENOMEM;
     memset(engine, 0, sizeof *engine);
-    engine_init(&engine->base, &uring_ops, options);
+    engine_init(&engine->base, &uring_ops, options, uring_wake);
     engine->features = features;
     engine->listener.descriptor = -1;
     error = open_parts(engine, setup_flags);

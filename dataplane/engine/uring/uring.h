@@ -278,7 +278,7 @@ void uring_reset(struct uring_engine *engine, struct uring_connection *connectio
 
 /* --- wake.c --- */
 
-void uring_wake(struct engine *base, struct engine *from);
+void uring_wake(struct waker *waker, struct waker *from);
 void uring_wake_arm(struct uring_engine *engine);
 
 /* The message to another engine's ring failed: wakes it the other way. */

@@ -1,4 +1,5 @@
 /* Ending another engine's sleep: by a message from ring to ring where that works, else by an eventfd that every ring reads. */
+#include "engine/base.h"
 #include "engine/uring/uring.h"
 
 #include <errno.h>
@@ -25,10 +26,10 @@ static void send_message(struct uring_engine *target, struct uring_engine *from)
     io_uring_submit(&from->ring);
 }
 
-void uring_wake(struct engine *base, struct engine *from)
+void uring_wake(struct waker *waker, struct waker *from)
 {
-    struct uring_engine *target = uring_of(base);
-    struct uring_engine *source = from && from->ops == &uring_ops ? uring_of(from) : NULL;
+    struct uring_engine *target = uring_of(engine_of_waker(waker));
+    struct uring_engine *source = from && from->wake == uring_wake ? uring_of(engine_of_waker(from)) : NULL;
 
     if (source)
         uring_count_system_call(source);
