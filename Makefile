@@ -36,14 +36,16 @@ CONTROL_LIBS := -lmicrohttpd
 TOOL_LIBS := -ljansson
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
-programs = $(sort $(filter-out %/common %/unit %/fuzz %/e2e %/results %/cbench,$(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c)))))
+programs = $(sort $(filter-out %/common %/unit %/support %/fuzz %/e2e %/results %/cbench,$(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c)))))
 
 DATAPLANE_SOURCES := $(wildcard dataplane/*/*.c dataplane/*/*/*.c)
 CONTROL_SOURCES := $(filter-out control/main.c,$(wildcard control/*.c control/*/*.c))
 COMMON_SOURCES := $(wildcard tools/common/*.c)
+SUPPORT_SOURCES := $(wildcard tests/support/*.c)
 DATAPLANE := $(OBJ)/libdataplane.a
 CONTROL := $(OBJ)/libcontrol.a
 COMMON := $(OBJ)/libcommon.a
+SUPPORT := $(OBJ)/libsupport.a
 
 TOOLS := $(sort $(notdir $(call programs,tools)))
 TEST_PROGRAMS := $(sort $(notdir $(call programs,tests)))
@@ -76,14 +78,14 @@ endef
 $(foreach p,$(call programs,tools),$(eval $(call PROGRAM,$(p),$(COMMON) $(DATAPLANE),$(TOOL_LIBS))))
 $(foreach p,$(call programs,tests) $(call programs,perf),$(eval $(call PROGRAM,$(p),$(COMMON) $(CONTROL) $(DATAPLANE),$(CONTROL_LIBS))))
 
-$(addprefix $(BIN)/,$(UNIT_TESTS)): $(BIN)/test_%: $(OBJ)/tests/unit/test_%.o $(COMMON) $(CONTROL) $(DATAPLANE)
+$(addprefix $(BIN)/,$(UNIT_TESTS)): $(BIN)/test_%: $(OBJ)/tests/unit/test_%.o $(SUPPORT) $(COMMON) $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LIBS) -lcmocka
 
 fuzzers: $(addprefix build/fuzz/,$(FUZZERS))
 ifeq ($(VARIANT),fuzz)
-$(addprefix build/fuzz/,$(FUZZERS)): build/fuzz/%: $(OBJ)/tests/fuzz/%.o $(CONTROL) $(DATAPLANE)
+$(addprefix build/fuzz/,$(FUZZERS)): build/fuzz/%: $(OBJ)/tests/fuzz/%.o $(SUPPORT) $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(CONTROL_LIBS) $(LIBS)
@@ -92,6 +94,7 @@ endif
 $(DATAPLANE): $(call objects,$(DATAPLANE_SOURCES))
 $(CONTROL): $(call objects,$(CONTROL_SOURCES))
 $(COMMON): $(call objects,$(COMMON_SOURCES))
+$(SUPPORT): $(call objects,$(SUPPORT_SOURCES))
 $(OBJ)/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@

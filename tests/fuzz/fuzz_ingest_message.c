@@ -7,6 +7,8 @@
 #include "flashrelay/log.h"
 #include "unit/ingest_world.h"
 
+#include <unistd.h>
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);
 
 struct script {
@@ -90,11 +92,11 @@ static void check_counts(const struct world *world)
         messages += counter_read(&counters->messages);
         dropped += counter_read(&counters->duplicates) + counter_read(&counters->invalid);
         open += counter_read(&counters->connected);
-        world_must(counter_read(&counters->connected) <= 1);
-        world_must(counter_read(&counters->attempts) >= counter_read(&counters->successes) + counter_read(&counters->failures));
+        must(counter_read(&counters->connected) <= 1);
+        must(counter_read(&counters->attempts) >= counter_read(&counters->successes) + counter_read(&counters->failures));
     }
-    world_must(world->published_count == messages - dropped);
-    world_must((open == 0) == (ingest_down_since_ns(world->ingest) != 0));
+    must(world->published_count == messages - dropped);
+    must((open == 0) == (ingest_down_since_ns(world->ingest) != 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
@@ -125,7 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
     check_counts(world);
     ingest_stop(world->ingest);
     world_run(world, 2 * NS_PER_S);
-    world_must(ingest_is_stopped(world->ingest));
+    must(ingest_is_stopped(world->ingest));
     world_close(world);
     return 0;
 }

@@ -9,7 +9,8 @@
 #include "flashrelay/ws.h"
 #include "flashrelay/ws_upgrade.h"
 #include "flashrelay/ws_uri.h"
-#include "unit/tls_server.h"
+#include "support/must.h"
+#include "support/tls_server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,12 +79,6 @@ struct world {
     size_t published_count;
 };
 
-static inline void world_must(bool succeeded)
-{
-    if (!succeeded)
-        abort();
-}
-
 /* --- builders --- */
 
 static inline void session_flush(struct session *session)
@@ -93,7 +88,7 @@ static inline void session_flush(struct session *session)
     if (session->out_length == 0 || !session->connection || session->connection->finishing ||
         session->connection->extent_count == CONNECTION_EXTENTS)
         return;
-    world_must(engine_append_bytes(engine, session->connection, session->out, session->out_length) == 0);
+    must(engine_append_bytes(engine, session->connection, session->out, session->out_length) == 0);
     engine_serve(engine, session->connection);
     session->out_length = 0;
 }
@@ -126,7 +121,7 @@ static inline void session_send(struct session *session, const void *bytes, size
         session_queue(session, bytes, length);
         return;
     }
-    world_must(length == 0 || SSL_write_ex(session->builder->tls->ssl, bytes, length, &written));
+    must(length == 0 || SSL_write_ex(session->builder->tls->ssl, bytes, length, &written));
     session_queue_records(session);
 }
 
@@ -170,7 +165,7 @@ static inline void session_take_event(struct session *session, const struct ws_e
         }
         break;
     default:
-        world_must(event->kind == WS_EVENT_NONE);
+        must(event->kind == WS_EVENT_NONE);
     }
 }
 
@@ -181,12 +176,12 @@ static inline void session_take_head(struct session *session, const uint8_t *byt
     const char *error;
     size_t consumed;
 
-    world_must(length < sizeof session->head - session->head_length);
+    must(length < sizeof session->head - session->head_length);
     memcpy(session->head + session->head_length, bytes, length);
     session->head_length += length;
     if (http_request_parse(&request, session->head, session->head_length, &consumed, &error) != HTTP_PARSE_DONE)
         return;
-    world_must(consumed == session->head_length && ws_upgrade_check(&request) == WS_UPGRADE_OK);
+    must(consumed == session->head_length && ws_upgrade_check(&request) == WS_UPGRADE_OK);
     if (session->builder->silent)
         return;
     if (session->builder->answer) {
@@ -223,7 +218,7 @@ static inline void session_take_records(struct session *session, const uint8_t *
     uint8_t plain[4096];
     size_t got;
 
-    world_must(BIO_write(tls->in, bytes, (int)length) == (int)length);
+    must(BIO_write(tls->in, bytes, (int)length) == (int)length);
     if (!SSL_is_init_finished(tls->ssl))
         SSL_do_handshake(tls->ssl);
     while (SSL_is_init_finished(tls->ssl) && SSL_read_ex(tls->ssl, plain, sizeof plain, &got))
@@ -237,7 +232,7 @@ static inline void builder_accepted(void *context, struct connection *connection
     struct session *session = &builder->sessions[builder->count++];
 
     (void)peer;
-    world_must(builder->count < WORLD_SESSIONS);
+    must(builder->count < WORLD_SESSIONS);
     session->builder = builder;
     session->connection = connection;
     session->accepted_ns = now_ns;
@@ -291,7 +286,7 @@ static inline void builder_listen(struct builder *builder)
     struct address address = {.ip = builder->ip, .port = WORLD_PORT};
     struct engine_listen_options options = {.backlog = 16};
 
-    world_must(engine_listen(builder->engine, &address, &options) == 0);
+    must(engine_listen(builder->engine, &address, &options) == 0);
 }
 
 static inline void builder_open(struct builder *builder, struct sim_network *network, unsigned number, bool listening)
@@ -310,8 +305,8 @@ static inline void builder_open(struct builder *builder, struct sim_network *net
     char text[32];
 
     snprintf(text, sizeof text, "10.0.0.%u", number + 1);
-    world_must(ip_address_parse(&builder->ip, text, strlen(text)) == 0);
-    world_must(engine_sim_create(&builder->engine, &options, network, &builder->ip) == 0);
+    must(ip_address_parse(&builder->ip, text, strlen(text)) == 0);
+    must(engine_sim_create(&builder->engine, &options, network, &builder->ip) == 0);
     if (listening)
         builder_listen(builder);
 }
@@ -328,7 +323,7 @@ static inline void builder_send(struct builder *builder, uint8_t opcode, const v
 {
     struct session *session = builder_session(builder);
 
-    world_must(session != NULL);
+    must(session != NULL);
     session_send_frame(session, opcode, true, payload, length);
 }
 
@@ -372,7 +367,7 @@ static inline void world_open_channel(struct world *world, const struct world_op
                                       .marks = &world->marks};
 
     channel_marks_init(&world->marks, 1);
-    world_must(channel_create(&world->channel, &channel) == 0);
+    must(channel_create(&world->channel, &channel) == 0);
     world->read_next = channel_reader_join(world->channel, 0);
 }
 
@@ -385,7 +380,7 @@ static inline void world_open_network(struct world *world, const struct world_op
         network.segment_max_bytes = 1400;
     if (network.window_bytes == 0)
         network.window_bytes = 32 << 10;
-    world_must(sim_network_create(&world->network, &network) == 0);
+    must(sim_network_create(&world->network, &network) == 0);
     world->builder_count = options->builders;
     for (unsigned i = 0; i < options->builders; i++)
         builder_open(&world->builders[i], world->network, i, !options->listeners_missing);
@@ -407,13 +402,13 @@ static inline struct world *world_open(const struct world_options *options)
         char text[64];
 
         snprintf(text, sizeof text, "ws://10.0.0.%u:%d", i + 1, WORLD_PORT);
-        world_must(ws_uri_parse(&world->uris[i], options->uris[i] ? options->uris[i] : text, &error) == 0);
+        must(ws_uri_parse(&world->uris[i], options->uris[i] ? options->uris[i] : text, &error) == 0);
     }
     ingest = world_ingest_options(world, options);
-    world_must(ingest_create(&world->ingest, &ingest) == 0);
+    must(ingest_create(&world->ingest, &ingest) == 0);
     ingest_engine_options(world->ingest, &engine);
-    world_must(ip_address_parse(&ip, "10.0.1.1", 8) == 0);
-    world_must(engine_sim_create(&world->engine, &engine, world->network, &ip) == 0);
+    must(ip_address_parse(&ip, "10.0.1.1", 8) == 0);
+    must(engine_sim_create(&world->engine, &engine, world->network, &ip) == 0);
     ingest_attach(world->ingest, world->engine);
     return world;
 }
@@ -446,7 +441,7 @@ static inline void world_keep(struct world *world, const struct channel_frame *f
     published->bytes = malloc(published->length + 1);
     memcpy(published->bytes, frame->bytes + frame->header_length, published->length);
     published->bytes[published->length] = 0;
-    world_must(frame->bytes[0] == (0x80 | WS_BINARY));
+    must(frame->bytes[0] == (0x80 | WS_BINARY));
 }
 
 /* What a shard does: reads what is new, and lets go of it. */

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -811,14 +812,15 @@ struct secure_world {
     struct world *world;
     struct authority authority;
     struct tls_server server;
-    char ca_file[64];
+    char ca_file[AUTHORITY_PATH_BYTES];
 };
 
 static struct secure_world open_secure_world(const char *alternative_names, size_t arena_bytes)
 {
-    struct secure_world secure = {.authority = make_authority()};
+    struct secure_world secure;
 
-    write_ca_file(&secure.authority, secure.ca_file);
+    authority_init(&secure.authority);
+    authority_write_file(&secure.authority, secure.ca_file);
     tls_server_init(&secure.server, &secure.authority, alternative_names, false);
     secure.world = world_open(&(struct world_options){
         .builders = 1, .uris = {"wss://10.0.0.1:1111"}, .ingest = {.ca_file = secure.ca_file}, .arena_bytes = arena_bytes});
@@ -829,7 +831,7 @@ static void close_secure_world(struct secure_world *secure)
 {
     world_close(secure->world);
     tls_server_dispose(&secure->server);
-    authority_free(&secure->authority);
+    authority_dispose(&secure->authority);
     unlink(secure->ca_file);
 }
 

@@ -1,6 +1,6 @@
 /* The TLS client against OpenSSL's server, in memory: what is accepted, what is refused and why, bytes both ways, the end. */
+#include "support/tls_server.h"
 #include "tls/client.h"
-#include "unit/tls_server.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 
 struct fixture {
     struct authority authority;
-    char ca_file[64];
+    char ca_file[AUTHORITY_PATH_BYTES];
     struct tls_client_context *context;
 };
 
@@ -25,8 +25,8 @@ static int set_up(void **state)
     char error[256];
 
     assert_non_null(f);
-    f->authority = make_authority();
-    write_ca_file(&f->authority, f->ca_file);
+    authority_init(&f->authority);
+    authority_write_file(&f->authority, f->ca_file);
     assert_int_equal(tls_client_context_create(&f->context, f->ca_file, error, sizeof error), 0);
     *state = f;
     return 0;
@@ -38,7 +38,7 @@ static int tear_down(void **state)
 
     tls_client_context_destroy(f->context);
     unlink(f->ca_file);
-    authority_free(&f->authority);
+    authority_dispose(&f->authority);
     free(f);
     return 0;
 }
@@ -146,12 +146,13 @@ static void another_name_or_address_is_refused(void **state)
 static void an_unknown_authority_is_refused(void **state)
 {
     struct fixture *f = *state;
-    struct authority stranger = make_authority();
+    struct authority stranger;
     struct tls_server server;
 
+    authority_init(&stranger);
     tls_server_init(&server, &stranger, "DNS:builder.example", false);
     assert_refused(f, &server, "builder.example", "unable to get local issuer certificate");
-    authority_free(&stranger);
+    authority_dispose(&stranger);
 }
 
 static void an_expired_certificate_is_refused(void **state)
@@ -175,7 +176,7 @@ static void old_versions_and_other_protocols_are_refused(void **state)
     SSL_CTX_set_max_proto_version(server.context, TLS1_1_VERSION);
     assert_refused(f, &server, "builder.example", "alert protocol version");
     tls_server_init(&server, &f->authority, "DNS:builder.example", false);
-    SSL_CTX_set_alpn_select_cb(server.context, select_protocol, other_protocol);
+    tls_server_set_protocol(&server, other_protocol);
     assert_refused(f, &server, "builder.example", "no application protocol");
 }
 

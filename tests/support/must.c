@@ -1,0 +1,9 @@
+#include "support/must.h"
+
+#include <stdlib.h>
+
+void must(bool succeeded)
+{
+    if (!succeeded)
+        abort();
+}

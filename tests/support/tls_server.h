@@ -1,0 +1,26 @@
+/* OpenSSL's server over memory: its peer is whoever moves the records between `in` and `out`. */
+#ifndef TESTS_SUPPORT_TLS_SERVER_H
+#define TESTS_SUPPORT_TLS_SERVER_H
+
+#include "support/authority.h"
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+struct tls_server {
+    SSL_CTX *context;
+    SSL *ssl; /* of the current connection; NULL before the first */
+    BIO *in, *out;
+};
+
+/* A server with a certificate of certificate_create, and a key of its own; it speaks http/1.1 only. */
+void tls_server_init(struct tls_server *server, const struct authority *issuer, const char *alternative_names, bool expired);
+void tls_server_dispose(struct tls_server *server);
+
+/* Makes the only protocol that the server's ALPN accepts another: its name behind a byte of its length; `protocol` must outlive the server. */
+void tls_server_set_protocol(struct tls_server *server, char *protocol);
+
+/* Begins a new connection; ends the one before. */
+void tls_server_start(struct tls_server *server);
+
+#endif
