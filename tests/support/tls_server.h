@@ -17,7 +17,7 @@ struct tls_server {
 void tls_server_init(struct tls_server *server, const struct authority *issuer, const char *alternative_names, bool expired);
 void tls_server_dispose(struct tls_server *server);
 
-/* Makes the only protocol that the server's ALPN accepts another: its name behind a byte of its length; `protocol` must outlive the server. */
+/* Speaks `protocol` only, a name behind a byte of its length (RFC 7301, 3.1), which must outlive the server. */
 void tls_server_set_protocol(struct tls_server *server, char *protocol);
 
 /* Begins a new connection; ends the one before. */

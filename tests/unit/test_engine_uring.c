@@ -1,17 +1,27 @@
 /* The io_uring engine's connections: how they begin, what they receive, how they end, and how the engine is woken. */
 #include "engine/uring/uring.h"
-#include "engine_world.h"
+#include "flashrelay/engine_uring.h"
+#include "support/engine_world.h"
+#include "support/peer.h"
 
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
 
 static const struct engine_options defaults;
 
 static void a_peer_is_accepted_with_its_address(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 0);
     struct sockaddr_in local;
     socklen_t length = sizeof local;
@@ -25,12 +35,12 @@ static void a_peer_is_accepted_with_its_address(void **state)
     assert_int_equal(counter_read(&world->engine->counters.accepts), 1);
     assert_int_equal(counter_read(&world->engine->counters.open_connections), 1);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void accepted_sockets_have_the_listeners_options(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 0), value;
     int descriptor = uring_connection_of(world->ends[0].connection)->descriptor;
     socklen_t length = sizeof value;
@@ -41,12 +51,12 @@ static void accepted_sockets_have_the_listeners_options(void **state)
     assert_int_equal(getsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value, &length), 0);
     assert_int_equal(value, 65536);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void an_ipv6_listener_takes_both_families(void **state)
 {
-    struct world *world = world_open_at(&defaults, "[::]:0");
+    struct engine_world *world = engine_world_open_at(&defaults, "[::]:0");
     struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     int v4, v6 = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -60,16 +70,16 @@ static void an_ipv6_listener_takes_both_families(void **state)
     assert_true(ip_address_is_v4(&world->ends[0].peer.ip));
     address.sin6_port = htons(engine_listen_port(world->engine));
     assert_int_equal(connect(v6, (struct sockaddr *)&address, sizeof address), 0);
-    WORLD_UNTIL(world, world->end_count == 2);
+    ENGINE_WORLD_UNTIL(world, world->end_count == 2);
     assert_memory_equal(world->ends[1].peer.ip.bytes, &address.sin6_addr, 16);
     close(v4);
     close(v6);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void two_engines_talk(void **state)
 {
-    struct world *server = world_open(&defaults), *client = world_open(&defaults);
+    struct engine_world *server = engine_world_open(&defaults), *client = engine_world_open(&defaults);
     struct end *near = &client->ends[0];
     struct address remote;
 
@@ -77,23 +87,23 @@ static void two_engines_talk(void **state)
     assert_int_equal(address_parse(&remote, "127.0.0.1:0"), 0);
     remote.port = engine_listen_port(server->engine);
     assert_non_null(engine_connect(client->engine, &remote, near));
-    WORLD_UNTIL(client, near->connects == 1);
+    ENGINE_WORLD_UNTIL(client, near->connects == 1);
     assert_int_equal(near->error, 0);
-    WORLD_UNTIL(server, server->end_count == 1);
+    ENGINE_WORLD_UNTIL(server, server->end_count == 1);
     assert_int_equal(engine_append_bytes(client->engine, near->connection, "hello", 5), 0);
     engine_serve(client->engine, near->connection);
-    world_settle(client);
-    WORLD_UNTIL(server, server->ends[0].received_bytes == 5);
+    engine_world_settle(client);
+    ENGINE_WORLD_UNTIL(server, server->ends[0].received_bytes == 5);
     assert_memory_equal(server->ends[0].received, "hello", 5);
-    world_close(client);
-    WORLD_UNTIL(server, server->ends[0].closes == 1);
+    engine_world_close(client);
+    ENGINE_WORLD_UNTIL(server, server->ends[0].closes == 1);
     assert_int_equal(server->ends[0].error, -ECONNRESET);
-    world_close(server);
+    engine_world_close(server);
 }
 
 static void what_is_appended_while_connecting_goes_out(void **state)
 {
-    struct world *server = world_open(&defaults), *client = world_open(&defaults);
+    struct engine_world *server = engine_world_open(&defaults), *client = engine_world_open(&defaults);
     struct connection *connection;
     struct address remote;
 
@@ -104,17 +114,17 @@ static void what_is_appended_while_connecting_goes_out(void **state)
     engine_append_bytes(client->engine, connection, "early", 5);
     engine_serve(client->engine, connection);
     engine_finish(client->engine, connection);
-    WORLD_UNTIL(client, client->ends[0].sent_bytes == 5);
-    WORLD_UNTIL(server, server->end_count == 1 && server->ends[0].finishes == 1);
+    ENGINE_WORLD_UNTIL(client, client->ends[0].sent_bytes == 5);
+    ENGINE_WORLD_UNTIL(server, server->end_count == 1 && server->ends[0].finishes == 1);
     assert_memory_equal(server->ends[0].received, "early", 5);
-    world_close(client);
-    world_close(server);
+    engine_world_close(client);
+    engine_world_close(server);
 }
 
 static void a_refused_connect_is_reported_and_gone(void **state)
 {
     struct engine_options options = {.max_connections = 1};
-    struct world *world = world_open(&options);
+    struct engine_world *world = engine_world_open(&options);
     struct address nobody;
 
     (void)state;
@@ -123,12 +133,12 @@ static void a_refused_connect_is_reported_and_gone(void **state)
     for (unsigned i = 0; i < 3; i++) {
         assert_non_null(engine_connect(world->engine, &nobody, &world->ends[i]));
         assert_null(engine_connect(world->engine, &nobody, &world->ends[i]));
-        WORLD_UNTIL(world, world->ends[i].connects == 1);
+        ENGINE_WORLD_UNTIL(world, world->ends[i].connects == 1);
         assert_int_equal(world->ends[i].error, -ECONNREFUSED);
-        world_settle(world);
+        engine_world_settle(world);
         assert_int_equal(world->ends[i].closes, 0);
     }
-    world_close(world);
+    engine_world_close(world);
 }
 
 /* A port of loopback where connecting takes for ever: its backlog is full. The descriptors keep it so. */
@@ -158,32 +168,32 @@ static void close_all(const int *descriptors, unsigned count)
 
 static void an_aborted_connect_is_closed(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int descriptors[3];
     struct address busy = busy_port(descriptors);
     struct connection *started = engine_connect(world->engine, &busy, &world->ends[0]);
     struct connection *unstarted;
 
     (void)state;
-    world_settle(world);
+    engine_world_settle(world);
     assert_int_equal(counter_read(&world->engine->counters.open_connections), 1);
     unstarted = engine_connect(world->engine, &busy, &world->ends[1]);
     engine_abort(world->engine, started);
     engine_abort(world->engine, unstarted);
-    WORLD_UNTIL(world, world->ends[0].closes == 1 && world->ends[1].closes == 1);
-    world_settle(world);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1 && world->ends[1].closes == 1);
+    engine_world_settle(world);
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(world->ends[i].error, 0);
         assert_int_equal(world->ends[i].connects, 0);
     }
     assert_int_equal(counter_read(&world->engine->counters.open_connections), 0);
     close_all(descriptors, 3);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void what_is_not_consumed_is_kept_and_offered_again(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 0);
     struct end *end = &world->ends[0];
     uint8_t sent[3000];
@@ -193,53 +203,53 @@ static void what_is_not_consumed_is_kept_and_offered_again(void **state)
         sent[i] = (uint8_t)(i * 7);
     end->consume_limit = 100;
     peer_write(peer, sent, sizeof sent);
-    WORLD_UNTIL(world, end->received_bytes == 100);
-    world_settle(world);
+    ENGINE_WORLD_UNTIL(world, end->received_bytes == 100);
+    engine_world_settle(world);
     assert_int_equal(end->received_bytes, 100);
     shutdown(peer, SHUT_WR);
-    world_settle(world);
+    engine_world_settle(world);
     assert_int_equal(end->finishes, 0);
     while (end->received_bytes < 1000) {
         size_t before = end->received_bytes;
 
         engine_receive_resume(world->engine, end->connection);
-        WORLD_UNTIL(world, end->received_bytes > before);
+        ENGINE_WORLD_UNTIL(world, end->received_bytes > before);
     }
     end->consume_limit = 0;
     engine_receive_resume(world->engine, end->connection);
-    WORLD_UNTIL(world, end->finishes == 1);
+    ENGINE_WORLD_UNTIL(world, end->finishes == 1);
     assert_int_equal(end->received_bytes, sizeof sent);
     assert_memory_equal(end->received, sent, sizeof sent);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void who_finds_no_buffer_reads_when_one_comes_back(void **state)
 {
     struct engine_options options = {.receive_buffers = 2};
-    struct world *world = world_open(&options);
+    struct engine_world *world = engine_world_open(&options);
     int hog = peer_open(world, 0), other = peer_open(world, 0);
     uint8_t bytes[2048] = {1};
 
     (void)state;
     world->ends[0].consume_limit = 1;
     peer_write(hog, bytes, sizeof bytes);
-    WORLD_UNTIL(world, world->ends[0].received_bytes == 1);
-    world_settle(world);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].received_bytes == 1);
+    engine_world_settle(world);
     peer_write(other, "me too", 6);
-    WORLD_UNTIL(world, counter_read(&world->engine->counters.receive_starved) > 0);
+    ENGINE_WORLD_UNTIL(world, counter_read(&world->engine->counters.receive_starved) > 0);
     assert_int_equal(world->ends[1].received_bytes, 0);
     world->ends[0].consume_limit = 0;
     engine_receive_resume(world->engine, world->ends[0].connection);
-    WORLD_UNTIL(world, world->ends[1].received_bytes == 6 && world->ends[0].received_bytes == sizeof bytes);
+    ENGINE_WORLD_UNTIL(world, world->ends[1].received_bytes == 6 && world->ends[0].received_bytes == sizeof bytes);
     close(hog);
     close(other);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void finish_ends_once_both_sides_did(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int ours_first = peer_open(world, 0), theirs_first = peer_open(world, 0);
     struct end *first = &world->ends[0], *second = &world->ends[1];
     uint8_t bytes[3];
@@ -249,32 +259,32 @@ static void finish_ends_once_both_sides_did(void **state)
     engine_serve(world->engine, first->connection);
     engine_finish(world->engine, first->connection);
     peer_read(world, ours_first, bytes, 3);
-    world_settle(world);
+    engine_world_settle(world);
     assert_int_equal(peer_end(ours_first), 0);
     assert_int_equal(first->closes, 0);
     peer_write(ours_first, "late", 4);
     close(ours_first);
-    WORLD_UNTIL(world, first->closes == 1);
+    ENGINE_WORLD_UNTIL(world, first->closes == 1);
     assert_int_equal(first->error, 0);
     assert_memory_equal(first->received, "late", 4);
 
     shutdown(theirs_first, SHUT_WR);
-    WORLD_UNTIL(world, second->finishes == 1);
+    ENGINE_WORLD_UNTIL(world, second->finishes == 1);
     engine_append_bytes(world->engine, second->connection, "bye", 3);
     engine_serve(world->engine, second->connection);
     peer_read(world, theirs_first, bytes, 3);
     engine_finish(world->engine, second->connection);
-    WORLD_UNTIL(world, second->closes == 1);
+    ENGINE_WORLD_UNTIL(world, second->closes == 1);
     assert_int_equal(second->error, 0);
     assert_int_equal(peer_end(theirs_first), 0);
     assert_int_equal(counter_read(&world->engine->counters.open_connections), 0);
     close(theirs_first);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void abort_resets(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 0);
     struct connection *connection = world->ends[0].connection;
 
@@ -283,76 +293,76 @@ static void abort_resets(void **state)
     engine_abort(world->engine, connection);
     assert_int_equal(world->ends[0].closes, 0);
     assert_int_equal(peer_end(peer), -ECONNRESET);
-    world_turn(world);
+    engine_world_turn(world);
     assert_int_equal(world->ends[0].closes, 1);
     assert_int_equal(world->ends[0].error, 0);
     close(peer);
 
     world->refuse = 1;
     peer = peer_open(world, 0);
-    WORLD_UNTIL(world, world->ends[1].closes == 1);
+    ENGINE_WORLD_UNTIL(world, world->ends[1].closes == 1);
     assert_int_equal(peer_end(peer), -ECONNRESET);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void a_reset_by_the_peer_is_an_error(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 0);
     struct linger reset = {.l_onoff = 1};
 
     (void)state;
     setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     close(peer);
-    WORLD_UNTIL(world, world->ends[0].closes == 1);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1);
     assert_int_equal(world->ends[0].error, -ECONNRESET);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void slots_are_used_again(void **state)
 {
     struct engine_options options = {.max_connections = 2};
-    struct world *world = world_open(&options);
+    struct engine_world *world = engine_world_open(&options);
     int first = peer_open(world, 0), second = peer_open(world, 0), third = peer_connect(world, 0);
     struct connection *slot = world->ends[0].connection;
 
     (void)state;
-    world_settle(world);
+    engine_world_settle(world);
     assert_int_equal(world->end_count, 2);
     engine_abort(world->engine, slot);
-    WORLD_UNTIL(world, world->end_count == 3);
+    ENGINE_WORLD_UNTIL(world, world->end_count == 3);
     assert_ptr_equal(world->ends[2].connection, slot);
     peer_write(third, "new", 3);
-    WORLD_UNTIL(world, world->ends[2].received_bytes == 3);
+    ENGINE_WORLD_UNTIL(world, world->ends[2].received_bytes == 3);
     assert_int_equal(world->ends[0].received_bytes, 0);
     close(first);
     close(second);
     close(third);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void a_pause_is_exact(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peers[10];
 
     (void)state;
     for (unsigned i = 0; i < 10; i++)
         peers[i] = peer_connect(world, 0);
     world->pause_after = 3;
-    world_settle(world);
+    engine_world_settle(world);
     assert_int_equal(world->end_count, 3);
     assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
     engine_accept_pause(world->engine, false);
-    WORLD_UNTIL(world, world->end_count == 10);
+    ENGINE_WORLD_UNTIL(world, world->end_count == 10);
     close_all(peers, 10);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void out_of_descriptors_accepting_waits(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int first = peer_open(world, 0), second = peer_connect(world, 0);
     struct rlimit before, low;
 
@@ -361,21 +371,21 @@ static void out_of_descriptors_accepting_waits(void **state)
     low = before;
     low.rlim_cur = (rlim_t)second + 1;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-    world_settle(world);
+    engine_world_settle(world);
     assert_int_equal(world->end_count, 1);
     assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
     engine_abort(world->engine, world->ends[0].connection);
-    WORLD_UNTIL(world, world->end_count == 2);
+    ENGINE_WORLD_UNTIL(world, world->end_count == 2);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     close(first);
     close(second);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void a_stopped_listener_leaves_nobody_behind(void **state)
 {
-    struct world *world = world_open(&defaults);
-    struct sockaddr_in address = world_sockaddr(world);
+    struct engine_world *world = engine_world_open(&defaults);
+    struct sockaddr_in address = peer_server_address(world);
     int peers[20], late;
 
     (void)state;
@@ -383,7 +393,7 @@ static void a_stopped_listener_leaves_nobody_behind(void **state)
         peers[i] = peer_connect(world, 0);
     engine_accept_pause(world->engine, true);
     engine_listen_stop(world->engine);
-    world_settle(world);
+    engine_world_settle(world);
     assert_int_equal(world->end_count, 20);
     late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(late, (struct sockaddr *)&address, sizeof address), -1);
@@ -392,14 +402,14 @@ static void a_stopped_listener_leaves_nobody_behind(void **state)
     for (unsigned i = 0; i < 20; i++)
         peer_write(peers[i], "x", 1);
     for (unsigned i = 0; i < 20; i++)
-        WORLD_UNTIL(world, world->ends[i].received_bytes == 1);
+        ENGINE_WORLD_UNTIL(world, world->ends[i].received_bytes == 1);
     close_all(peers, 20);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void a_taken_port_is_noticed(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     struct address same, any, any6;
     int peer = peer_open(world, 0);
 
@@ -413,15 +423,15 @@ static void a_taken_port_is_noticed(void **state)
     assert_int_equal(engine_uring_probe_port(&any6), -EADDRINUSE);
     /* Our side ends first: its end stays behind in TIME_WAIT, which must not keep the next one from starting. */
     engine_finish(world->engine, world->ends[0].connection);
-    world_settle(world);
+    engine_world_settle(world);
     close(peer);
-    WORLD_UNTIL(world, world->ends[0].closes == 1);
-    world_close(world);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1);
+    engine_world_close(world);
     assert_int_equal(engine_uring_probe_port(&same), 0);
 }
 
 struct thread_waker {
-    struct world *world;
+    struct engine_world *world;
     struct waker *from;
     _Atomic bool done;
 };
@@ -436,7 +446,7 @@ static void *wake_often(void *argument)
     return NULL;
 }
 
-static void wakes_end_every_sleep(struct world *world, struct waker *from)
+static void wakes_end_every_sleep(struct engine_world *world, struct waker *from)
 {
     struct thread_waker waker = {.world = world, .from = from};
     pthread_t thread;
@@ -454,15 +464,15 @@ static void wakes_end_every_sleep(struct world *world, struct waker *from)
 
 static void another_thread_wakes_the_engine(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
 
     (void)state;
     wakes_end_every_sleep(world, NULL);
-    world_close(world);
+    engine_world_close(world);
 }
 
 struct ring_waker {
-    struct world *world, *own;
+    struct engine_world *world, *own;
     _Atomic bool done;
 };
 
@@ -481,8 +491,8 @@ static void *wake_from_ring(void *argument)
 
 static void another_engine_wakes_the_engine(void **state)
 {
-    struct ring_waker waker = {.world = world_open(&defaults), .own = world_open(&defaults)};
-    struct world *world = waker.world;
+    struct ring_waker waker = {.world = engine_world_open(&defaults), .own = engine_world_open(&defaults)};
+    struct engine_world *world = waker.world;
     pthread_t thread;
 
     (void)state;
@@ -494,44 +504,44 @@ static void another_engine_wakes_the_engine(void **state)
     atomic_store(&waker.done, true);
     pthread_join(thread, NULL);
     assert_true(world->woken > 0);
-    world_close(waker.own);
-    world_close(world);
+    engine_world_close(waker.own);
+    engine_world_close(world);
 }
 
 static void who_is_awake_is_not_woken(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
 
     (void)state;
     engine_turn(world->engine, 0);
     waker_wake(engine_waker(world->engine), NULL);
-    world_settle(world);
+    engine_world_settle(world);
     assert_int_equal(world->woken, 0);
     engine_prepare_sleep(world->engine);
     waker_wake(engine_waker(world->engine), NULL);
     waker_wake(engine_waker(world->engine), NULL);
     engine_turn(world->engine, CLOCK_NEVER);
-    world_settle(world);
+    engine_world_settle(world);
     assert_int_equal(world->woken, 1);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void everything_open_is_freed_with_the_engine(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 0), aborted = peer_open(world, 0), descriptors[3];
     struct address busy = busy_port(descriptors);
 
     (void)state;
     engine_connect(world->engine, &busy, &world->ends[8]);
-    world_turn(world);
+    engine_world_turn(world);
     engine_connect(world->engine, &busy, &world->ends[9]);
-    world_append(world, 1, 1000);
+    engine_world_append(world, 1, 1000);
     engine_append_frames(world->engine, world->ends[0].connection, world->channel, 1, 2);
     engine_append_bytes(world->engine, world->ends[0].connection, "pong", 4);
     engine_serve(world->engine, world->ends[0].connection);
     engine_abort(world->engine, world->ends[1].connection);
-    world_close(world);
+    engine_world_close(world);
     assert_int_equal(peer_end(peer), -ECONNRESET);
     close_all(descriptors, 3);
     close(peer);

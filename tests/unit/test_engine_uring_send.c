@@ -1,42 +1,55 @@
 /* The io_uring engine's sends: order, wholeness, back-pressure, budget, and zero-copy. */
-#include "engine_world.h"
+#include "flashrelay/engine_uring.h"
 #include "flashrelay/random.h"
+#include "flashrelay/ws.h"
+#include "support/engine_world.h"
+#include "support/peer.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
 
 static const struct engine_options defaults = {.zerocopy = ENGINE_ZEROCOPY_OFF};
 
-static void send_frames(struct world *world, unsigned end, uint64_t from, uint64_t to)
+static void send_frames(struct engine_world *world, unsigned end, uint64_t from, uint64_t to)
 {
     assert_int_equal(engine_append_frames(world->engine, world->ends[end].connection, world->channel, from, to), 0);
     engine_serve(world->engine, world->ends[end].connection);
 }
 
-static void send_bytes(struct world *world, unsigned end, const char *bytes)
+static void send_bytes(struct engine_world *world, unsigned end, const char *bytes)
 {
     assert_int_equal(engine_append_bytes(world->engine, world->ends[end].connection, bytes, strlen(bytes)), 0);
     engine_serve(world->engine, world->ends[end].connection);
 }
 
-/* Reads one frame and checks that it is whole and is `sequence`'s, as world_append made it. */
-static void peer_read_frame(struct world *world, int peer, uint64_t sequence, size_t payload_bytes)
+/* Reads one frame and checks that it is whole and is `sequence`'s, as engine_world_append made it. */
+static void peer_read_frame(struct engine_world *world, int peer, uint64_t sequence, size_t payload_bytes)
 {
-    static uint8_t frame[WORLD_ARENA];
+    static uint8_t frame[ENGINE_WORLD_ARENA];
     size_t header_bytes = payload_bytes > 65535 ? 10 : payload_bytes > 125 ? 4 : 2;
 
     peer_read(world, peer, frame, header_bytes + payload_bytes);
-    assert_int_equal(frame[0], 0x80 | WORLD_BINARY);
+    assert_int_equal(frame[0], 0x80 | WS_BINARY);
     for (size_t i = 0; i < payload_bytes; i++)
         assert_int_equal(frame[header_bytes + i], (uint8_t)sequence);
 }
 
 static void extents_of_all_kinds_go_out_in_order(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 0);
     uint8_t bytes[16];
 
     (void)state;
     for (uint64_t sequence = 1; sequence <= 6; sequence++)
-        world_append(world, sequence, 100 * sequence);
+        engine_world_append(world, sequence, 100 * sequence);
     assert_int_equal(channel_append_gap(world->channel, 7), 0);
     send_bytes(world, 0, "first");
     send_frames(world, 0, 1, 3);
@@ -50,32 +63,32 @@ static void extents_of_all_kinds_go_out_in_order(void **state)
     assert_memory_equal(bytes, "then", 4);
     peer_read_frame(world, peer, 5, 500);
     peer_read_frame(world, peer, 6, 600);
-    WORLD_UNTIL(world, world->ends[0].connection->extent_count == 0);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].connection->extent_count == 0);
     assert_int_equal(world->ends[0].sent_frames, 4);
     assert_int_equal(holds_lowest(&world->holds), HOLDS_NONE);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void an_extent_of_gaps_is_done_at_once(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 0);
 
     (void)state;
     assert_int_equal(channel_append_gap(world->channel, 1), 0);
     send_frames(world, 0, 1, 2);
-    WORLD_UNTIL(world, world->ends[0].progresses == 1);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].progresses == 1);
     assert_int_equal(world->ends[0].connection->extent_count, 0);
     assert_int_equal(world->ends[0].sent_bytes, 0);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void many_readers_get_every_byte_while_the_log_wraps(void **state)
 {
     enum { READERS = 8, FRAMES = 400 };
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     struct channel_figures figures;
     struct random random;
     int peers[READERS];
@@ -87,51 +100,51 @@ static void many_readers_get_every_byte_while_the_log_wraps(void **state)
     for (uint64_t sequence = 1; sequence <= FRAMES; sequence++) {
         size_t payload_bytes = 1 + random_below(&random, 100000);
 
-        world_append(world, sequence, payload_bytes);
+        engine_world_append(world, sequence, payload_bytes);
         for (unsigned i = 0; i < READERS; i++)
             send_frames(world, i, sequence, sequence + 1);
         for (unsigned i = 0; i < READERS; i++)
             peer_read_frame(world, peers[i], sequence, payload_bytes);
     }
-    world_settle(world);
+    engine_world_settle(world);
     channel_figures_get(world->channel, &figures);
     assert_true(figures.wraps >= 3);
     for (unsigned i = 0; i < READERS; i++) {
         assert_int_equal(world->ends[i].sent_frames, FRAMES);
         close(peers[i]);
     }
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void frames_pending_together_go_out_in_one_send(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 0);
 
     (void)state;
     for (uint64_t sequence = 1; sequence <= 20; sequence++)
-        world_append(world, sequence, 500);
+        engine_world_append(world, sequence, 500);
     send_frames(world, 0, 1, 21);
-    WORLD_UNTIL(world, world->ends[0].sent_frames == 20);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].sent_frames == 20);
     assert_int_equal(counter_read(&world->engine->counters.sends), 1);
     assert_int_equal(world->ends[0].progresses, 1);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void who_reads_slowly_blocks_and_drains(void **state)
 {
     enum { FRAMES = 40, PAYLOAD = 50000 };
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 4096);
     const struct connection *connection = world->ends[0].connection;
 
     (void)state;
     for (uint64_t sequence = 1; sequence <= FRAMES; sequence++)
-        world_append(world, sequence, PAYLOAD);
+        engine_world_append(world, sequence, PAYLOAD);
     send_frames(world, 0, 1, FRAMES + 1);
-    WORLD_UNTIL(world, connection->blocked);
-    world_settle(world);
+    ENGINE_WORLD_UNTIL(world, connection->blocked);
+    engine_world_settle(world);
     assert_true(connection->blocked);
     assert_true(world->ends[0].blocks > 0);
     assert_true(world->ends[0].sent_bytes < FRAMES * (uint64_t)PAYLOAD / 2);
@@ -139,107 +152,107 @@ static void who_reads_slowly_blocks_and_drains(void **state)
     assert_true(connection->held_sequence < FRAMES / 2);
     for (uint64_t sequence = 1; sequence <= FRAMES; sequence++)
         peer_read_frame(world, peer, sequence, PAYLOAD);
-    WORLD_UNTIL(world, connection->extent_count == 0 && !connection->blocked);
+    ENGINE_WORLD_UNTIL(world, connection->extent_count == 0 && !connection->blocked);
     assert_int_equal(world->ends[0].sent_frames, FRAMES);
     assert_true(counter_read(&world->engine->counters.short_sends) > 0);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void a_blocked_one_may_skip_what_has_not_begun(void **state)
 {
     enum { FRAMES = 30, PAYLOAD = 60000 };
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 4096);
     struct connection *connection = world->ends[0].connection;
     uint64_t resume_from;
 
     (void)state;
     for (uint64_t sequence = 1; sequence <= FRAMES; sequence++)
-        world_append(world, sequence, PAYLOAD);
+        engine_world_append(world, sequence, PAYLOAD);
     send_frames(world, 0, 1, FRAMES + 1);
-    WORLD_UNTIL(world, connection->blocked);
+    ENGINE_WORLD_UNTIL(world, connection->blocked);
     engine_drop_unbegun(world->engine, connection, &resume_from);
     assert_true(resume_from > 1 && resume_from < FRAMES);
     send_frames(world, 0, FRAMES, FRAMES + 1);
     for (uint64_t sequence = 1; sequence < resume_from; sequence++)
         peer_read_frame(world, peer, sequence, PAYLOAD);
     peer_read_frame(world, peer, FRAMES, PAYLOAD);
-    WORLD_UNTIL(world, connection->extent_count == 0);
+    ENGINE_WORLD_UNTIL(world, connection->extent_count == 0);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void the_budget_of_a_turn_keeps_the_order_of_service(void **state)
 {
     enum { PEERS = 10 };
     struct engine_options options = {.sends_per_turn = 4, .zerocopy = ENGINE_ZEROCOPY_OFF};
-    struct world *world = world_open(&options);
+    struct engine_world *world = engine_world_open(&options);
     int peers[PEERS];
 
     (void)state;
     for (unsigned i = 0; i < PEERS; i++)
         peers[i] = peer_open(world, 0);
-    world_append(world, 1, 100);
+    engine_world_append(world, 1, 100);
     for (unsigned i = PEERS; i-- > 0;)
         send_frames(world, i, 1, 2);
-    world_turn(world);
+    engine_world_turn(world);
     for (unsigned i = 0; i < PEERS; i++)
         assert_int_equal(world->ends[i].sent_frames, i >= PEERS - 4);
-    world_turn(world);
+    engine_world_turn(world);
     for (unsigned i = 0; i < PEERS; i++)
         assert_int_equal(world->ends[i].sent_frames, i >= PEERS - 8);
     for (unsigned i = 0; i < PEERS; i++) {
         peer_read_frame(world, peers[i], 1, 100);
         close(peers[i]);
     }
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void a_turn_is_one_system_call(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peers[8];
     uint64_t before;
 
     (void)state;
     for (unsigned i = 0; i < 8; i++)
         peers[i] = peer_open(world, 0);
-    world_settle(world);
-    world_append(world, 1, 1000);
+    engine_world_settle(world);
+    engine_world_append(world, 1, 1000);
     before = counter_read(&world->engine->counters.system_calls);
     for (unsigned i = 0; i < 8; i++)
         send_frames(world, i, 1, 2);
-    world_turn(world);
+    engine_world_turn(world);
     assert_int_equal(counter_read(&world->engine->counters.system_calls), before + 1);
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(world->ends[i].sent_frames, 1);
         close(peers[i]);
     }
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void sending_to_who_has_gone_closes(void **state)
 {
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 4096);
 
     (void)state;
     for (uint64_t sequence = 1; sequence <= 10; sequence++)
-        world_append(world, sequence, 100000);
+        engine_world_append(world, sequence, 100000);
     send_frames(world, 0, 1, 11);
-    WORLD_UNTIL(world, world->ends[0].connection->blocked);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].connection->blocked);
     close(peer);
-    WORLD_UNTIL(world, world->ends[0].closes == 1);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1);
     assert_true(world->ends[0].error == -ECONNRESET || world->ends[0].error == -EPIPE);
     assert_int_equal(holds_lowest(&world->holds), HOLDS_NONE);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void long_control_runs_are_finished_before_the_end(void **state)
 {
     enum { LENGTH = 300000 };
-    struct world *world = world_open(&defaults);
+    struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_open(world, 4096);
     uint8_t *sent = malloc(LENGTH), *got = malloc(LENGTH);
 
@@ -251,37 +264,37 @@ static void long_control_runs_are_finished_before_the_end(void **state)
     engine_finish(world->engine, world->ends[0].connection);
     peer_read(world, peer, got, LENGTH);
     assert_memory_equal(got, sent, LENGTH);
-    world_settle(world);
+    engine_world_settle(world);
     assert_int_equal(peer_end(peer), 0);
     close(peer);
-    WORLD_UNTIL(world, world->ends[0].closes == 1);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1);
     assert_int_equal(world->ends[0].error, 0);
     free(sent);
     free(got);
-    world_close(world);
+    engine_world_close(world);
 }
 
 /* The world's engine with zero-copy on, or NULL where this kernel or its limits refuse. */
-static struct world *zerocopy_world(enum engine_zerocopy zerocopy)
+static struct engine_world *zerocopy_world(enum engine_zerocopy zerocopy)
 {
     struct engine_options options = {.zerocopy = zerocopy};
-    struct world *world = world_open(&options);
+    struct engine_world *world = engine_world_open(&options);
     int peer;
 
     if (!engine_uring_features(world->engine)->zerocopy_report) {
-        world_close(world);
+        engine_world_close(world);
         return NULL;
     }
     peer = peer_open(world, 0);
-    world_append(world, 1, 100000);
+    engine_world_append(world, 1, 100000);
     send_frames(world, 0, 1, 2);
     peer_read_frame(world, peer, 1, 100000);
-    WORLD_UNTIL(world, world->ends[0].connection->extent_count == 0);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].connection->extent_count == 0);
     engine_abort(world->engine, world->ends[0].connection);
-    WORLD_UNTIL(world, world->ends[0].closes == 1 && holds_lowest(&world->holds) == HOLDS_NONE);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1 && holds_lowest(&world->holds) == HOLDS_NONE);
     close(peer);
     if (counter_read(&world->engine->counters.zerocopy_sends) == 0) {
-        world_close(world);
+        engine_world_close(world);
         return NULL;
     }
     return world;
@@ -290,7 +303,7 @@ static struct world *zerocopy_world(enum engine_zerocopy zerocopy)
 static void zerocopy_sends_are_whole_and_let_go(void **state)
 {
     enum { FRAMES = 100 };
-    struct world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
     struct random random;
     int peer;
 
@@ -304,19 +317,19 @@ static void zerocopy_sends_are_whole_and_let_go(void **state)
     for (uint64_t sequence = 2; sequence < FRAMES; sequence++) {
         size_t payload_bytes = 20000 + random_below(&random, 150000);
 
-        world_append(world, sequence, payload_bytes);
+        engine_world_append(world, sequence, payload_bytes);
         send_frames(world, 1, sequence, sequence + 1);
         peer_read_frame(world, peer, sequence, payload_bytes);
     }
-    WORLD_UNTIL(world, holds_lowest(&world->holds) == HOLDS_NONE);
+    ENGINE_WORLD_UNTIL(world, holds_lowest(&world->holds) == HOLDS_NONE);
     assert_true(counter_read(&world->engine->counters.zerocopy_sends) > FRAMES / 2);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void zerocopy_holds_a_frame_until_its_notification(void **state)
 {
-    struct world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
     struct connection *connection;
     int peer;
 
@@ -328,21 +341,21 @@ static void zerocopy_holds_a_frame_until_its_notification(void **state)
     peer = peer_open(world, 4096);
     connection = world->ends[1].connection;
     for (uint64_t sequence = 2; sequence <= 10; sequence++)
-        world_append(world, sequence, 100000);
+        engine_world_append(world, sequence, 100000);
     send_frames(world, 1, 2, 11);
-    WORLD_UNTIL(world, connection->blocked);
-    world_settle(world);
+    ENGINE_WORLD_UNTIL(world, connection->blocked);
+    engine_world_settle(world);
     assert_int_equal(connection->held_sequence, 2);
     assert_int_equal(connection->pinned_sequence, 2);
     engine_abort(world->engine, connection);
-    WORLD_UNTIL(world, world->ends[1].closes == 1 && holds_lowest(&world->holds) == HOLDS_NONE);
+    ENGINE_WORLD_UNTIL(world, world->ends[1].closes == 1 && holds_lowest(&world->holds) == HOLDS_NONE);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 static void automatic_zerocopy_stops_where_the_kernel_copies(void **state)
 {
-    struct world *world = zerocopy_world(ENGINE_ZEROCOPY_AUTO);
+    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_AUTO);
     uint64_t sends;
     int peer;
 
@@ -353,17 +366,17 @@ static void automatic_zerocopy_stops_where_the_kernel_copies(void **state)
     }
     peer = peer_open(world, 0);
     for (uint64_t sequence = 2; sequence <= 40; sequence++) {
-        world_append(world, sequence, 50000);
+        engine_world_append(world, sequence, 50000);
         send_frames(world, 1, sequence, sequence + 1);
         peer_read_frame(world, peer, sequence, 50000);
-        world_settle(world);
+        engine_world_settle(world);
     }
     /* Loopback's receiver reads from the sender's pages, so the kernel copies every one. */
     sends = counter_read(&world->engine->counters.zerocopy_sends);
     assert_true(sends >= 8 && sends < 20);
     assert_int_equal(counter_read(&world->engine->counters.zerocopy_copied), sends);
     close(peer);
-    world_close(world);
+    engine_world_close(world);
 }
 
 int main(void)

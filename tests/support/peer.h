@@ -1,0 +1,32 @@
+/* The engine's peers in its tests: plain sockets of this thread, which take the engine's turns while they wait. */
+#ifndef TESTS_SUPPORT_PEER_H
+#define TESTS_SUPPORT_PEER_H
+
+#include "support/engine_world.h"
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where the engine listens. */
+struct sockaddr_in peer_server_address(const struct engine_world *world);
+
+/*
+ * A connected socket, which the caller closes; the engine may not have accepted it yet. `receive_bytes`: its SO_RCVBUF, 0 for the
+ * system's.
+ */
+int peer_connect(const struct engine_world *world, int receive_bytes);
+
+/* The same, accepted by the engine, as the newest end. */
+int peer_open(struct engine_world *world, int receive_bytes);
+
+/* Reads exactly `length` bytes, taking the engine's turns meanwhile; fails the test if they don't come. */
+void peer_read(struct engine_world *world, int descriptor, uint8_t *bytes, size_t length);
+
+/* Writes without taking turns: what the socket's buffer takes. */
+void peer_write(int descriptor, const void *bytes, size_t length);
+
+/* What a blocking read finds at the end of the stream: 0 for FIN, or -errno. */
+int peer_end(int descriptor);
+
+#endif
