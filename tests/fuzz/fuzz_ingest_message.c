@@ -5,8 +5,10 @@
  * and stop when it is told to.
  */
 #include "flashrelay/log.h"
-#include "unit/ingest_world.h"
+#include "support/ingest_world.h"
+#include "support/must.h"
 
+#include <string.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);
@@ -37,35 +39,35 @@ static const uint8_t *take(struct script *script, size_t most, size_t *length)
     return bytes;
 }
 
-static void send_piece(struct session *session, struct script *script)
+static void send_piece(struct mock_session *session, struct script *script)
 {
     uint8_t piece[3000], fill = next(script);
 
     memset(piece, fill, sizeof piece);
-    session_send_frame(session, WS_BINARY, true, piece, sizeof piece);
+    mock_session_send_frame(session, WS_BINARY, true, piece, sizeof piece);
 }
 
-static void act(struct world *world, struct script *script)
+static void act(struct ingest_world *world, struct script *script)
 {
     uint8_t action = next(script);
-    struct builder *builder = &world->builders[(action / ACTIONS) % world->builder_count];
-    struct session *session = builder_session(builder);
+    struct mock_builder *builder = &world->builders[(action / ACTIONS) % world->builder_count];
+    struct mock_session *session = mock_builder_session(builder);
     const uint8_t *bytes;
     size_t length;
 
     if (action % ACTIONS == LET_TIME_PASS || !session) {
-        world_run(world, (uint64_t)next(script) * next(script) * NS_PER_MS / 8);
+        ingest_world_run(world, (uint64_t)next(script) * next(script) * NS_PER_MS / 8);
         return;
     }
     switch (action % ACTIONS) {
     case SEND_RAW:
         bytes = take(script, next(script), &length);
-        session_send(session, bytes, length);
+        mock_session_send(session, bytes, length);
         break;
     case SEND_FRAME:
         action = next(script);
         bytes = take(script, next(script), &length);
-        session_send_frame(session, action & 0x0f, (action & 0x80) != 0, bytes, length);
+        mock_session_send_frame(session, action & 0x0f, (action & 0x80) != 0, bytes, length);
         break;
     case SEND_PIECE:
         send_piece(session, script);
@@ -82,12 +84,12 @@ static void act(struct world *world, struct script *script)
     }
 }
 
-static void check_counts(const struct world *world)
+static void check_counts(const struct ingest_world *world)
 {
     uint64_t messages = 0, dropped = 0, open = 0;
 
     for (unsigned i = 0; i < world->builder_count; i++) {
-        const struct upstream_counters *counters = world_counters(world, i);
+        const struct upstream_counters *counters = ingest_world_counters(world, i);
 
         messages += counter_read(&counters->messages);
         dropped += counter_read(&counters->duplicates) + counter_read(&counters->invalid);
@@ -104,13 +106,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
     struct script script = {input, length};
     uint8_t flags = next(&script);
     char answer[256] = "";
-    struct world *world;
+    struct ingest_world *world;
 
     log_configure(LOG_OFF, LOG_TEXT, STDERR_FILENO);
-    world = world_open(&(struct world_options){.builders = 1 + (flags & 1),
-                                               .arena_bytes = 8192,
-                                               .ingest = {.decompress = (flags & 2) != 0, .max_message_bytes = 4000},
-                                               .network = {.seed = flags, .segment_max_bytes = 1 + (flags & 0xf0u) * 8u}});
+    world = ingest_world_open(
+        &(struct ingest_world_options){.builders = 1 + (flags & 1),
+                                       .arena_bytes = 8192,
+                                       .ingest = {.decompress = (flags & 2) != 0, .max_message_bytes = 4000},
+                                       .network = {.seed = flags, .segment_max_bytes = 1 + (flags & 0xf0u) * 8u}});
     if (flags & 4) {
         size_t answer_length;
         const uint8_t *bytes = take(&script, sizeof answer - 1, &answer_length);
@@ -118,16 +121,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
         memcpy(answer, bytes, answer_length);
         world->builders[0].answer = answer;
     }
-    world_run(world, 20 * NS_PER_MS);
+    ingest_world_run(world, 20 * NS_PER_MS);
     world->builders[0].answer = NULL;
-    while (script.length > 0 && world->builders[0].count + world->builders[1].count < WORLD_SESSIONS / 2)
+    while (script.length > 0 && world->builders[0].count + world->builders[1].count < MOCK_BUILDER_SESSIONS / 2)
         act(world, &script);
     world->log_held = false;
-    world_run(world, 2 * NS_PER_S);
+    ingest_world_run(world, 2 * NS_PER_S);
     check_counts(world);
     ingest_stop(world->ingest);
-    world_run(world, 2 * NS_PER_S);
+    ingest_world_run(world, 2 * NS_PER_S);
     must(ingest_is_stopped(world->ingest));
-    world_close(world);
+    ingest_world_close(world);
     return 0;
 }

@@ -1,14 +1,17 @@
 /* The ingest on the simulated network: messages, copies, no room, time-outs, closes, reconnecting, TLS. */
-#include "unit/ingest_world.h"
-
 #include "flashrelay/brotli_codec.h"
 #include "flashrelay/log.h"
+#include "flashrelay/random.h"
 #include "flashrelay/ws_uri.h"
+#include "support/ingest_world.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -16,24 +19,24 @@
 /* Long enough for everybody to connect, and for what was sent to arrive. */
 #define MOMENT (50 * NS_PER_MS)
 
-static struct world *open_world(unsigned builders)
+static struct ingest_world *open_world(unsigned builders)
 {
-    struct world *world = world_open(&(struct world_options){.builders = builders});
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = builders});
 
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     for (unsigned i = 0; i < builders; i++)
-        assert_non_null(builder_session(&world->builders[i]));
+        assert_non_null(mock_builder_session(&world->builders[i]));
     return world;
 }
 
-static void assert_published(const struct world *world, size_t index, const void *bytes, size_t length)
+static void assert_published(const struct ingest_world *world, size_t index, const void *bytes, size_t length)
 {
     assert_true(index < world->published_count);
     assert_int_equal(world->published[index].length, length);
     assert_memory_equal(world->published[index].bytes, bytes, length);
 }
 
-static void assert_published_text(const struct world *world, size_t index, const char *text)
+static void assert_published_text(const struct ingest_world *world, size_t index, const char *text)
 {
     assert_published(world, index, text, strlen(text));
 }
@@ -51,123 +54,124 @@ static void fill(uint8_t *bytes, size_t length, uint64_t seed)
 
 static void every_kind_of_message_is_published_as_it_came(void **state)
 {
-    struct world *world = open_world(1);
-    struct session *session = builder_session(&world->builders[0]);
+    struct ingest_world *world = open_world(1);
+    struct mock_session *session = mock_builder_session(&world->builders[0]);
     uint8_t large[60000];
 
     (void)state;
     fill(large, sizeof large, 1);
-    builder_send_text(&world->builders[0], "{\"a\":1}");
-    builder_send(&world->builders[0], WS_BINARY, large, sizeof large);
-    builder_send(&world->builders[0], WS_TEXT, "", 0);
-    session_send_frame(session, WS_TEXT, false, "{\"b\"", 4);
-    session_send_frame(session, WS_PING, true, "between", 7);
-    session_send_frame(session, WS_CONTINUATION, false, "", 0);
-    session_send_frame(session, WS_CONTINUATION, true, ":2}", 3);
-    session_send_frame(session, WS_BINARY, false, "", 0);
-    session_send_frame(session, WS_CONTINUATION, true, "", 0);
-    world_run(world, MOMENT);
+    mock_builder_send_text(&world->builders[0], "{\"a\":1}");
+    mock_builder_send(&world->builders[0], WS_BINARY, large, sizeof large);
+    mock_builder_send(&world->builders[0], WS_TEXT, "", 0);
+    mock_session_send_frame(session, WS_TEXT, false, "{\"b\"", 4);
+    mock_session_send_frame(session, WS_PING, true, "between", 7);
+    mock_session_send_frame(session, WS_CONTINUATION, false, "", 0);
+    mock_session_send_frame(session, WS_CONTINUATION, true, ":2}", 3);
+    mock_session_send_frame(session, WS_BINARY, false, "", 0);
+    mock_session_send_frame(session, WS_CONTINUATION, true, "", 0);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 5);
     assert_published_text(world, 0, "{\"a\":1}");
     assert_published(world, 1, large, sizeof large);
     assert_published(world, 2, "", 0);
     assert_published_text(world, 3, "{\"b\":2}");
     assert_published(world, 4, "", 0);
-    assert_int_equal(counter_read(&world_counters(world, 0)->messages), 5);
-    assert_int_equal(counter_read(&world_counters(world, 0)->bytes), 14 + sizeof large);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->messages), 5);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->bytes), 14 + sizeof large);
     assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->published), 5);
     assert_int_equal(session->pong_length, 7);
     assert_memory_equal(session->pong, "between", 7);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* --- copies --- */
 
 static void the_first_arrival_wins_and_copies_are_counted(void **state)
 {
-    struct world *world = open_world(3);
+    struct ingest_world *world = open_world(3);
 
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
-        builder_send_text(&world->builders[i], "{\"a\":1}");
-        world_run(world, MOMENT);
+        mock_builder_send_text(&world->builders[i], "{\"a\":1}");
+        ingest_world_run(world, MOMENT);
     }
-    builder_send_text(&world->builders[2], "{\"a\":2}");
-    world_run(world, MOMENT);
+    mock_builder_send_text(&world->builders[2], "{\"a\":2}");
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 2);
-    assert_int_equal(counter_read(&world_counters(world, 0)->first), 1);
-    assert_int_equal(counter_read(&world_counters(world, 0)->duplicates), 0);
-    assert_int_equal(counter_read(&world_counters(world, 1)->duplicates), 1);
-    assert_int_equal(counter_read(&world_counters(world, 2)->duplicates), 1);
-    assert_int_equal(counter_read(&world_counters(world, 2)->first), 1);
-    assert_in_range(counter_read(&world_counters(world, 1)->behind_ns.maximum), MOMENT - NS_PER_MS, MOMENT + NS_PER_MS);
-    assert_in_range(counter_read(&world_counters(world, 2)->behind_ns.maximum), 2 * MOMENT - NS_PER_MS, 2 * MOMENT + NS_PER_MS);
-    world_close(world);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->first), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->duplicates), 0);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 1)->duplicates), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 2)->duplicates), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 2)->first), 1);
+    assert_in_range(counter_read(&ingest_world_counters(world, 1)->behind_ns.maximum), MOMENT - NS_PER_MS, MOMENT + NS_PER_MS);
+    assert_in_range(counter_read(&ingest_world_counters(world, 2)->behind_ns.maximum), 2 * MOMENT - NS_PER_MS,
+                    2 * MOMENT + NS_PER_MS);
+    ingest_world_close(world);
 }
 
 static void brotli_and_json_of_one_flashblock_are_the_same(void **state)
 {
     static const char json[] = "{\"payload_id\":\"0x0123456789abcdef\",\"index\":0}";
-    struct world *world = open_world(2);
+    struct ingest_world *world = open_world(2);
     uint8_t packed[256];
     size_t length;
 
     (void)state;
     assert_int_equal(brotli_compress((const uint8_t *)json, sizeof json - 1, packed, sizeof packed, &length), 0);
-    builder_send(&world->builders[0], WS_BINARY, packed, length);
-    world_run(world, MOMENT);
-    builder_send_text(&world->builders[1], json);
-    world_run(world, MOMENT);
+    mock_builder_send(&world->builders[0], WS_BINARY, packed, length);
+    ingest_world_run(world, MOMENT);
+    mock_builder_send_text(&world->builders[1], json);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 1);
     assert_published(world, 0, packed, length);
-    assert_int_equal(counter_read(&world_counters(world, 1)->duplicates), 1);
-    world_close(world);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 1)->duplicates), 1);
+    ingest_world_close(world);
 }
 
 static void what_one_connection_repeats_is_forwarded(void **state)
 {
-    struct world *world = open_world(2);
+    struct ingest_world *world = open_world(2);
 
     (void)state;
     for (int i = 0; i < 3; i++)
-        builder_send_text(&world->builders[0], "{\"a\":1}");
-    world_run(world, MOMENT);
-    builder_send_text(&world->builders[1], "{\"a\":1}");
-    builder_send_text(&world->builders[1], "{\"a\":1}");
-    world_run(world, MOMENT);
-    builder_send_text(&world->builders[0], "{\"a\":1}");
-    world_run(world, MOMENT);
+        mock_builder_send_text(&world->builders[0], "{\"a\":1}");
+    ingest_world_run(world, MOMENT);
+    mock_builder_send_text(&world->builders[1], "{\"a\":1}");
+    mock_builder_send_text(&world->builders[1], "{\"a\":1}");
+    ingest_world_run(world, MOMENT);
+    mock_builder_send_text(&world->builders[0], "{\"a\":1}");
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 4);
-    assert_int_equal(counter_read(&world_counters(world, 1)->duplicates), 2);
-    world_close(world);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 1)->duplicates), 2);
+    ingest_world_close(world);
 }
 
 static void what_was_brought_before_a_reconnect_is_a_copy_for_ten_seconds(void **state)
 {
-    struct world *world = open_world(1);
+    struct ingest_world *world = open_world(1);
 
     (void)state;
-    builder_send_text(&world->builders[0], "{\"a\":1}");
-    world_run(world, MOMENT);
-    builder_abort(&world->builders[0]);
-    world_run(world, NS_PER_S);
-    builder_send_text(&world->builders[0], "{\"a\":1}");
-    builder_send_text(&world->builders[0], "{\"a\":2}");
-    world_run(world, MOMENT);
+    mock_builder_send_text(&world->builders[0], "{\"a\":1}");
+    ingest_world_run(world, MOMENT);
+    mock_builder_abort(&world->builders[0]);
+    ingest_world_run(world, NS_PER_S);
+    mock_builder_send_text(&world->builders[0], "{\"a\":1}");
+    mock_builder_send_text(&world->builders[0], "{\"a\":2}");
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 2);
-    assert_int_equal(counter_read(&world_counters(world, 0)->duplicates), 1);
-    world_run(world, 10 * NS_PER_S);
-    builder_send_text(&world->builders[0], "{\"a\":1}");
-    world_run(world, MOMENT);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->duplicates), 1);
+    ingest_world_run(world, 10 * NS_PER_S);
+    mock_builder_send_text(&world->builders[0], "{\"a\":1}");
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 3);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* --- JSON from brotli --- */
 
 static void where_json_is_sent_brotli_is_unpacked(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 1, .ingest = {.decompress = true}});
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .ingest = {.decompress = true}});
     char json[3000];
     uint8_t packed[4000];
     size_t length;
@@ -176,45 +180,45 @@ static void where_json_is_sent_brotli_is_unpacked(void **state)
     for (size_t i = 0; i < sizeof json; i++)
         json[i] = (char)(' ' + i * 7 % 90);
     json[0] = '{';
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(brotli_compress((const uint8_t *)json, sizeof json, packed, sizeof packed, &length), 0);
-    builder_send(&world->builders[0], WS_BINARY, packed, length);
-    builder_send(&world->builders[0], WS_BINARY, "\xff\xfe no brotli", 12);
-    builder_send_text(&world->builders[0], "plain text");
-    builder_send(&world->builders[0], WS_BINARY, " \n{}", 4);
-    builder_send(&world->builders[0], WS_BINARY, "", 0);
-    world_run(world, MOMENT);
+    mock_builder_send(&world->builders[0], WS_BINARY, packed, length);
+    mock_builder_send(&world->builders[0], WS_BINARY, "\xff\xfe no brotli", 12);
+    mock_builder_send_text(&world->builders[0], "plain text");
+    mock_builder_send(&world->builders[0], WS_BINARY, " \n{}", 4);
+    mock_builder_send(&world->builders[0], WS_BINARY, "", 0);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 4);
     assert_published(world, 0, json, sizeof json);
     assert_published_text(world, 1, "plain text");
     assert_published_text(world, 2, " \n{}");
     assert_published(world, 3, "", 0);
-    assert_int_equal(counter_read(&world_counters(world, 0)->invalid), 1);
-    world_close(world);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->invalid), 1);
+    ingest_world_close(world);
 }
 
 static void a_decompression_bomb_is_dropped(void **state)
 {
-    struct world *world =
-        world_open(&(struct world_options){.builders = 1, .ingest = {.decompress = true}, .arena_bytes = 80 << 20});
+    struct ingest_world *world =
+        ingest_world_open(&(struct ingest_world_options){.builders = 1, .ingest = {.decompress = true}, .arena_bytes = 80 << 20});
     size_t length, bytes = INGEST_MAX_DECOMPRESSED_BYTES + 1;
     uint8_t *spaces = malloc(bytes), packed[4096];
 
     (void)state;
     memset(spaces, ' ', bytes);
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(brotli_compress(spaces, bytes, packed, sizeof packed, &length), 0);
-    builder_send(&world->builders[0], WS_BINARY, packed, length);
-    world_run(world, MOMENT);
+    mock_builder_send(&world->builders[0], WS_BINARY, packed, length);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 0);
-    assert_int_equal(counter_read(&world_counters(world, 0)->invalid), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->invalid), 1);
     assert_int_equal(brotli_compress(spaces, bytes - 1, packed, sizeof packed, &length), 0);
-    builder_send(&world->builders[0], WS_BINARY, packed, length);
-    world_run(world, MOMENT);
+    mock_builder_send(&world->builders[0], WS_BINARY, packed, length);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 1);
     assert_int_equal(world->published[0].length, bytes - 1);
     free(spaces);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* --- no room --- */
@@ -222,15 +226,15 @@ static void a_decompression_bomb_is_dropped(void **state)
 enum { ROOM = 64 << 10, PIECE = 20000 };
 
 /* Number `number` of a builder: PIECE bytes that no other message has. */
-static void send_piece(struct world *world, unsigned builder, unsigned number)
+static void send_piece(struct ingest_world *world, unsigned builder, unsigned number)
 {
     uint8_t piece[PIECE];
 
     fill(piece, sizeof piece, builder * 1000 + number);
-    builder_send(&world->builders[builder], WS_BINARY, piece, sizeof piece);
+    mock_builder_send(&world->builders[builder], WS_BINARY, piece, sizeof piece);
 }
 
-static void assert_pieces(struct world *world, size_t index, unsigned builder, unsigned first, unsigned count)
+static void assert_pieces(struct ingest_world *world, size_t index, unsigned builder, unsigned first, unsigned count)
 {
     uint8_t piece[PIECE];
 
@@ -242,150 +246,150 @@ static void assert_pieces(struct world *world, size_t index, unsigned builder, u
 
 static void what_finds_no_room_waits_in_order(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 3, .arena_bytes = ROOM});
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 3, .arena_bytes = ROOM});
 
     (void)state;
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     world->log_held = true;
     for (unsigned i = 0; i < 8; i++)
         send_piece(world, 0, i);
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     send_piece(world, 1, 0);
-    world_run(world, MOMENT);
-    builder_send_text(&world->builders[2], "{}"); /* there would be room for it */
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
+    mock_builder_send_text(&world->builders[2], "{}"); /* there would be room for it */
+    ingest_world_run(world, MOMENT);
     assert_int_equal(channel_head(world->channel), 3);
     assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 3);
-    assert_int_equal(counter_read(&world_counters(world, 0)->messages), 4); /* the rest waits in the network */
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->messages), 4); /* the rest waits in the network */
     world->log_held = false;
-    world_run(world, 4 * MOMENT);
+    ingest_world_run(world, 4 * MOMENT);
     assert_int_equal(world->published_count, 10);
     assert_pieces(world, 0, 0, 0, 4);
     assert_pieces(world, 4, 1, 0, 1);
     assert_published_text(world, 5, "{}");
     assert_pieces(world, 6, 0, 4, 4);
-    assert_int_equal(counter_read(&world_counters(world, 0)->messages), 8);
-    assert_int_equal(counter_read(&world_counters(world, 0)->connected), 1);
-    world_close(world);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->messages), 8);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->connected), 1);
+    ingest_world_close(world);
 }
 
 /* Ten seconds without room are no fault of the upstream's: its pong came, but was not read. */
 static void an_upstream_survives_a_long_time_without_room(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 1, .arena_bytes = ROOM});
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .arena_bytes = ROOM});
 
     (void)state;
     world->builders[0].mute = true;
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     world->log_held = true;
     for (unsigned i = 0; i < 5; i++)
         send_piece(world, 0, i);
-    session_send_frame(builder_session(&world->builders[0]), WS_PONG, true, NULL, 0);
+    mock_session_send_frame(mock_builder_session(&world->builders[0]), WS_PONG, true, NULL, 0);
     world->builders[0].mute = false;
-    world_run(world, 10 * NS_PER_S);
+    ingest_world_run(world, 10 * NS_PER_S);
     world->log_held = false;
-    world_run(world, 10 * NS_PER_S);
+    ingest_world_run(world, 10 * NS_PER_S);
     assert_int_equal(world->published_count, 5);
     assert_pieces(world, 0, 0, 0, 5);
     assert_int_equal(world->builders[0].count, 1);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 static void a_message_that_waits_outlives_its_connection(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 1, .arena_bytes = ROOM});
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .arena_bytes = ROOM});
 
     (void)state;
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     world->log_held = true;
     for (unsigned i = 0; i < 4; i++)
         send_piece(world, 0, i);
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 1);
-    sim_connection_reset(builder_session(&world->builders[0])->connection);
-    world_run(world, 5 * NS_PER_S);
+    sim_connection_reset(mock_builder_session(&world->builders[0])->connection);
+    ingest_world_run(world, 5 * NS_PER_S);
     assert_int_equal(world->builders[0].count, 1); /* its buffer is still needed */
     world->log_held = false;
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 4);
     assert_pieces(world, 0, 0, 0, 4);
-    assert_non_null(builder_session(&world->builders[0]));
-    world_close(world);
+    assert_non_null(mock_builder_session(&world->builders[0]));
+    ingest_world_close(world);
 }
 
 /* Of a large one the buffer's memory is given back, but not before it is published. */
 static void a_large_message_that_waits_outlives_its_connection(void **state)
 {
     enum { LARGE = 3 << 20 };
-    struct world *world = world_open(&(struct world_options){
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){
         .builders = 1, .arena_bytes = 2 * LARGE - 1, .ingest = {.max_message_bytes = LARGE}, .network = {.window_bytes = LARGE}});
     uint8_t *large = malloc(LARGE);
 
     (void)state;
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     world->log_held = true;
     for (unsigned i = 0; i < 2; i++) {
         fill(large, LARGE, i);
-        builder_send(&world->builders[0], WS_BINARY, large, LARGE);
-        world_run(world, NS_PER_S);
+        mock_builder_send(&world->builders[0], WS_BINARY, large, LARGE);
+        ingest_world_run(world, NS_PER_S);
     }
     assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 1);
-    sim_connection_reset(builder_session(&world->builders[0])->connection);
-    world_run(world, NS_PER_S);
+    sim_connection_reset(mock_builder_session(&world->builders[0])->connection);
+    ingest_world_run(world, NS_PER_S);
     world->log_held = false;
-    world_run(world, NS_PER_S);
+    ingest_world_run(world, NS_PER_S);
     assert_int_equal(world->published_count, 2);
     assert_published(world, 1, large, LARGE);
     free(large);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 static void an_end_behind_a_message_that_waits_is_seen(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 1, .arena_bytes = ROOM});
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .arena_bytes = ROOM});
 
     (void)state;
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     world->log_held = true;
     for (unsigned i = 0; i < 4; i++)
         send_piece(world, 0, i);
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     engine_finish(world->builders[0].engine, world->builders[0].sessions[0].connection);
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     world->log_held = false;
-    world_run(world, 2 * NS_PER_S);
+    ingest_world_run(world, 2 * NS_PER_S);
     assert_int_equal(world->published_count, 4);
     assert_int_equal(world->builders[0].count, 2);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* --- protocol errors and ends --- */
 
-static void assert_closed_with(struct world *world, uint16_t code)
+static void assert_closed_with(struct ingest_world *world, uint16_t code)
 {
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->builders[0].sessions[0].close_code, code);
-    assert_int_equal(counter_read(&world_counters(world, 0)->errors), 1);
-    assert_int_equal(counter_read(&world_counters(world, 0)->connected), 0);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->errors), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->connected), 0);
     assert_int_equal(world->published_count, 0);
-    world_run(world, 2 * NS_PER_S);
+    ingest_world_run(world, 2 * NS_PER_S);
     assert_int_equal(world->builders[0].count, 2);
-    builder_send_text(&world->builders[0], "{}");
-    world_run(world, MOMENT);
+    mock_builder_send_text(&world->builders[0], "{}");
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 1);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 static void a_message_over_the_limit_is_closed_with_1009(void **state)
 {
-    struct world *world = open_world(1);
-    struct session *session = builder_session(&world->builders[0]);
+    struct ingest_world *world = open_world(1);
+    struct mock_session *session = mock_builder_session(&world->builders[0]);
 
     (void)state;
-    session_send_frame(session, WS_BINARY, false, "begin", 5);
-    session_send(session, "\x80\x7f\x00\x00\x00\x00\x00\x01\x00\x00", 10); /* 64 KiB more */
-    world_run(world, MOMENT);
-    assert_int_equal(counter_read(&world_counters(world, 0)->too_big), 1);
+    mock_session_send_frame(session, WS_BINARY, false, "begin", 5);
+    mock_session_send(session, "\x80\x7f\x00\x00\x00\x00\x00\x01\x00\x00", 10); /* 64 KiB more */
+    ingest_world_run(world, MOMENT);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->too_big), 1);
     assert_closed_with(world, WS_CLOSE_TOO_BIG);
 }
 
@@ -395,224 +399,225 @@ static void protocol_errors_are_closed_with_1002(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
-        struct world *world = open_world(1);
+        struct ingest_world *world = open_world(1);
 
-        session_send(builder_session(&world->builders[0]), frames[i], i == 2 ? 7 : 2);
+        mock_session_send(mock_builder_session(&world->builders[0]), frames[i], i == 2 ? 7 : 2);
         assert_closed_with(world, WS_CLOSE_PROTOCOL_ERROR);
     }
 }
 
 static void text_that_is_no_utf8_is_closed_with_1007(void **state)
 {
-    struct world *world = open_world(1);
+    struct ingest_world *world = open_world(1);
 
     (void)state;
-    builder_send(&world->builders[0], WS_TEXT, "{\"\xc0\x80\"}", 6);
+    mock_builder_send(&world->builders[0], WS_TEXT, "{\"\xc0\x80\"}", 6);
     assert_closed_with(world, WS_CLOSE_INVALID_PAYLOAD);
 }
 
 static void a_close_is_echoed(void **state)
 {
-    struct world *world = open_world(1);
-    struct session *session = builder_session(&world->builders[0]);
+    struct ingest_world *world = open_world(1);
+    struct mock_session *session = mock_builder_session(&world->builders[0]);
 
     (void)state;
-    session_send_close(session, 4321);
-    world_run(world, MOMENT);
+    mock_session_send_close(session, 4321);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(session->close_code, 4321);
     assert_null(session->connection);
-    world_run(world, NS_PER_S);
+    ingest_world_run(world, NS_PER_S);
     assert_int_equal(world->builders[0].count, 2);
-    session = builder_session(&world->builders[0]);
-    session_send_frame(session, WS_CLOSE, true, NULL, 0);
-    world_run(world, MOMENT);
+    session = mock_builder_session(&world->builders[0]);
+    mock_session_send_frame(session, WS_CLOSE, true, NULL, 0);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(session->close_code, WS_CLOSE_NO_STATUS);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 static void who_does_not_answer_a_close_is_left_after_a_second(void **state)
 {
-    struct world *world = open_world(1);
+    struct ingest_world *world = open_world(1);
 
     (void)state;
     world->builders[0].clinging = true;
-    session_send(builder_session(&world->builders[0]), "\x83\x00", 2);
-    world_run(world, 900 * NS_PER_MS);
+    mock_session_send(mock_builder_session(&world->builders[0]), "\x83\x00", 2);
+    ingest_world_run(world, 900 * NS_PER_MS);
     assert_non_null(world->builders[0].sessions[0].connection);
-    world_run(world, 200 * NS_PER_MS);
+    ingest_world_run(world, 200 * NS_PER_MS);
     assert_null(world->builders[0].sessions[0].connection);
-    world_run(world, NS_PER_S);
+    ingest_world_run(world, NS_PER_S);
     assert_int_equal(world->builders[0].count, 2);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 static void half_a_message_is_forgotten_when_its_connection_ends(void **state)
 {
-    struct world *world = open_world(1);
+    struct ingest_world *world = open_world(1);
     uint8_t half[5000];
 
     (void)state;
     fill(half, sizeof half, 9);
     for (unsigned round = 0; round < 3; round++) {
-        struct session *session = builder_session(&world->builders[0]);
+        struct mock_session *session = mock_builder_session(&world->builders[0]);
 
-        session_send_frame(session, WS_BINARY, false, half, sizeof half);
-        session_send(session, "\x80\x10only", 6);
-        world_run(world, MOMENT);
+        mock_session_send_frame(session, WS_BINARY, false, half, sizeof half);
+        mock_session_send(session, "\x80\x10only", 6);
+        ingest_world_run(world, MOMENT);
         if (round == 0)
-            builder_abort(&world->builders[0]);
+            mock_builder_abort(&world->builders[0]);
         else if (round == 1)
             engine_finish(world->builders[0].engine, session->connection);
         else
             sim_connection_reset(session->connection);
-        world_run(world, 2 * NS_PER_S);
-        builder_send(&world->builders[0], WS_BINARY, &round, sizeof round);
-        world_run(world, MOMENT);
+        ingest_world_run(world, 2 * NS_PER_S);
+        mock_builder_send(&world->builders[0], WS_BINARY, &round, sizeof round);
+        ingest_world_run(world, MOMENT);
         assert_int_equal(world->published_count, round + 1);
         assert_published(world, round, &round, sizeof round);
-        assert_int_equal(counter_read(&world_counters(world, 0)->errors), round + 1);
+        assert_int_equal(counter_read(&ingest_world_counters(world, 0)->errors), round + 1);
     }
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* --- pings --- */
 
 static void pings_come_at_once_and_then_every_interval(void **state)
 {
-    struct world *world = open_world(1);
-    struct session *session = builder_session(&world->builders[0]);
+    struct ingest_world *world = open_world(1);
+    struct mock_session *session = mock_builder_session(&world->builders[0]);
 
     (void)state;
     assert_int_equal(session->pings, 1);
     assert_true(session->first_ping_ns - session->accepted_ns < 10 * NS_PER_MS);
-    world_run(world, 20 * NS_PER_S);
+    ingest_world_run(world, 20 * NS_PER_S);
     assert_in_range(session->pings, 10, 12);
-    assert_int_equal(counter_read(&world_counters(world, 0)->pings_sent), session->pings);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->pings_sent), session->pings);
     assert_int_equal(world->builders[0].count, 1);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 static void data_is_no_sign_of_life(void **state)
 {
-    struct world *world = open_world(1);
+    struct ingest_world *world = open_world(1);
 
     (void)state;
-    world_run(world, 8 * NS_PER_S);
+    ingest_world_run(world, 8 * NS_PER_S);
     world->builders[0].mute = true;
-    for (unsigned i = 0; i < 70 && builder_session(&world->builders[0]); i++) {
-        builder_send(&world->builders[0], WS_BINARY, &i, sizeof i);
-        world_run(world, 100 * NS_PER_MS);
+    for (unsigned i = 0; i < 70 && mock_builder_session(&world->builders[0]); i++) {
+        mock_builder_send(&world->builders[0], WS_BINARY, &i, sizeof i);
+        ingest_world_run(world, 100 * NS_PER_MS);
     }
-    assert_int_equal(counter_read(&world_counters(world, 0)->pongs_missed), 1);
-    assert_int_equal(counter_read(&world_counters(world, 0)->errors), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->pongs_missed), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->errors), 1);
     assert_true(world->published_count > 30);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 static void the_first_pong_has_five_seconds(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 1});
-    struct session *session = &world->builders[0].sessions[0];
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1});
+    struct mock_session *session = &world->builders[0].sessions[0];
 
     (void)state;
     world->builders[0].mute = true;
-    world_run(world, 5 * NS_PER_S);
+    ingest_world_run(world, 5 * NS_PER_S);
     assert_non_null(session->connection);
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     assert_null(session->connection);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 static void its_pings_are_answered_at_once(void **state)
 {
-    struct world *world = open_world(1);
-    struct session *session = builder_session(&world->builders[0]);
+    struct ingest_world *world = open_world(1);
+    struct mock_session *session = mock_builder_session(&world->builders[0]);
     uint8_t payload[WS_MAX_CONTROL_BYTES];
 
     (void)state;
     fill(payload, sizeof payload, 3);
     for (size_t length = 0; length <= sizeof payload; length += 25) {
-        session_send_frame(session, WS_PING, true, payload, length);
-        world_run(world, 5 * NS_PER_MS);
+        mock_session_send_frame(session, WS_PING, true, payload, length);
+        ingest_world_run(world, 5 * NS_PER_MS);
         assert_int_equal(session->pongs, length / 25 + 1);
         assert_int_equal(session->pong_length, length);
         assert_memory_equal(session->pong, payload, length);
     }
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* It neither answers nor reads; what it asks for must not pile up, and it is given up for its silence alone. */
-static void check_pings_of_one_who_reads_nothing(struct world *world)
+static void check_pings_of_one_who_reads_nothing(struct ingest_world *world)
 {
-    struct session *session;
+    struct mock_session *session;
 
-    world_run(world, MOMENT);
-    session = builder_session(&world->builders[0]);
+    ingest_world_run(world, MOMENT);
+    session = mock_builder_session(&world->builders[0]);
     sim_connection_stall(session->connection, true);
     for (size_t sent = 0; sent < 4000; sent++) {
-        session_send_frame(session, WS_PING, true, "0123456789", 10);
+        mock_session_send_frame(session, WS_PING, true, "0123456789", 10);
         if (sent % 100 == 0)
-            world_run(world, 50 * NS_PER_MS);
+            ingest_world_run(world, 50 * NS_PER_MS);
     }
-    world_run(world, MOMENT);
-    assert_non_null(builder_session(&world->builders[0]));
-    world_run(world, 10 * NS_PER_S);
+    ingest_world_run(world, MOMENT);
+    assert_non_null(mock_builder_session(&world->builders[0]));
+    ingest_world_run(world, 10 * NS_PER_S);
     assert_null(session->connection);
-    assert_int_equal(counter_read(&world_counters(world, 0)->pongs_missed), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->pongs_missed), 1);
 }
 
 static void pings_of_one_who_reads_nothing_are_left_unanswered(void **state)
 {
-    struct world *world =
-        world_open(&(struct world_options){.builders = 1, .network = {.window_bytes = 2000, .segment_max_bytes = 500}});
+    struct ingest_world *world = ingest_world_open(
+        &(struct ingest_world_options){.builders = 1, .network = {.window_bytes = 2000, .segment_max_bytes = 500}});
 
     (void)state;
     check_pings_of_one_who_reads_nothing(world);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* --- connecting --- */
 
 static void a_closed_port_is_tried_again_and_again_and_longer_each_time(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 1, .listeners_missing = true});
-    const struct upstream_counters *counters = world_counters(world, 0);
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .listeners_missing = true});
+    const struct upstream_counters *counters = ingest_world_counters(world, 0);
 
     (void)state;
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(counter_read(&counters->attempts), 1);
     assert_int_equal(counter_read(&counters->failures), 1);
     assert_int_not_equal(ingest_down_since_ns(world->ingest), CLOCK_NEVER);
-    world_run(world, 200 * NS_PER_S);
+    ingest_world_run(world, 200 * NS_PER_S);
     assert_in_range(counter_read(&counters->attempts), 14, 32);
     assert_int_equal(counter_read(&counters->failures), counter_read(&counters->attempts));
-    builder_listen(&world->builders[0]);
-    world_run(world, 20 * NS_PER_S + MOMENT);
-    assert_non_null(builder_session(&world->builders[0]));
+    mock_builder_listen(&world->builders[0]);
+    ingest_world_run(world, 20 * NS_PER_S + MOMENT);
+    assert_non_null(mock_builder_session(&world->builders[0]));
     assert_int_equal(counter_read(&counters->successes), 1);
     assert_int_equal(counter_read(&counters->connected), 1);
     assert_int_equal(counter_read(&counters->errors), 0);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* Ends its connections after `alive_ns` each, until it has had `rounds`; returns the longest pause between two, in ms. */
 static uint64_t longest_pause(uint64_t alive_ns, unsigned rounds)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 1});
-    struct builder *builder = &world->builders[0];
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1});
+    struct mock_builder *builder = &world->builders[0];
     uint64_t longest = 0;
 
     while (builder->count < rounds) {
-        world_run(world, NS_PER_MS);
-        if (builder_session(builder) && sim_network_now(world->network) - builder_session(builder)->accepted_ns > alive_ns)
-            builder_abort(builder);
+        ingest_world_run(world, NS_PER_MS);
+        if (mock_builder_session(builder) &&
+            sim_network_now(world->network) - mock_builder_session(builder)->accepted_ns > alive_ns)
+            mock_builder_abort(builder);
     }
     for (unsigned i = 1; i < rounds; i++) {
         uint64_t pause = builder->sessions[i].accepted_ns - builder->sessions[i - 1].closed_ns;
 
         longest = pause > longest ? pause : longest;
     }
-    world_close(world);
+    ingest_world_close(world);
     return longest / NS_PER_MS;
 }
 
@@ -625,21 +630,21 @@ static void only_a_stable_connection_resets_the_back_off(void **state)
 
 static void a_handshake_that_takes_too_long_is_given_up(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 1});
-    struct builder *builder = &world->builders[0];
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1});
+    struct mock_builder *builder = &world->builders[0];
 
     (void)state;
     builder->silent = true;
-    world_run(world, INGEST_CONNECT_TIMEOUT_NS - NS_PER_MS);
+    ingest_world_run(world, INGEST_CONNECT_TIMEOUT_NS - NS_PER_MS);
     assert_non_null(builder->sessions[0].connection);
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     assert_null(builder->sessions[0].connection);
     builder->silent = false;
-    world_run(world, NS_PER_S);
-    assert_non_null(builder_session(builder));
-    assert_int_equal(counter_read(&world_counters(world, 0)->failures), 1);
-    assert_int_equal(counter_read(&world_counters(world, 0)->errors), 0);
-    world_close(world);
+    ingest_world_run(world, NS_PER_S);
+    assert_non_null(mock_builder_session(builder));
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->failures), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->errors), 0);
+    ingest_world_close(world);
 }
 
 static void a_refused_upgrade_is_a_failure(void **state)
@@ -654,41 +659,41 @@ static void a_refused_upgrade_is_a_failure(void **state)
     memcpy(endless, "HTTP/1.1 101 Switching Protocols\r\nX: ", 37);
     memset(endless + 37, 'x', sizeof endless - 38);
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
-        struct world *world = world_open(&(struct world_options){.builders = 1});
+        struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1});
 
         world->builders[0].answer = answers[i];
-        world_run(world, MOMENT);
+        ingest_world_run(world, MOMENT);
         assert_null(world->builders[0].sessions[0].connection);
-        assert_int_equal(counter_read(&world_counters(world, 0)->failures), 1);
+        assert_int_equal(counter_read(&ingest_world_counters(world, 0)->failures), 1);
         world->builders[0].answer = NULL;
-        world_run(world, NS_PER_S);
-        assert_non_null(builder_session(&world->builders[0]));
-        world_close(world);
+        ingest_world_run(world, NS_PER_S);
+        assert_non_null(mock_builder_session(&world->builders[0]));
+        ingest_world_close(world);
     }
 }
 
 static void down_since_counts_from_the_last_that_was_connected(void **state)
 {
-    struct world *world = open_world(2);
+    struct ingest_world *world = open_world(2);
 
     (void)state;
     assert_int_equal(ingest_down_since_ns(world->ingest), 0);
     for (unsigned i = 0; i < 2; i++)
         world->builders[i].silent = true;
-    builder_abort(&world->builders[0]);
-    world_run(world, MOMENT);
+    mock_builder_abort(&world->builders[0]);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(ingest_down_since_ns(world->ingest), 0);
-    builder_abort(&world->builders[1]);
-    world_run(world, NS_PER_S);
+    mock_builder_abort(&world->builders[1]);
+    ingest_world_run(world, NS_PER_S);
     assert_in_range(sim_network_now(world->network) - ingest_down_since_ns(world->ingest), NS_PER_S - 2 * NS_PER_MS, NS_PER_S);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* --- what is asked for, what is logged --- */
 
 static void credentials_and_query_are_sent_and_never_logged(void **state)
 {
-    struct world *world = world_open(&(struct world_options){
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){
         .builders = 1, .uris = {"ws://user:s3cret@10.0.0.1:1111/stream?token=s3cret"}, .listeners_missing = true});
     char path[] = "/tmp/flashrelay-log-XXXXXX", text[8192];
     int log = mkstemp(path);
@@ -696,15 +701,15 @@ static void credentials_and_query_are_sent_and_never_logged(void **state)
 
     (void)state;
     log_configure(LOG_TRACE, LOG_TEXT, log);
-    world_run(world, MOMENT);
-    builder_listen(&world->builders[0]);
-    world_run(world, NS_PER_S);
+    ingest_world_run(world, MOMENT);
+    mock_builder_listen(&world->builders[0]);
+    ingest_world_run(world, NS_PER_S);
     assert_non_null(strstr(world->builders[0].sessions[0].head, "GET /stream?token=s3cret HTTP/1.1\r\n"));
     assert_non_null(strstr(world->builders[0].sessions[0].head, "\r\nAuthorization: Basic dXNlcjpzM2NyZXQ=\r\n"));
-    builder_send(&world->builders[0], WS_TEXT, "\xff", 1);
-    world_run(world, 2 * NS_PER_S);
-    builder_abort(&world->builders[0]);
-    world_run(world, NS_PER_S);
+    mock_builder_send(&world->builders[0], WS_TEXT, "\xff", 1);
+    ingest_world_run(world, 2 * NS_PER_S);
+    mock_builder_abort(&world->builders[0]);
+    ingest_world_run(world, NS_PER_S);
     log_configure(LOG_OFF, LOG_TEXT, STDERR_FILENO);
     length = pread(log, text, sizeof text - 1, 0);
     assert_true(length > 0);
@@ -717,64 +722,64 @@ static void credentials_and_query_are_sent_and_never_logged(void **state)
     assert_null(strstr(text, "dXNlcj"));
     close(log);
     unlink(path);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* --- stopping --- */
 
 static void stopping_closes_all_with_1001(void **state)
 {
-    struct world *world = open_world(4);
+    struct ingest_world *world = open_world(4);
 
     (void)state;
     world->builders[2].clinging = true;
-    builder_abort(&world->builders[3]);
-    world_run(world, 5 * NS_PER_MS);
+    mock_builder_abort(&world->builders[3]);
+    ingest_world_run(world, 5 * NS_PER_MS);
     ingest_stop(world->ingest);
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(world->builders[i].sessions[0].close_code, WS_CLOSE_GOING_AWAY);
     assert_false(ingest_is_stopped(world->ingest));
-    world_run(world, NS_PER_S);
+    ingest_world_run(world, NS_PER_S);
     assert_true(ingest_is_stopped(world->ingest));
     for (unsigned i = 0; i < 4; i++) {
         assert_null(world->builders[i].sessions[0].connection);
-        assert_int_equal(counter_read(&world_counters(world, i)->errors), i == 3);
+        assert_int_equal(counter_read(&ingest_world_counters(world, i)->errors), i == 3);
     }
-    world_run(world, 60 * NS_PER_S);
+    ingest_world_run(world, 60 * NS_PER_S);
     assert_int_equal(world->builders[3].count, 1);
     assert_int_equal(ingest_next_deadline(world->ingest), CLOCK_NEVER);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* The turn that is told may sleep for ever. */
 static void stopping_with_nothing_open_ends_in_one_turn(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 2, .listeners_missing = true});
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 2, .listeners_missing = true});
 
     (void)state;
-    world_run(world, 100 * NS_PER_MS);
+    ingest_world_run(world, 100 * NS_PER_MS);
     ingest_stop(world->ingest);
     ingest_turn(world->ingest, CLOCK_NEVER);
     assert_true(ingest_is_stopped(world->ingest));
-    world_close(world);
+    ingest_world_close(world);
 }
 
 static void stopping_with_a_message_that_waits_ends_too(void **state)
 {
-    struct world *world = world_open(&(struct world_options){.builders = 2, .arena_bytes = ROOM});
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 2, .arena_bytes = ROOM});
 
     (void)state;
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     world->log_held = true;
     for (unsigned i = 0; i < 5; i++)
         send_piece(world, i % 2, i);
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     ingest_stop(world->ingest);
-    world_run(world, 2 * NS_PER_S);
+    ingest_world_run(world, 2 * NS_PER_S);
     assert_true(ingest_is_stopped(world->ingest));
     assert_int_equal(ingest_next_deadline(world->ingest), CLOCK_NEVER);
-    world_close(world);
+    ingest_world_close(world);
 }
 
 /* --- options --- */
@@ -809,7 +814,7 @@ static void bad_options_are_refused(void **state)
 /* --- TLS --- */
 
 struct secure_world {
-    struct world *world;
+    struct ingest_world *world;
     struct authority authority;
     struct tls_server server;
     char ca_file[AUTHORITY_PATH_BYTES];
@@ -822,14 +827,14 @@ static struct secure_world open_secure_world(const char *alternative_names, size
     authority_init(&secure.authority);
     authority_write_file(&secure.authority, secure.ca_file);
     tls_server_init(&secure.server, &secure.authority, alternative_names, false);
-    secure.world = world_open(&(struct world_options){
+    secure.world = ingest_world_open(&(struct ingest_world_options){
         .builders = 1, .uris = {"wss://10.0.0.1:1111"}, .ingest = {.ca_file = secure.ca_file}, .arena_bytes = arena_bytes});
     return secure;
 }
 
 static void close_secure_world(struct secure_world *secure)
 {
-    world_close(secure->world);
+    ingest_world_close(secure->world);
     tls_server_dispose(&secure->server);
     authority_dispose(&secure->authority);
     unlink(secure->ca_file);
@@ -839,23 +844,23 @@ static void close_secure_world(struct secure_world *secure)
 static void messages_come_through_tls_with_room_and_without(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.1", ROOM);
-    struct world *world = secure.world;
+    struct ingest_world *world = secure.world;
     char small[400];
     size_t length = 0;
 
     (void)state;
     world->builders[0].tls = &secure.server;
-    world_run(world, MOMENT);
-    assert_non_null(builder_session(&world->builders[0]));
+    ingest_world_run(world, MOMENT);
+    assert_non_null(mock_builder_session(&world->builders[0]));
     world->log_held = true;
     for (unsigned i = 0; i < 5; i++)
         send_piece(world, 0, i);
     for (unsigned i = 0; i < 50; i++)
         length += (size_t)snprintf(small + length, sizeof small - length, "\x82\x04%04u", i);
-    session_send(builder_session(&world->builders[0]), small, length);
-    world_run(world, 5 * NS_PER_S);
+    mock_session_send(mock_builder_session(&world->builders[0]), small, length);
+    ingest_world_run(world, 5 * NS_PER_S);
     world->log_held = false;
-    world_run(world, NS_PER_S);
+    ingest_world_run(world, NS_PER_S);
     assert_int_equal(world->published_count, 55);
     assert_pieces(world, 0, 0, 0, 5);
     for (unsigned i = 0; i < 50; i++) {
@@ -870,36 +875,36 @@ static void messages_come_through_tls_with_room_and_without(void **state)
 static void a_record_is_taken_up_again_after_each_message_that_waits(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.1", 4096);
-    struct world *world = secure.world;
+    struct ingest_world *world = secure.world;
     char text[16];
     size_t length = 0;
     uint8_t record[60 * 300];
 
     (void)state;
     world->builders[0].tls = &secure.server;
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     for (unsigned i = 0; i < 60; i++) {
         length += (size_t)snprintf((char *)record + length, 5, "\x82\x7e\x01\x10");
         memset(record + length, (int)i, 272);
         length += 272;
     }
     world->log_held = true;
-    session_send(builder_session(&world->builders[0]), record, length);
+    mock_session_send(mock_builder_session(&world->builders[0]), record, length);
     for (unsigned i = 0; i < 60; i++) {
         world->log_held = false;
-        world_read_log(world);
+        ingest_world_read_log(world);
         world->log_held = true;
-        world_run(world, 2 * NS_PER_MS);
+        ingest_world_run(world, 2 * NS_PER_MS);
     }
     world->log_held = false;
-    world_run(world, NS_PER_S);
+    ingest_world_run(world, NS_PER_S);
     assert_int_equal(world->published_count, 60);
     for (unsigned i = 0; i < 60; i++)
         assert_int_equal(world->published[i].bytes[271], i);
     assert_true(counter_read(&ingest_counters_get(world->ingest)->no_room) > 2);
     snprintf(text, sizeof text, "{}");
-    builder_send_text(&world->builders[0], text);
-    world_run(world, MOMENT);
+    mock_builder_send_text(&world->builders[0], text);
+    ingest_world_run(world, MOMENT);
     assert_published_text(world, 60, "{}");
     close_secure_world(&secure);
 }
@@ -907,21 +912,21 @@ static void a_record_is_taken_up_again_after_each_message_that_waits(void **stat
 static void tls_ends_and_failures(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.1", 0);
-    struct world *world = secure.world;
+    struct ingest_world *world = secure.world;
 
     (void)state;
     world->builders[0].tls = &secure.server;
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     SSL_shutdown(secure.server.ssl);
-    session_queue_records(builder_session(&world->builders[0]));
-    world_run(world, NS_PER_S);
+    mock_session_queue_records(mock_builder_session(&world->builders[0]));
+    ingest_world_run(world, NS_PER_S);
     assert_int_equal(world->builders[0].count, 2);
-    session_queue(builder_session(&world->builders[0]), "this is no record", 17);
-    world_run(world, 3 * NS_PER_S);
+    mock_session_queue(mock_builder_session(&world->builders[0]), "this is no record", 17);
+    ingest_world_run(world, 3 * NS_PER_S);
     assert_int_equal(world->builders[0].count, 3);
-    assert_int_equal(counter_read(&world_counters(world, 0)->errors), 2);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->errors), 2);
     ingest_stop(world->ingest);
-    world_run(world, MOMENT);
+    ingest_world_run(world, MOMENT);
     assert_int_equal(world->builders[0].sessions[2].close_code, WS_CLOSE_GOING_AWAY);
     assert_true(ingest_is_stopped(world->ingest));
     close_secure_world(&secure);
@@ -940,11 +945,11 @@ static void pings_through_tls_of_one_who_reads_nothing(void **state)
 static void a_certificate_for_another_address_is_refused(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.2,DNS:10.0.0.1", 0);
-    const struct upstream_counters *counters = world_counters(secure.world, 0);
+    const struct upstream_counters *counters = ingest_world_counters(secure.world, 0);
 
     (void)state;
     secure.world->builders[0].tls = &secure.server;
-    world_run(secure.world, NS_PER_S);
+    ingest_world_run(secure.world, NS_PER_S);
     assert_true(counter_read(&counters->failures) > 0);
     assert_int_equal(counter_read(&counters->successes), 0);
     assert_int_equal(secure.world->builders[0].sessions[0].head_length, 0);
@@ -956,16 +961,16 @@ static void a_certificate_for_another_address_is_refused(void **state)
 /* Builders send the same 200 messages; each may break, stall or pause, and the log be held. Returns how many were published. */
 static size_t run_at_random(uint64_t seed)
 {
-    struct world *world =
-        world_open(&(struct world_options){.builders = 3,
-                                           .arena_bytes = 16 << 10,
-                                           .ingest = {.seed = seed, .max_message_bytes = 8 << 10, .max_backoff_ns = 2 * NS_PER_S},
-                                           .network = {.seed = seed,
-                                                       .delay_max_ns = 5 * NS_PER_MS,
-                                                       .segment_max_bytes = 700,
-                                                       .short_send_permille = 100,
-                                                       .late_send_permille = 100,
-                                                       .reset_permille_per_s = 20}});
+    struct ingest_world *world = ingest_world_open(
+        &(struct ingest_world_options){.builders = 3,
+                                       .arena_bytes = 16 << 10,
+                                       .ingest = {.seed = seed, .max_message_bytes = 8 << 10, .max_backoff_ns = 2 * NS_PER_S},
+                                       .network = {.seed = seed,
+                                                   .delay_max_ns = 5 * NS_PER_MS,
+                                                   .segment_max_bytes = 700,
+                                                   .short_send_permille = 100,
+                                                   .late_send_permille = 100,
+                                                   .reset_permille_per_s = 20}});
     bool seen[200] = {false};
     struct random random;
     size_t count;
@@ -978,21 +983,21 @@ static size_t run_at_random(uint64_t seed)
         fill(message, length, number);
         memcpy(message, &number, 4);
         for (unsigned i = 0; i < 3; i++) {
-            struct session *session = builder_session(&world->builders[i]);
+            struct mock_session *session = mock_builder_session(&world->builders[i]);
 
             if (!session)
                 continue;
             if (random_below(&random, 100) == 0)
-                session_send(session, "\xff\xff", 2);
+                mock_session_send(session, "\xff\xff", 2);
             else
-                session_send_frame(session, WS_BINARY, true, message, length);
+                mock_session_send_frame(session, WS_BINARY, true, message, length);
         }
         if (random_below(&random, 20) == 0)
             world->log_held = !world->log_held;
-        world_run(world, random_below(&random, 100 * NS_PER_MS));
+        ingest_world_run(world, random_below(&random, 100 * NS_PER_MS));
     }
     world->log_held = false;
-    world_run(world, 5 * NS_PER_S);
+    ingest_world_run(world, 5 * NS_PER_S);
     count = world->published_count;
     for (size_t i = 0; i < count; i++) {
         uint8_t expected[8 << 10];
@@ -1006,7 +1011,7 @@ static size_t run_at_random(uint64_t seed)
         memcpy(expected, &number, 4);
         assert_memory_equal(world->published[i].bytes, expected, world->published[i].length);
     }
-    world_close(world);
+    ingest_world_close(world);
     return count;
 }
 
