@@ -5,6 +5,7 @@
  * and stop when it is told to.
  */
 #include "flashrelay/log.h"
+#include "support/fuzz_script.h"
 #include "support/ingest_world.h"
 #include "support/must.h"
 
@@ -13,60 +14,36 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);
 
-struct script {
-    const uint8_t *bytes;
-    size_t length;
-};
-
 enum action { SEND_RAW, SEND_FRAME, SEND_PIECE, HOLD_LOG, LET_TIME_PASS, FINISH, BREAK_OFF, ACTIONS };
 
-static uint8_t next(struct script *script)
+static void send_piece(struct mock_session *session, struct fuzz_script *script)
 {
-    if (script->length == 0)
-        return 0;
-    script->length--;
-    return *script->bytes++;
-}
-
-/* Up to `most` bytes of the script. */
-static const uint8_t *take(struct script *script, size_t most, size_t *length)
-{
-    const uint8_t *bytes = script->bytes;
-
-    *length = most < script->length ? most : script->length;
-    script->bytes += *length;
-    script->length -= *length;
-    return bytes;
-}
-
-static void send_piece(struct mock_session *session, struct script *script)
-{
-    uint8_t piece[3000], fill = next(script);
+    uint8_t piece[3000], fill = fuzz_script_next(script);
 
     memset(piece, fill, sizeof piece);
     mock_session_send_frame(session, WS_BINARY, true, piece, sizeof piece);
 }
 
-static void act(struct ingest_world *world, struct script *script)
+static void act(struct ingest_world *world, struct fuzz_script *script)
 {
-    uint8_t action = next(script);
+    uint8_t action = fuzz_script_next(script);
     struct mock_builder *builder = &world->builders[(action / ACTIONS) % world->builder_count];
     struct mock_session *session = mock_builder_session(builder);
     const uint8_t *bytes;
     size_t length;
 
     if (action % ACTIONS == LET_TIME_PASS || !session) {
-        ingest_world_run(world, (uint64_t)next(script) * next(script) * NS_PER_MS / 8);
+        ingest_world_run(world, (uint64_t)fuzz_script_next(script) * fuzz_script_next(script) * NS_PER_MS / 8);
         return;
     }
     switch (action % ACTIONS) {
     case SEND_RAW:
-        bytes = take(script, next(script), &length);
+        bytes = fuzz_script_take(script, fuzz_script_next(script), &length);
         mock_session_send(session, bytes, length);
         break;
     case SEND_FRAME:
-        action = next(script);
-        bytes = take(script, next(script), &length);
+        action = fuzz_script_next(script);
+        bytes = fuzz_script_take(script, fuzz_script_next(script), &length);
         mock_session_send_frame(session, action & 0x0f, (action & 0x80) != 0, bytes, length);
         break;
     case SEND_PIECE:
@@ -103,8 +80,8 @@ static void check_counts(const struct ingest_world *world)
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
 {
-    struct script script = {input, length};
-    uint8_t flags = next(&script);
+    struct fuzz_script script = {input, length};
+    uint8_t flags = fuzz_script_next(&script);
     char answer[256] = "";
     struct ingest_world *world;
 
@@ -116,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
                                        .network = {.seed = flags, .segment_max_bytes = 1 + (flags & 0xf0u) * 8u}});
     if (flags & 4) {
         size_t answer_length;
-        const uint8_t *bytes = take(&script, sizeof answer - 1, &answer_length);
+        const uint8_t *bytes = fuzz_script_take(&script, sizeof answer - 1, &answer_length);
 
         memcpy(answer, bytes, answer_length);
         world->builders[0].answer = answer;

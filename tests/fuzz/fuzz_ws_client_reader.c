@@ -1,10 +1,10 @@
 /* A client's reader of frames: no stream breaks it, and however the stream is split, the events are the same. */
-#include "reader_transcript.h"
+#include "support/reader_transcript.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
 {
-    transcript_check_splits(WS_CLIENT, input, length);
+    reader_transcript_check_splits(WS_CLIENT, input, length);
     return 0;
 }

@@ -3,6 +3,7 @@
  * and how to split the stream. What is reassembled must be what was sent, in order, and no frame may be refused.
  */
 #include "flashrelay/ws.h"
+#include "support/fuzz_script.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,25 +12,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);
 
-struct script {
-    const uint8_t *bytes;
-    size_t length;
-};
-
-static uint8_t next(struct script *script)
-{
-    if (script->length == 0)
-        return 0;
-    script->length--;
-    return *script->bytes++;
-}
-
-struct bytes {
+struct byte_run {
     uint8_t *bytes;
     size_t length;
 };
 
-static void append(struct bytes *bytes, const void *more, size_t length)
+static void append(struct byte_run *bytes, const void *more, size_t length)
 {
     if (length != 0)
         memcpy(bytes->bytes + bytes->length, more, length);
@@ -39,8 +27,8 @@ static void append(struct bytes *bytes, const void *more, size_t length)
 /* One side's view: the frames as they go over the wire, and what should come of the data and of the control frames. */
 struct conversation {
     enum ws_role reader_role;
-    struct script script;
-    struct bytes wire, data, control;
+    struct fuzz_script script;
+    struct byte_run wire, data, control;
 };
 
 static void send_frame(struct conversation *conversation, uint8_t opcode, bool fin, const uint8_t *payload, size_t length)
@@ -50,7 +38,7 @@ static void send_frame(struct conversation *conversation, uint8_t opcode, bool f
     size_t start = conversation->wire.length;
 
     for (int i = 0; i < 4; i++)
-        mask[i] = masked ? next(&conversation->script) : 0;
+        mask[i] = masked ? fuzz_script_next(&conversation->script) : 0;
     append(&conversation->wire, header, ws_write_header(header, opcode, length, masked ? mask : NULL));
     if (!fin)
         conversation->wire.bytes[start] &= 0x7f;
@@ -61,10 +49,10 @@ static void send_frame(struct conversation *conversation, uint8_t opcode, bool f
 static void send_control(struct conversation *conversation)
 {
     uint8_t payload[WS_MAX_CONTROL_BYTES];
-    size_t length = next(&conversation->script) % (sizeof payload + 1);
-    uint8_t opcode = (next(&conversation->script) & 1) != 0 ? WS_PING : WS_PONG;
+    size_t length = fuzz_script_next(&conversation->script) % (sizeof payload + 1);
+    uint8_t opcode = (fuzz_script_next(&conversation->script) & 1) != 0 ? WS_PING : WS_PONG;
 
-    memset(payload, next(&conversation->script), sizeof payload);
+    memset(payload, fuzz_script_next(&conversation->script), sizeof payload);
     send_frame(conversation, opcode, true, payload, length);
     append(&conversation->control, &opcode, 1);
     append(&conversation->control, payload, length);
@@ -75,21 +63,21 @@ static void send_message(struct conversation *conversation)
 {
     static const uint8_t EURO[3] = {0xe2, 0x82, 0xac};
     uint8_t payload[3 * 300];
-    uint8_t opcode = (next(&conversation->script) & 1) != 0 ? WS_TEXT : WS_BINARY;
-    size_t length = (size_t)next(&conversation->script) * (opcode == WS_TEXT ? 3 : 1), sent = 0;
-    unsigned more = next(&conversation->script) % 5;
+    uint8_t opcode = (fuzz_script_next(&conversation->script) & 1) != 0 ? WS_TEXT : WS_BINARY;
+    size_t length = (size_t)fuzz_script_next(&conversation->script) * (opcode == WS_TEXT ? 3 : 1), sent = 0;
+    unsigned more = fuzz_script_next(&conversation->script) % 5;
 
     for (size_t i = 0; i < length; i++)
         payload[i] = opcode == WS_TEXT ? EURO[i % 3] : (uint8_t)(i * 7 + length);
     append(&conversation->data, &opcode, 1);
     append(&conversation->data, payload, length);
     for (uint8_t frame_opcode = opcode; more != 0; frame_opcode = WS_CONTINUATION, more--) {
-        size_t piece = length == sent ? 0 : next(&conversation->script) % (length - sent + 1);
+        size_t piece = length == sent ? 0 : fuzz_script_next(&conversation->script) % (length - sent + 1);
 
         send_frame(conversation, frame_opcode, false, payload + sent, piece);
         sent += piece;
         opcode = WS_CONTINUATION;
-        if ((next(&conversation->script) & 1) != 0)
+        if ((fuzz_script_next(&conversation->script) & 1) != 0)
             send_control(conversation);
     }
     send_frame(conversation, opcode, true, payload + sent, length - sent);
@@ -98,14 +86,14 @@ static void send_message(struct conversation *conversation)
 /* Reads the wire in pieces that the script tells, and checks it off against what was sent. */
 static void check_reading(struct conversation *conversation)
 {
-    struct bytes data = {malloc(MAX_STREAM_BYTES), 0}, control = {malloc(MAX_STREAM_BYTES), 0};
+    struct byte_run data = {malloc(MAX_STREAM_BYTES), 0}, control = {malloc(MAX_STREAM_BYTES), 0};
     struct ws_reader reader;
     bool in_message = false;
     size_t done = 0;
 
     ws_reader_init(&reader, conversation->reader_role, sizeof(uint8_t[3 * 300]));
     while (done < conversation->wire.length) {
-        size_t piece = 1 + next(&conversation->script) * 3u, left = conversation->wire.length - done;
+        size_t piece = 1 + fuzz_script_next(&conversation->script) * 3u, left = conversation->wire.length - done;
         struct ws_event event;
 
         done += ws_read(&reader, conversation->wire.bytes + done, piece < left ? piece : left, &event);
@@ -138,7 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
         .control.bytes = malloc(MAX_STREAM_BYTES),
     };
 
-    conversation.reader_role = (next(&conversation.script) & 1) != 0 ? WS_SERVER : WS_CLIENT;
+    conversation.reader_role = (fuzz_script_next(&conversation.script) & 1) != 0 ? WS_SERVER : WS_CLIENT;
     while (conversation.script.length > 8 && conversation.wire.length < MAX_STREAM_BYTES / 2)
         send_message(&conversation);
     check_reading(&conversation);

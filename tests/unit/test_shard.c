@@ -1,19 +1,26 @@
 #include "flashrelay/random.h"
-#include "shard_world.h"
+#include "support/shard_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 static struct shard_options with_lag_policy(void)
 {
     return (struct shard_options){.message_buffer_size = 20, .client_send_timeout_ns = NS_PER_S};
 }
 
-static void assert_has_all(const struct world *world, const struct client *client)
+static void assert_has_all(const struct shard_world *world, const struct mock_client *client)
 {
     assert_int_equal(client->bad_bytes, 0);
     assert_int_equal(client->messages, world->sequence + 1 - client->first_sequence);
     assert_int_equal(client->message_bytes, 0);
 }
 
-static uint64_t tail_of(struct world *world)
+static uint64_t tail_of(struct shard_world *world)
 {
     struct channel_figures figures;
 
@@ -23,7 +30,7 @@ static uint64_t tail_of(struct world *world)
 }
 
 /* A subscriber's own socket stops taking anything, or goes on. */
-static void stall(struct client *client, bool stalled)
+static void stall(struct mock_client *client, bool stalled)
 {
     sim_connection_stall(client->connection, stalled);
 }
@@ -32,271 +39,275 @@ static void stall(struct client *client, bool stalled)
 
 static void everybody_gets_everything_from_when_they_came(void **state)
 {
-    const struct world_options options = {.shard = with_lag_policy(),
-                                          .jitter = true,
-                                          .window_bytes = 3000,
-                                          .sends_per_turn = 7,
-                                          .short_send_permille = 200,
-                                          .late_send_permille = 200,
-                                          .zerocopy_permille = 200};
-    struct world *world = world_open(options);
+    const struct shard_world_options options = {.shard = with_lag_policy(),
+                                                .jitter = true,
+                                                .window_bytes = 3000,
+                                                .sends_per_turn = 7,
+                                                .short_send_permille = 200,
+                                                .late_send_permille = 200,
+                                                .zerocopy_permille = 200};
+    struct shard_world *world = shard_world_open(options);
     struct random random;
 
     (void)state;
     random_seed(&random, 1);
     for (unsigned i = 0; i < 300; i++) {
         if (i % 10 == 0)
-            client_subscribe(world);
-        world_publish(world, (uint32_t)random_below(&random, 4000));
-        world_run(world, random_below(&random, 4 * NS_PER_MS));
+            mock_client_subscribe(world);
+        shard_world_publish(world, (uint32_t)random_below(&random, 4000));
+        shard_world_run(world, random_below(&random, 4 * NS_PER_MS));
     }
-    world_run(world, NS_PER_S);
+    shard_world_run(world, NS_PER_S);
     for (unsigned i = 0; i < world->client_count; i++)
         assert_has_all(world, &world->clients[i]);
-    assert_int_equal(counter_read(&world_counters(world)->active_connections), 30);
-    assert_int_equal(counter_read(&world_counters(world)->failed_messages), 0);
-    world_close(world);
+    assert_int_equal(counter_read(&shard_world_counters(world)->active_connections), 30);
+    assert_int_equal(counter_read(&shard_world_counters(world)->failed_messages), 0);
+    shard_world_close(world);
 }
 
 static void what_is_sent_is_counted(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy()});
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy()});
 
     (void)state;
     for (unsigned i = 0; i < 3; i++)
-        client_subscribe(world);
-    world_publish(world, 1000);
-    world_publish(world, 0);
-    world_publish(world, 500);
-    world_run(world, 100 * NS_PER_MS);
-    assert_int_equal(counter_read(&world_counters(world)->sent_messages), 9);
-    assert_int_equal(counter_read(&world_counters(world)->sent_bytes), 3 * 1500);
-    assert_int_equal(histogram_count(&world_counters(world)->send_ns), 9);
-    assert_int_equal(histogram_count(&world_counters(world)->first_send_ns), 3);
-    assert_int_equal(histogram_count(&world_counters(world)->last_send_ns), 3);
-    assert_int_equal(histogram_count(&world_counters(world)->spread_ns), 3);
-    assert_int_equal(counter_read(&world_counters(world)->backlog_frames), 0);
-    world_close(world);
+        mock_client_subscribe(world);
+    shard_world_publish(world, 1000);
+    shard_world_publish(world, 0);
+    shard_world_publish(world, 500);
+    shard_world_run(world, 100 * NS_PER_MS);
+    assert_int_equal(counter_read(&shard_world_counters(world)->sent_messages), 9);
+    assert_int_equal(counter_read(&shard_world_counters(world)->sent_bytes), 3 * 1500);
+    assert_int_equal(histogram_count(&shard_world_counters(world)->send_ns), 9);
+    assert_int_equal(histogram_count(&shard_world_counters(world)->first_send_ns), 3);
+    assert_int_equal(histogram_count(&shard_world_counters(world)->last_send_ns), 3);
+    assert_int_equal(histogram_count(&shard_world_counters(world)->spread_ns), 3);
+    assert_int_equal(counter_read(&shard_world_counters(world)->backlog_frames), 0);
+    shard_world_close(world);
 }
 
 static void a_burst_costs_no_reader_its_connection(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy(), .window_bytes = 4000});
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .window_bytes = 4000});
 
     (void)state;
     for (unsigned i = 0; i < 50; i++)
-        client_subscribe(world);
+        mock_client_subscribe(world);
     for (unsigned burst = 0; burst < 5; burst++) {
         for (unsigned i = 0; i < 100; i++) {
-            world_publish(world, 1500);
-            world_run(world, 10 * NS_PER_US);
+            shard_world_publish(world, 1500);
+            shard_world_run(world, 10 * NS_PER_US);
         }
-        world_run(world, 200 * NS_PER_MS);
+        shard_world_run(world, 200 * NS_PER_MS);
     }
     for (unsigned i = 0; i < world->client_count; i++)
         assert_has_all(world, &world->clients[i]);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void nobody_is_always_first(void **state)
 {
     enum { SUBSCRIBERS = 8, MESSAGES = 400 };
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy()});
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy()});
 
     (void)state;
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
-        client_subscribe(world);
+        mock_client_subscribe(world);
     for (unsigned i = 0; i < MESSAGES; i++) {
-        world_publish(world, 100);
-        world_run(world, NS_PER_MS);
+        shard_world_publish(world, 100);
+        shard_world_run(world, NS_PER_MS);
     }
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
         assert_in_range(world->clients[i].firsts, MESSAGES / SUBSCRIBERS / 2, 2 * MESSAGES / SUBSCRIBERS);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void nothing_is_freed_before_it_was_offered_to_all(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy(), .sends_per_turn = 2});
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .sends_per_turn = 2});
 
     (void)state;
     for (unsigned i = 0; i < 20; i++)
-        client_subscribe(world);
-    world_publish(world, 1000);
+        mock_client_subscribe(world);
+    shard_world_publish(world, 1000);
     for (unsigned turn = 0; turn < 9; turn++) {
         shard_turn(world->shard, 0);
         assert_int_equal(tail_of(world), 1);
-        assert_int_equal(counter_read(&world_counters(world)->backlog_frames), 1);
+        assert_int_equal(counter_read(&shard_world_counters(world)->backlog_frames), 1);
         assert_int_equal(shard_next_deadline(world->shard), 0);
     }
-    world_run(world, 100 * NS_PER_MS);
+    shard_world_run(world, 100 * NS_PER_MS);
     assert_int_equal(tail_of(world), 2);
-    assert_int_equal(counter_read(&world_counters(world)->backlog_frames), 0);
+    assert_int_equal(counter_read(&shard_world_counters(world)->backlog_frames), 0);
     for (unsigned i = 0; i < world->client_count; i++)
         assert_has_all(world, &world->clients[i]);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void who_leaves_within_a_round_costs_nobody_a_message(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy(), .sends_per_turn = 1});
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .sends_per_turn = 1});
 
     (void)state;
     for (unsigned i = 0; i < 40; i++)
-        client_subscribe(world);
-    world_publish(world, 100);
+        mock_client_subscribe(world);
+    shard_world_publish(world, 100);
     for (unsigned i = 0; i < 20; i++) {
         shard_turn(world->shard, 0);
         engine_abort(world->outside, world->clients[2 * i].connection);
         engine_turn(world->outside, 0);
     }
-    world_publish(world, 100);
-    world_run(world, 100 * NS_PER_MS);
+    shard_world_publish(world, 100);
+    shard_world_run(world, 100 * NS_PER_MS);
     for (unsigned i = 0; i < 20; i++)
         assert_has_all(world, &world->clients[2 * i + 1]);
     assert_int_equal(tail_of(world), 3);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void without_subscribers_nothing_is_held(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy(), .arena_bytes = 65536});
-    struct client *client;
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .arena_bytes = 65536});
+    struct mock_client *client;
 
     (void)state;
     for (unsigned i = 0; i < 200; i++)
-        world_publish(world, 4000);
-    client = client_subscribe(world);
-    world_publish(world, 4000);
-    world_run(world, 10 * NS_PER_MS);
+        shard_world_publish(world, 4000);
+    client = mock_client_subscribe(world);
+    shard_world_publish(world, 4000);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_has_all(world, client);
     engine_abort(world->outside, client->connection);
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
     for (unsigned i = 0; i < 200; i++)
-        world_publish(world, 4000);
-    client = client_subscribe(world);
-    world_publish(world, 4000);
-    world_run(world, 10 * NS_PER_MS);
+        shard_world_publish(world, 4000);
+    client = mock_client_subscribe(world);
+    shard_world_publish(world, 4000);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_has_all(world, client);
-    world_close(world);
+    shard_world_close(world);
 }
 
 /* --- lag --- */
 
 static void who_refuses_is_cut_off_when_too_far_behind(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = {.message_buffer_size = 20}, .window_bytes = 4500});
-    struct client *reader = client_subscribe(world), *refuser = client_subscribe(world);
+    struct shard_world *world =
+        shard_world_open((struct shard_world_options){.shard = {.message_buffer_size = 20}, .window_bytes = 4500});
+    struct mock_client *reader = mock_client_subscribe(world), *refuser = mock_client_subscribe(world);
 
     (void)state;
     stall(refuser, true);
     for (unsigned i = 0; i < 24; i++) { /* four fit the window, the fifth is the first that it refuses a part of */
-        world_publish(world, 1000);
-        world_run(world, 50 * NS_PER_MS);
+        shard_world_publish(world, 1000);
+        shard_world_run(world, 50 * NS_PER_MS);
     }
-    assert_int_equal(world_disconnects(world, DISCONNECT_LAGGED), 0);
-    assert_int_equal(counter_read(&world_counters(world)->blocked_subscribers), 1);
-    world_publish(world, 1000);
-    world_publish(world, 1000);
-    world_run(world, 50 * NS_PER_MS);
-    assert_int_equal(world_disconnects(world, DISCONNECT_LAGGED), 1);
-    assert_int_equal(counter_read(&world_counters(world)->blocked_subscribers), 0);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_LAGGED), 0);
+    assert_int_equal(counter_read(&shard_world_counters(world)->blocked_subscribers), 1);
+    shard_world_publish(world, 1000);
+    shard_world_publish(world, 1000);
+    shard_world_run(world, 50 * NS_PER_MS);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_LAGGED), 1);
+    assert_int_equal(counter_read(&shard_world_counters(world)->blocked_subscribers), 0);
     stall(refuser, false);
-    world_run(world, 50 * NS_PER_MS);
+    shard_world_run(world, 50 * NS_PER_MS);
     assert_int_equal(refuser->bad_bytes, 0);
     assert_int_equal(refuser->messages, 5);
     assert_int_equal(refuser->close_code, WS_CLOSE_TRY_AGAIN_LATER);
     assert_true(strlen(refuser->close_reason) > 0);
     assert_true(refuser->closed);
     assert_has_all(world, reader);
-    assert_int_equal(counter_read(&world_counters(world)->sent_messages) + counter_read(&world_counters(world)->failed_messages),
+    assert_int_equal(counter_read(&shard_world_counters(world)->sent_messages) +
+                         counter_read(&shard_world_counters(world)->failed_messages),
                      2 * world->sequence);
     assert_int_equal(tail_of(world), world->sequence + 1);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void who_takes_nothing_for_too_long_is_cut_off(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = {.client_send_timeout_ns = NS_PER_S}, .window_bytes = 4500});
-    struct client *refuser = client_subscribe(world);
+    struct shard_world *world =
+        shard_world_open((struct shard_world_options){.shard = {.client_send_timeout_ns = NS_PER_S}, .window_bytes = 4500});
+    struct mock_client *refuser = mock_client_subscribe(world);
 
     (void)state;
     stall(refuser, true);
-    world_publish(world, 10000);
-    world_run(world, 900 * NS_PER_MS);
-    assert_int_equal(world_disconnects(world, DISCONNECT_SEND_TIMEOUT), 0);
-    world_run(world, 200 * NS_PER_MS);
-    assert_int_equal(world_disconnects(world, DISCONNECT_SEND_TIMEOUT), 1);
+    shard_world_publish(world, 10000);
+    shard_world_run(world, 900 * NS_PER_MS);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_SEND_TIMEOUT), 0);
+    shard_world_run(world, 200 * NS_PER_MS);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_SEND_TIMEOUT), 1);
     assert_int_equal(tail_of(world), 1); /* in flight: it may still complete */
-    world_run(world, SHARD_CLOSE_TIMEOUT_NS);
+    shard_world_run(world, SHARD_CLOSE_TIMEOUT_NS);
     assert_int_equal(tail_of(world), 2);
     assert_true(refuser->closed);
     assert_int_not_equal(refuser->close_error, 0);
-    assert_int_equal(counter_read(&world_counters(world)->closed_connections), 1);
-    world_close(world);
+    assert_int_equal(counter_read(&shard_world_counters(world)->closed_connections), 1);
+    shard_world_close(world);
 }
 
 static void who_takes_a_little_now_and_then_may_stay(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = {.client_send_timeout_ns = NS_PER_S}, .window_bytes = 4500});
-    struct client *slow = client_subscribe(world);
+    struct shard_world *world =
+        shard_world_open((struct shard_world_options){.shard = {.client_send_timeout_ns = NS_PER_S}, .window_bytes = 4500});
+    struct mock_client *slow = mock_client_subscribe(world);
 
     (void)state;
-    world_publish(world, 100000);
+    shard_world_publish(world, 100000);
     for (unsigned i = 0; i < 12; i++) {
         stall(slow, true);
-        world_run(world, 800 * NS_PER_MS);
+        shard_world_run(world, 800 * NS_PER_MS);
         stall(slow, false);
-        world_run(world, NS_PER_MS);
+        shard_world_run(world, NS_PER_MS);
     }
     stall(slow, false);
-    world_run(world, NS_PER_S);
+    shard_world_run(world, NS_PER_S);
     assert_has_all(world, slow);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void a_full_log_ends_who_refuses_and_nobody_else(void **state)
 {
-    struct world *world = world_open((struct world_options){.arena_bytes = 65536, .window_bytes = 4500});
-    struct client *reader = client_subscribe(world), *refuser = client_subscribe(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.arena_bytes = 65536, .window_bytes = 4500});
+    struct mock_client *reader = mock_client_subscribe(world), *refuser = mock_client_subscribe(world);
     unsigned refused = 0;
 
     (void)state;
     stall(refuser, true);
     for (unsigned i = 0; i < 100; i++) {
-        while (world_try_publish(world, 5000) != 0) {
+        while (shard_world_try_publish(world, 5000) != 0) {
             refused++;
-            world_run(world, NS_PER_MS);
+            shard_world_run(world, NS_PER_MS);
         }
-        world_run(world, 5 * NS_PER_MS);
+        shard_world_run(world, 5 * NS_PER_MS);
     }
     assert_int_equal(refused, 1);
-    assert_int_equal(world_disconnects(world, DISCONNECT_LOG_FLOOR), 1);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_LOG_FLOOR), 1);
     assert_true(refuser->closed);
     assert_has_all(world, reader);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void what_was_not_offered_yet_is_no_ones_lag(void **state)
 {
-    struct world *world = world_open(
-        (struct world_options){.shard = with_lag_policy(), .arena_bytes = 65536, .window_bytes = 65536, .sends_per_turn = 1});
+    struct shard_world *world = shard_world_open((struct shard_world_options){
+        .shard = with_lag_policy(), .arena_bytes = 65536, .window_bytes = 65536, .sends_per_turn = 1});
     unsigned refused = 0;
 
     (void)state;
     for (unsigned i = 0; i < 20; i++)
-        client_subscribe(world);
+        mock_client_subscribe(world);
     for (unsigned i = 0; i < 200; i++) {
-        while (world_try_publish(world, 3000) != 0) {
+        while (shard_world_try_publish(world, 3000) != 0) {
             refused++;
-            world_run(world, 100 * NS_PER_US);
+            shard_world_run(world, 100 * NS_PER_US);
         }
     }
-    world_run(world, NS_PER_S);
+    shard_world_run(world, NS_PER_S);
     assert_true(refused > 0);
     for (unsigned i = 0; i < world->client_count; i++)
         assert_has_all(world, &world->clients[i]);
-    world_close(world);
+    shard_world_close(world);
 }
 
 /* --- sessions --- */
@@ -304,180 +315,181 @@ static void what_was_not_offered_yet_is_no_ones_lag(void **state)
 static void pings_are_answered(void **state)
 {
     static const uint8_t two[] = {0x89, 0x81, 0, 0, 0, 0, 'a', 0x89, 0x81, 0, 0, 0, 0, 'b'};
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy()});
-    struct client *client = client_subscribe(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy()});
+    struct mock_client *client = mock_client_subscribe(world);
 
     (void)state;
-    client_say_frame(world, client, WS_PING, "hello", 5);
-    world_run(world, NS_PER_MS);
+    mock_client_say_frame(world, client, WS_PING, "hello", 5);
+    shard_world_run(world, NS_PER_MS);
     assert_int_equal(client->pongs, 1);
     assert_string_equal(client->last_pong, "hello");
-    client_say(world, client, two, sizeof two);
-    world_run(world, NS_PER_MS);
+    mock_client_say(world, client, two, sizeof two);
+    shard_world_run(world, NS_PER_MS);
     assert_int_equal(client->pongs, 3);
     assert_string_equal(client->last_pong, "b");
     for (unsigned i = 0; i < sizeof two; i++) {
-        client_say(world, client, two + i, 1);
-        world_run(world, NS_PER_MS);
+        mock_client_say(world, client, two + i, 1);
+        shard_world_run(world, NS_PER_MS);
     }
     assert_int_equal(client->pongs, 5);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void a_pong_overtakes_frames_that_have_not_begun(void **state)
 {
-    struct world *world = world_open((struct world_options){.window_bytes = 4500});
-    struct client *client = client_subscribe(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.window_bytes = 4500});
+    struct mock_client *client = mock_client_subscribe(world);
 
     (void)state;
     stall(client, true);
     for (unsigned i = 0; i < 10; i++)
-        world_publish(world, 2000);
-    world_run(world, 10 * NS_PER_MS);
-    client_say_frame(world, client, WS_PING, "1", 1);
-    client_say_frame(world, client, WS_PING, "2", 1);
-    world_run(world, 10 * NS_PER_MS);
-    world_publish(world, 2000);
-    world_run(world, 10 * NS_PER_MS);
+        shard_world_publish(world, 2000);
+    shard_world_run(world, 10 * NS_PER_MS);
+    mock_client_say_frame(world, client, WS_PING, "1", 1);
+    mock_client_say_frame(world, client, WS_PING, "2", 1);
+    shard_world_run(world, 10 * NS_PER_MS);
+    shard_world_publish(world, 2000);
+    shard_world_run(world, 10 * NS_PER_MS);
     stall(client, false);
-    world_run(world, 100 * NS_PER_MS);
+    shard_world_run(world, 100 * NS_PER_MS);
     assert_int_equal(client->pongs, 2);
     assert_int_equal(client->messages_before_pong, 3); /* the third was in flight */
     assert_has_all(world, client);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void a_flood_of_pings_is_answered_by_the_newest(void **state)
 {
-    struct world *world = world_open((struct world_options){.window_bytes = 4500});
-    struct client *client = client_subscribe(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.window_bytes = 4500});
+    struct mock_client *client = mock_client_subscribe(world);
     char payload[32];
 
     (void)state;
     stall(client, true);
-    world_publish(world, 10000);
-    world_run(world, NS_PER_MS);
+    shard_world_publish(world, 10000);
+    shard_world_run(world, NS_PER_MS);
     for (unsigned i = 0; i < 5000; i++) {
         snprintf(payload, sizeof payload, "%u", i);
-        client_say_frame(world, client, WS_PING, payload, strlen(payload));
-        world_run(world, 100 * NS_PER_US);
+        mock_client_say_frame(world, client, WS_PING, payload, strlen(payload));
+        shard_world_run(world, 100 * NS_PER_US);
     }
     stall(client, false);
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_true(client->pongs < 50);
     assert_string_equal(client->last_pong, "4999");
     assert_has_all(world, client);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void closes_are_echoed(void **state)
 {
     static const uint8_t code[] = {4001 >> 8, 4001 & 0xff, 'x'};
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy()});
-    struct client *client = client_subscribe(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy()});
+    struct mock_client *client = mock_client_subscribe(world);
 
     (void)state;
-    client_say_frame(world, client, WS_CLOSE, code, sizeof code);
-    world_run(world, 10 * NS_PER_MS);
+    mock_client_say_frame(world, client, WS_CLOSE, code, sizeof code);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_int_equal(client->close_code, 4001);
     assert_true(client->closed);
     assert_int_equal(client->close_error, 0);
-    client = client_subscribe(world);
-    client_say_frame(world, client, WS_CLOSE, NULL, 0);
-    world_run(world, 10 * NS_PER_MS);
+    client = mock_client_subscribe(world);
+    mock_client_say_frame(world, client, WS_CLOSE, NULL, 0);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_int_equal(client->close_code, WS_CLOSE_NO_STATUS);
-    assert_int_equal(world_disconnects(world, DISCONNECT_PEER_CLOSED), 2);
-    world_close(world);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_PEER_CLOSED), 2);
+    shard_world_close(world);
 }
 
 static void bad_frames_end_the_session_with_their_code(void **state)
 {
     static const uint8_t unmasked[] = {0x82, 1, 0}, not_utf8[] = {0xff};
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy()});
-    struct client *client = client_subscribe(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy()});
+    struct mock_client *client = mock_client_subscribe(world);
     static uint8_t big[SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES + 1];
 
     (void)state;
-    client_say(world, client, unmasked, sizeof unmasked);
-    world_run(world, 10 * NS_PER_MS);
+    mock_client_say(world, client, unmasked, sizeof unmasked);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_int_equal(client->close_code, WS_CLOSE_PROTOCOL_ERROR);
-    client = client_subscribe(world);
-    client_say_frame(world, client, WS_TEXT, not_utf8, sizeof not_utf8);
-    world_run(world, 10 * NS_PER_MS);
+    client = mock_client_subscribe(world);
+    mock_client_say_frame(world, client, WS_TEXT, not_utf8, sizeof not_utf8);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_int_equal(client->close_code, WS_CLOSE_INVALID_PAYLOAD);
-    client = client_subscribe(world);
-    client_say_frame(world, client, WS_BINARY, big, sizeof big);
-    world_run(world, 10 * NS_PER_MS);
+    client = mock_client_subscribe(world);
+    mock_client_say_frame(world, client, WS_BINARY, big, sizeof big);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_int_equal(client->close_code, WS_CLOSE_TOO_BIG);
-    assert_int_equal(world_disconnects(world, DISCONNECT_PROTOCOL_ERROR), 3);
-    world_close(world);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_PROTOCOL_ERROR), 3);
+    shard_world_close(world);
 }
 
 static void what_subscribers_say_is_dropped(void **state)
 {
     static uint8_t big[SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES];
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy()});
-    struct client *client = client_subscribe(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy()});
+    struct mock_client *client = mock_client_subscribe(world);
 
     (void)state;
     for (unsigned i = 0; i < 5; i++) {
-        client_say_frame(world, client, WS_BINARY, big, sizeof big);
-        world_run(world, NS_PER_MS);
+        mock_client_say_frame(world, client, WS_BINARY, big, sizeof big);
+        shard_world_run(world, NS_PER_MS);
     }
-    client_say_frame(world, client, WS_TEXT, "hi", 2);
-    client_say_frame(world, client, WS_PONG, "unasked", 7);
-    client_say_frame(world, client, WS_PING, "!", 1);
-    world_run(world, NS_PER_S);
+    mock_client_say_frame(world, client, WS_TEXT, "hi", 2);
+    mock_client_say_frame(world, client, WS_PONG, "unasked", 7);
+    mock_client_say_frame(world, client, WS_PING, "!", 1);
+    shard_world_run(world, NS_PER_S);
     assert_int_equal(client->pongs, 1);
-    world_publish(world, 10);
-    world_run(world, NS_PER_MS);
+    shard_world_publish(world, 10);
+    shard_world_run(world, NS_PER_MS);
     assert_has_all(world, client);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void only_pongs_count_as_life(void **state)
 {
     struct shard_options options = {
         .client_ping = true, .client_ping_interval_ns = 15 * NS_PER_S, .client_pong_timeout_ns = 30 * NS_PER_S};
-    struct world *world = world_open((struct world_options){.shard = options});
-    struct client *alive = client_subscribe(world), *mute = client_subscribe(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = options});
+    struct mock_client *alive = mock_client_subscribe(world), *mute = mock_client_subscribe(world);
 
     (void)state;
     for (unsigned i = 0; i < 29; i++) {
-        world_run(world, NS_PER_S);
-        client_say_frame(world, mute, WS_TEXT, "here", 4);
+        shard_world_run(world, NS_PER_S);
+        mock_client_say_frame(world, mute, WS_TEXT, "here", 4);
         while (alive->pongs < alive->pings) { /* counted here as the pongs it has sent */
-            client_say_frame(world, alive, WS_PONG, NULL, 0);
+            mock_client_say_frame(world, alive, WS_PONG, NULL, 0);
             alive->pongs++;
         }
     }
     assert_false(mute->closed);
     assert_int_equal(mute->pings, 1);
-    world_run(world, 2 * NS_PER_S);
+    shard_world_run(world, 2 * NS_PER_S);
     assert_true(mute->closed);
     assert_int_equal(mute->close_code, WS_CLOSE_INTERNAL_ERROR);
-    assert_int_equal(world_disconnects(world, DISCONNECT_PONG_TIMEOUT), 1);
-    world_run(world, 10 * NS_PER_S);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_PONG_TIMEOUT), 1);
+    shard_world_run(world, 10 * NS_PER_S);
     assert_false(alive->closed);
     assert_int_equal(alive->pings, 2);
-    assert_int_equal(counter_read(&world_counters(world)->ping_sent), 3);
-    world_close(world);
+    assert_int_equal(counter_read(&shard_world_counters(world)->ping_sent), 3);
+    shard_world_close(world);
 }
 
 static void who_vanishes_is_noticed(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy(), .with_admission = true});
-    struct client *reset = client_subscribe(world), *ended = client_subscribe(world);
+    struct shard_world *world =
+        shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .with_admission = true});
+    struct mock_client *reset = mock_client_subscribe(world), *ended = mock_client_subscribe(world);
 
     (void)state;
     sim_connection_reset(reset->connection);
     engine_finish(world->outside, ended->connection);
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_true(reset->closed && ended->closed);
-    assert_int_equal(world_disconnects(world, DISCONNECT_PEER_VANISHED), 2);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_PEER_VANISHED), 2);
     assert_int_equal(world->places, 0);
-    assert_int_equal(counter_read(&world_counters(world)->active_connections), 0);
-    world_close(world);
+    assert_int_equal(counter_read(&shard_world_counters(world)->active_connections), 0);
+    shard_world_close(world);
 }
 
 /* --- the end --- */
@@ -485,20 +497,21 @@ static void who_vanishes_is_noticed(void **state)
 static void a_drain_closes_everybody_behind_their_last_message(void **state)
 {
     enum { SUBSCRIBERS = 200 };
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy(), .with_admission = true});
+    struct shard_world *world =
+        shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .with_admission = true});
     unsigned closed_early = 0;
 
     (void)state;
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
-        client_subscribe(world);
-    world_publish(world, 30000);
+        mock_client_subscribe(world);
+    shard_world_publish(world, 30000);
     shard_drain(world->shard);
     assert_false(shard_is_drained(world->shard));
-    world_run(world, SUBSCRIBERS * SHARD_DRAIN_PACE_NS / 2);
+    shard_world_run(world, SUBSCRIBERS * SHARD_DRAIN_PACE_NS / 2);
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
         closed_early += world->clients[i].closed;
     assert_in_range(closed_early, SUBSCRIBERS / 4, 3 * SUBSCRIBERS / 4);
-    world_run(world, SUBSCRIBERS * SHARD_DRAIN_PACE_NS);
+    shard_world_run(world, SUBSCRIBERS * SHARD_DRAIN_PACE_NS);
     for (unsigned i = 0; i < SUBSCRIBERS; i++) {
         assert_has_all(world, &world->clients[i]);
         assert_int_equal(world->clients[i].close_code, WS_CLOSE_GOING_AWAY);
@@ -506,52 +519,52 @@ static void a_drain_closes_everybody_behind_their_last_message(void **state)
     }
     assert_true(shard_is_drained(world->shard));
     assert_int_equal(world->places, 0);
-    assert_int_equal(world_disconnects(world, DISCONNECT_SHUTDOWN), SUBSCRIBERS);
-    world_close(world);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_SHUTDOWN), SUBSCRIBERS);
+    shard_world_close(world);
 }
 
 static void a_drain_serves_who_was_queued_or_in_the_handshake(void **state)
 {
-    static const char request[] = "GET /ws HTTP/1.1\r\n" WORLD_UPGRADE;
-    struct world *world = world_open((struct world_options){.shard = with_lag_policy()});
-    struct client *half = client_dial(world), *queued, *silent;
+    static const char request[] = "GET /ws HTTP/1.1\r\n" UPGRADE_HEADERS;
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy()});
+    struct mock_client *half = mock_client_dial(world), *queued, *silent;
 
     (void)state;
-    world_run(world, NS_PER_MS);
-    client_say(world, half, request, 10);
-    world_run(world, NS_PER_MS);
-    silent = client_dial(world);
-    queued = client_dial(world);
+    shard_world_run(world, NS_PER_MS);
+    mock_client_say(world, half, request, 10);
+    shard_world_run(world, NS_PER_MS);
+    silent = mock_client_dial(world);
+    queued = mock_client_dial(world);
     sim_network_advance(world->network, sim_network_now(world->network) + NS_PER_MS);
     engine_turn(world->outside, 0);
-    client_say(world, queued, request, sizeof request - 1);
+    mock_client_say(world, queued, request, sizeof request - 1);
     shard_drain(world->shard);
-    world_run(world, 10 * NS_PER_MS);
-    client_say(world, half, request + 10, sizeof request - 1 - 10);
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
+    mock_client_say(world, half, request + 10, sizeof request - 1 - 10);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_true(queued->upgraded && half->upgraded);
     assert_int_equal(queued->close_code, WS_CLOSE_GOING_AWAY);
     assert_int_equal(half->close_code, WS_CLOSE_GOING_AWAY);
     assert_false(shard_is_drained(world->shard));
-    world_run(world, SHARD_HANDSHAKE_TIMEOUT_NS + NS_PER_S);
-    assert_true(client_was_answered(silent, 408, "message"));
+    shard_world_run(world, SHARD_HANDSHAKE_TIMEOUT_NS + NS_PER_S);
+    assert_true(mock_client_was_answered(silent, 408, "message"));
     assert_true(shard_is_drained(world->shard));
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void a_drain_ends_who_takes_nothing(void **state)
 {
-    struct world *world = world_open((struct world_options){.window_bytes = 4500});
-    struct client *refuser = client_subscribe(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.window_bytes = 4500});
+    struct mock_client *refuser = mock_client_subscribe(world);
 
     (void)state;
     stall(refuser, true);
-    world_publish(world, 30000);
+    shard_world_publish(world, 30000);
     shard_drain(world->shard);
-    world_run(world, SHARD_CLOSE_TIMEOUT_NS + 10 * NS_PER_MS);
+    shard_world_run(world, SHARD_CLOSE_TIMEOUT_NS + 10 * NS_PER_MS);
     assert_true(shard_is_drained(world->shard));
     assert_true(refuser->closed);
-    world_close(world);
+    shard_world_close(world);
 }
 
 int main(void)

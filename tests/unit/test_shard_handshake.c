@@ -1,4 +1,12 @@
-#include "shard_world.h"
+#include "support/ip.h"
+#include "support/shard_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
 
 #define GET(path) "GET " path " HTTP/1.1\r\n"
 #define HOST      "Host: relay\r\n"
@@ -15,29 +23,29 @@ struct request_case {
     const char *text;
 };
 
-static void assert_answers(struct world *world, const struct request_case *cases, unsigned count)
+static void assert_answers(struct shard_world *world, const struct request_case *cases, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        struct client *client = client_request(world, cases[i].request);
+        struct mock_client *client = mock_client_request(world, cases[i].request);
 
-        if (!client_was_answered(client, cases[i].status, cases[i].text))
+        if (!mock_client_was_answered(client, cases[i].status, cases[i].text))
             fail_msg("%s\nexpected %d with %s, got\n%s", cases[i].request, cases[i].status, cases[i].text, client->head);
         assert_true(client->closed);
         assert_int_equal(client->close_error, 0);
     }
-    assert_int_equal(counter_read(&world_counters(world)->new_connections), 0);
-    assert_int_equal(counter_read(&world_counters(world)->handshaking), 0);
+    assert_int_equal(counter_read(&shard_world_counters(world)->new_connections), 0);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshaking), 0);
 }
 
 static void what_is_no_subscription_is_answered_with_a_reason(void **state)
 {
     static const struct request_case cases[] = {
         {GET("/") HOST "\r\n", 404, "{\"message\":\"Not found\"}"},
-        {GET("/ws/") WORLD_UPGRADE, 404, "Content-Type: application/json"},
-        {GET("/ws/key") WORLD_UPGRADE, 404, "message"},
+        {GET("/ws/") UPGRADE_HEADERS, 404, "Content-Type: application/json"},
+        {GET("/ws/key") UPGRADE_HEADERS, 404, "message"},
         {GET("/healthz") HOST "\r\n", 200, "{\"status\":\"ok\"}"},
         {"POST /healthz HTTP/1.1\r\n" HOST "\r\n", 405, "Allow: GET,HEAD\r\n"},
-        {"POST /ws HTTP/1.1\r\n" WORLD_UPGRADE, 405, "Allow: GET\r\n"},
+        {"POST /ws HTTP/1.1\r\n" UPGRADE_HEADERS, 405, "Allow: GET\r\n"},
         {GET("/ws") HOST "\r\n", 400, "Connection header"},
         {GET("/ws") HOST "Connection: upgrade\r\n\r\n", 400, "Upgrade header"},
         {GET("/ws") HOST "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n\r\n", 426,
@@ -46,24 +54,24 @@ static void what_is_no_subscription_is_answered_with_a_reason(void **state)
          "Sec-WebSocket-Key"},
         {"nonsense\r\n\r\n", 400, "{\"message\":\"Bad request: "},
     };
-    struct world *world = world_open((struct world_options){0});
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
 
     (void)state;
     assert_answers(world, cases, sizeof cases / sizeof cases[0]);
-    assert_int_equal(counter_read(&world_counters(world)->bad_requests), 10);
-    assert_int_equal(counter_read(&world_counters(world)->health_requests), 1);
-    world_close(world);
+    assert_int_equal(counter_read(&shard_world_counters(world)->bad_requests), 10);
+    assert_int_equal(counter_read(&shard_world_counters(world)->health_requests), 1);
+    shard_world_close(world);
 }
 
 static void head_of_health_has_no_body(void **state)
 {
-    struct world *world = world_open((struct world_options){0});
-    struct client *client = client_request(world, "HEAD /healthz HTTP/1.1\r\n" HOST "\r\n");
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
+    struct mock_client *client = mock_client_request(world, "HEAD /healthz HTTP/1.1\r\n" HOST "\r\n");
 
     (void)state;
-    assert_true(client_was_answered(client, 200, "Content-Length: 15\r\n"));
+    assert_true(mock_client_was_answered(client, 200, "Content-Length: 15\r\n"));
     assert_memory_equal(client->head + client->head_bytes - 4, "\r\n\r\n", 4);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static int ill(void *context, char *body, size_t capacity)
@@ -75,135 +83,135 @@ static int ill(void *context, char *body, size_t capacity)
 static void health_is_what_control_says(void **state)
 {
     static char text[] = "ill";
-    struct world *world = world_open((struct world_options){.shard = {.health = ill, .health_context = text}});
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = {.health = ill, .health_context = text}});
 
     (void)state;
-    assert_true(client_was_answered(client_request(world, GET("/healthz") HOST "\r\n"), 503, "{\"status\":\"ill\"}"));
-    world_close(world);
+    assert_true(mock_client_was_answered(mock_client_request(world, GET("/healthz") HOST "\r\n"), 503, "{\"status\":\"ill\"}"));
+    shard_world_close(world);
 }
 
 static void keys_are_checked_after_the_handshake(void **state)
 {
     static const struct request_case cases[] = {
-        {GET("/ws") WORLD_UPGRADE, 404, "Not found"},
+        {GET("/ws") UPGRADE_HEADERS, 404, "Not found"},
         {GET("/ws/wrong") HOST "\r\n", 400, "Connection header"},
-        {GET("/ws/wrong") WORLD_UPGRADE, 401, "{\"message\":\"Invalid API key\"}"},
-        {GET("/ws/k%2") WORLD_UPGRADE, 401, "{\"message\":\"Invalid API key\"}"},
-        {GET("/ws/k%2F1/filter?addresses=0x1") WORLD_UPGRADE, 501, "message"},
-        {GET("/ws/k%2F1") WORLD_UPGRADE, 429, "{\"message\":\"App limit exceeded\"}"},
+        {GET("/ws/wrong") UPGRADE_HEADERS, 401, "{\"message\":\"Invalid API key\"}"},
+        {GET("/ws/k%2") UPGRADE_HEADERS, 401, "{\"message\":\"Invalid API key\"}"},
+        {GET("/ws/k%2F1/filter?addresses=0x1") UPGRADE_HEADERS, 501, "message"},
+        {GET("/ws/k%2F1") UPGRADE_HEADERS, 429, "{\"message\":\"App limit exceeded\"}"},
     };
     const struct access_table *_Atomic access = &keys;
     counter app_connections[1] = {0};
-    struct world *world = world_open(
-        (struct world_options){.shard = {.access = &access, .app_connections = app_connections}, .with_admission = true});
+    struct shard_world *world = shard_world_open(
+        (struct shard_world_options){.shard = {.access = &access, .app_connections = app_connections}, .with_admission = true});
 
     (void)state;
     world->verdict = ADMISSION_REFUSED_APP;
     assert_answers(world, cases, sizeof cases / sizeof cases[0]);
-    assert_int_equal(counter_read(&world_counters(world)->unauthorized), 2);
-    assert_int_equal(counter_read(&world_counters(world)->app_limited), 1);
+    assert_int_equal(counter_read(&shard_world_counters(world)->unauthorized), 2);
+    assert_int_equal(counter_read(&shard_world_counters(world)->app_limited), 1);
     assert_int_equal(counter_read(&app_connections[0]), 1); /* the refused one too */
     assert_int_equal(world->last_app, 0);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void any_path_is_the_subscription_where_asked_for(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = {.any_path = true}});
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = {.any_path = true}});
 
     (void)state;
-    assert_true(client_request(world, GET("/healthz?a=b") WORLD_UPGRADE)->upgraded);
-    assert_true(client_request(world, GET("/") WORLD_UPGRADE)->upgraded);
-    world_close(world);
+    assert_true(mock_client_request(world, GET("/healthz?a=b") UPGRADE_HEADERS)->upgraded);
+    assert_true(mock_client_request(world, GET("/") UPGRADE_HEADERS)->upgraded);
+    shard_world_close(world);
 }
 
 static void a_query_is_ignored(void **state)
 {
-    struct world *world = world_open((struct world_options){0});
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
 
     (void)state;
-    assert_true(client_request(world, GET("/ws?token=1") WORLD_UPGRADE)->upgraded);
-    world_close(world);
+    assert_true(mock_client_request(world, GET("/ws?token=1") UPGRADE_HEADERS)->upgraded);
+    shard_world_close(world);
 }
 
 /* --- requests in pieces --- */
 
 static void a_request_may_come_byte_by_byte(void **state)
 {
-    static const char request[] = GET("/ws") WORLD_UPGRADE;
-    struct world *world = world_open((struct world_options){0});
-    struct client *client = client_dial(world);
+    static const char request[] = GET("/ws") UPGRADE_HEADERS;
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
+    struct mock_client *client = mock_client_dial(world);
 
     (void)state;
-    world_run(world, NS_PER_MS);
+    shard_world_run(world, NS_PER_MS);
     for (size_t i = 0; i < strlen(request); i++) {
         assert_false(client->upgraded);
-        client_say(world, client, request + i, 1);
-        world_run(world, NS_PER_MS);
+        mock_client_say(world, client, request + i, 1);
+        shard_world_run(world, NS_PER_MS);
     }
     assert_true(client->upgraded);
-    world_close(world);
+    shard_world_close(world);
 }
 
-static void assert_too_large(struct world *world, size_t piece_bytes)
+static void assert_too_large(struct shard_world *world, size_t piece_bytes)
 {
-    struct client *client = client_dial(world);
+    struct mock_client *client = mock_client_dial(world);
     char piece[4096];
 
     memset(piece, 'a', sizeof piece);
-    world_run(world, NS_PER_MS);
-    client_say(world, client, GET("/ws") "X: ", strlen(GET("/ws") "X: "));
+    shard_world_run(world, NS_PER_MS);
+    mock_client_say(world, client, GET("/ws") "X: ", strlen(GET("/ws") "X: "));
     for (size_t sent = 0; sent < 9000 && !client->ended; sent += piece_bytes) {
-        client_say(world, client, piece, piece_bytes);
-        world_run(world, 2 * NS_PER_MS);
+        mock_client_say(world, client, piece, piece_bytes);
+        shard_world_run(world, 2 * NS_PER_MS);
     }
-    assert_true(client_was_answered(client, 431, "8192"));
+    assert_true(mock_client_was_answered(client, 431, "8192"));
     assert_true(client->closed);
 }
 
 static void headers_have_a_limit(void **state)
 {
-    struct world *world = world_open((struct world_options){0});
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
 
     (void)state;
     assert_too_large(world, 4096);
     assert_too_large(world, 1000);
     assert_too_large(world, 7);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void a_handshake_has_five_seconds(void **state)
 {
-    struct world *world = world_open((struct world_options){0});
-    struct client *silent = client_dial(world), *slow = client_request(world, GET("/ws"));
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
+    struct mock_client *silent = mock_client_dial(world), *slow = mock_client_request(world, GET("/ws"));
 
     (void)state;
-    world_run(world, SHARD_HANDSHAKE_TIMEOUT_NS - 100 * NS_PER_MS);
+    shard_world_run(world, SHARD_HANDSHAKE_TIMEOUT_NS - 100 * NS_PER_MS);
     assert_false(silent->ended || slow->ended);
-    assert_int_equal(counter_read(&world_counters(world)->handshaking), 2);
-    world_run(world, 200 * NS_PER_MS);
-    assert_true(client_was_answered(silent, 408, "message"));
-    assert_true(client_was_answered(slow, 408, "message"));
-    assert_int_equal(counter_read(&world_counters(world)->handshake_timeouts), 2);
-    assert_int_equal(counter_read(&world_counters(world)->handshaking), 0);
-    world_close(world);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshaking), 2);
+    shard_world_run(world, 200 * NS_PER_MS);
+    assert_true(mock_client_was_answered(silent, 408, "message"));
+    assert_true(mock_client_was_answered(slow, 408, "message"));
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshake_timeouts), 2);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshaking), 0);
+    shard_world_close(world);
 }
 
 static void a_peer_that_leaves_in_the_handshake_leaves_nothing(void **state)
 {
-    struct world *world = world_open((struct world_options){.with_admission = true});
-    struct client *client = client_request(world, GET("/ws"));
+    struct shard_world *world = shard_world_open((struct shard_world_options){.with_admission = true});
+    struct mock_client *client = mock_client_request(world, GET("/ws"));
 
     (void)state;
     engine_finish(world->outside, client->connection);
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_true(client->closed);
-    client = client_request(world, GET("/ws"));
+    client = mock_client_request(world, GET("/ws"));
     engine_abort(world->outside, client->connection);
-    world_run(world, 10 * NS_PER_MS);
-    assert_int_equal(counter_read(&world_counters(world)->handshaking), 0);
-    assert_int_equal(counter_read(&world_counters(world)->closed_connections), 0);
-    world_close(world);
+    shard_world_run(world, 10 * NS_PER_MS);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshaking), 0);
+    assert_int_equal(counter_read(&shard_world_counters(world)->closed_connections), 0);
+    shard_world_close(world);
 }
 
 /* --- admission --- */
@@ -218,143 +226,144 @@ static void refusals_say_which_limit_and_take_no_place(void **state)
         {ADMISSION_REFUSED_IP, "{\"message\":\"IP limit exceeded\"}"},
         {ADMISSION_REFUSED_APP, "{\"message\":\"App limit exceeded\"}"},
     };
-    struct world *world = world_open((struct world_options){.with_admission = true});
+    struct shard_world *world = shard_world_open((struct shard_world_options){.with_admission = true});
 
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
         world->verdict = cases[i].verdict;
-        assert_true(client_was_answered(client_request(world, GET("/ws") WORLD_UPGRADE), 429, cases[i].body));
+        assert_true(mock_client_was_answered(mock_client_request(world, GET("/ws") UPGRADE_HEADERS), 429, cases[i].body));
     }
     assert_int_equal(world->places, 0);
-    assert_int_equal(counter_read(&world_counters(world)->global_limited), 1);
-    assert_int_equal(counter_read(&world_counters(world)->ip_limited), 1);
-    assert_int_equal(counter_read(&world_counters(world)->app_limited), 1);
-    world_close(world);
+    assert_int_equal(counter_read(&shard_world_counters(world)->global_limited), 1);
+    assert_int_equal(counter_read(&shard_world_counters(world)->ip_limited), 1);
+    assert_int_equal(counter_read(&shard_world_counters(world)->app_limited), 1);
+    shard_world_close(world);
 }
 
 static void a_place_is_given_back_when_its_subscriber_goes(void **state)
 {
-    struct world *world = world_open((struct world_options){.with_admission = true});
-    struct client *client = client_subscribe(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.with_admission = true});
+    struct mock_client *client = mock_client_subscribe(world);
 
     (void)state;
     assert_int_equal(world->places, 1);
     engine_abort(world->outside, client->connection);
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_int_equal(world->places, 0);
-    assert_int_equal(world_disconnects(world, DISCONNECT_PEER_VANISHED), 1);
-    world_close(world);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_PEER_VANISHED), 1);
+    shard_world_close(world);
 }
 
 static void who_goes_before_the_answer_keeps_no_place(void **state)
 {
-    struct world *world = world_open((struct world_options){.with_admission = true});
-    struct client *client;
+    struct shard_world *world = shard_world_open((struct shard_world_options){.with_admission = true});
+    struct mock_client *client;
 
     (void)state;
     world->admission_is_silent = true;
-    client = client_request(world, GET("/ws") WORLD_UPGRADE);
+    client = mock_client_request(world, GET("/ws") UPGRADE_HEADERS);
     assert_int_equal(client->head_bytes, 0);
     engine_abort(world->outside, client->connection);
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
     world->admission_is_silent = false;
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_int_equal(world->places, 0);
-    assert_int_equal(counter_read(&world_counters(world)->new_connections), 0);
-    world_close(world);
+    assert_int_equal(counter_read(&shard_world_counters(world)->new_connections), 0);
+    shard_world_close(world);
 }
 
 static void when_control_is_silent_the_handshake_ends(void **state)
 {
-    struct world *world = world_open((struct world_options){.with_admission = true});
-    struct client *client;
+    struct shard_world *world = shard_world_open((struct shard_world_options){.with_admission = true});
+    struct mock_client *client;
 
     (void)state;
     world->admission_is_silent = true;
-    client = client_request(world, GET("/ws") WORLD_UPGRADE);
-    world_run(world, SHARD_HANDSHAKE_TIMEOUT_NS);
-    assert_true(client_was_answered(client, 503, "message"));
+    client = mock_client_request(world, GET("/ws") UPGRADE_HEADERS);
+    shard_world_run(world, SHARD_HANDSHAKE_TIMEOUT_NS);
+    assert_true(mock_client_was_answered(client, 503, "message"));
     world->admission_is_silent = false;
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_int_equal(world->places, 0);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void what_is_said_before_the_answer_is_heard_after_it(void **state)
 {
-    static const char request[] = GET("/ws") WORLD_UPGRADE;
+    static const char request[] = GET("/ws") UPGRADE_HEADERS;
     static const uint8_t ping[] = {0x89, 0x82, 0, 0, 0, 0, 'h', 'i'};
-    struct world *world = world_open((struct world_options){.with_admission = true});
-    struct client *client = client_dial(world);
+    struct shard_world *world = shard_world_open((struct shard_world_options){.with_admission = true});
+    struct mock_client *client = mock_client_dial(world);
     char bytes[512];
 
     (void)state;
     world->admission_is_silent = true;
-    world_run(world, NS_PER_MS);
+    shard_world_run(world, NS_PER_MS);
     memcpy(bytes, request, sizeof request - 1);
     memcpy(bytes + sizeof request - 1, ping, sizeof ping);
-    client_say(world, client, bytes, sizeof request - 1 + sizeof ping);
-    world_run(world, 10 * NS_PER_MS);
-    client_say(world, client, ping, sizeof ping);
-    world_run(world, 10 * NS_PER_MS);
+    mock_client_say(world, client, bytes, sizeof request - 1 + sizeof ping);
+    shard_world_run(world, 10 * NS_PER_MS);
+    mock_client_say(world, client, ping, sizeof ping);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_int_equal(client->pongs, 0);
     world->admission_is_silent = false;
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_true(client->upgraded);
     assert_int_equal(client->pongs, 2);
     assert_string_equal(client->last_pong, "hi");
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void the_address_is_the_headers_or_the_sockets(void **state)
 {
-    struct ip_address forwarded = world_ip("1.2.3.4"), peer = world_ip("10.0.0.2");
-    struct world *world = world_open((struct world_options){.shard = {.ip_header = "X-Forwarded-For"}, .with_admission = true});
+    struct ip_address forwarded = ip_of("1.2.3.4"), peer = ip_of("10.0.0.2");
+    struct shard_world *world =
+        shard_world_open((struct shard_world_options){.shard = {.ip_header = "X-Forwarded-For"}, .with_admission = true});
 
     (void)state;
-    client_request(world, GET("/ws") "X-Forwarded-For: 9.9.9.9, 1.2.3.4\r\n" WORLD_UPGRADE);
+    mock_client_request(world, GET("/ws") "X-Forwarded-For: 9.9.9.9, 1.2.3.4\r\n" UPGRADE_HEADERS);
     assert_true(ip_address_equal(&world->last_ip, &forwarded));
-    client_request(world, GET("/ws") "X-Forwarded-For: 1.2.3.4, unknown\r\n" WORLD_UPGRADE);
+    mock_client_request(world, GET("/ws") "X-Forwarded-For: 1.2.3.4, unknown\r\n" UPGRADE_HEADERS);
     assert_true(ip_address_equal(&world->last_ip, &peer));
-    world_close(world);
+    shard_world_close(world);
 }
 
 /* --- limits of the shard itself --- */
 
 static void without_slots_accepting_waits(void **state)
 {
-    struct world *world = world_open((struct world_options){.shard = {.max_subscribers = 2}});
-    struct client *first = client_subscribe(world), *third;
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = {.max_subscribers = 2}});
+    struct mock_client *first = mock_client_subscribe(world), *third;
 
     (void)state;
-    client_subscribe(world);
-    third = client_request(world, GET("/ws") WORLD_UPGRADE);
-    world_run(world, NS_PER_S);
+    mock_client_subscribe(world);
+    third = mock_client_request(world, GET("/ws") UPGRADE_HEADERS);
+    shard_world_run(world, NS_PER_S);
     assert_false(third->upgraded || third->closed);
     engine_abort(world->outside, first->connection);
-    world_run(world, 10 * NS_PER_MS);
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_true(third->upgraded);
-    world_close(world);
+    shard_world_close(world);
 }
 
 static void handshakes_at_once_are_limited(void **state)
 {
-    struct world *world = world_open((struct world_options){0});
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
     unsigned upgraded = 0;
 
     (void)state;
     for (unsigned i = 0; i < SHARD_MAX_HANDSHAKES + 100; i++)
-        client_dial(world);
-    world_run(world, 100 * NS_PER_MS);
-    assert_int_equal(counter_read(&world_counters(world)->handshaking), SHARD_MAX_HANDSHAKES);
+        mock_client_dial(world);
+    shard_world_run(world, 100 * NS_PER_MS);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshaking), SHARD_MAX_HANDSHAKES);
     for (unsigned i = 0; i < world->client_count; i++)
-        client_say(world, &world->clients[i], GET("/ws") WORLD_UPGRADE, strlen(GET("/ws") WORLD_UPGRADE));
-    world_run(world, 100 * NS_PER_MS);
+        mock_client_say(world, &world->clients[i], GET("/ws") UPGRADE_HEADERS, strlen(GET("/ws") UPGRADE_HEADERS));
+    shard_world_run(world, 100 * NS_PER_MS);
     for (unsigned i = 0; i < world->client_count; i++)
         upgraded += world->clients[i].upgraded;
     assert_int_equal(upgraded, SHARD_MAX_HANDSHAKES + 100);
-    assert_int_equal(counter_read(&world_counters(world)->handshaking), 0);
-    world_close(world);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshaking), 0);
+    shard_world_close(world);
 }
 
 int main(void)

@@ -1,31 +1,25 @@
-/*
- * What a reader of WebSocket frames made of a stream, in a form that can be compared: however a stream is split, it must be the same.
- * The first two bytes of an input seed the splits, the rest is the stream.
- */
-#ifndef TESTS_FUZZ_READER_TRANSCRIPT_H
-#define TESTS_FUZZ_READER_TRANSCRIPT_H
-
-#include "flashrelay/ws.h"
+#include "support/reader_transcript.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define FUZZ_MAX_MESSAGE_BYTES 600
+#define MAX_MESSAGE_BYTES 600
 
-struct transcript {
+/* A reader's events, in a form that can be compared. */
+struct reader_transcript {
     uint8_t *bytes;
     size_t length;
     size_t message_start; /* where the pieces of the unfinished message begin; they count once it is finished */
 };
 
-static inline void transcript_init(struct transcript *transcript, size_t stream_length)
+static void transcript_init(struct reader_transcript *transcript, size_t stream_length)
 {
     /* An event takes at least one byte of the stream; beside its bytes it notes four. */
     transcript->bytes = malloc(stream_length * 5 + 64);
     transcript->length = transcript->message_start = 0;
 }
 
-static inline void transcript_add(struct transcript *transcript, const void *bytes, size_t length)
+static void transcript_add(struct reader_transcript *transcript, const void *bytes, size_t length)
 {
     if (length != 0)
         memcpy(transcript->bytes + transcript->length, bytes, length);
@@ -33,7 +27,7 @@ static inline void transcript_add(struct transcript *transcript, const void *byt
 }
 
 /* Control frames go before the unfinished message in whose midst they came. */
-static inline void transcript_insert(struct transcript *transcript, const uint8_t head[4], const uint8_t *bytes, size_t length)
+static void transcript_insert(struct reader_transcript *transcript, const uint8_t head[4], const uint8_t *bytes, size_t length)
 {
     uint8_t *at = transcript->bytes + transcript->message_start;
     size_t inserted = 4 + length;
@@ -46,7 +40,7 @@ static inline void transcript_insert(struct transcript *transcript, const uint8_
     transcript->length += inserted;
 }
 
-static inline void transcript_note(struct transcript *transcript, const struct ws_event *event)
+static void transcript_note(struct reader_transcript *transcript, const struct ws_event *event)
 {
     uint8_t head[4] = {(uint8_t)event->kind, event->opcode, (uint8_t)(event->code >> 8), (uint8_t)event->code};
 
@@ -69,12 +63,12 @@ static inline void transcript_note(struct transcript *transcript, const struct w
 }
 
 /* Reads `stream` in pieces of which `next_piece` tells the lengths, each in memory of its own so that reads beyond are seen. */
-static inline void transcript_read(struct transcript *transcript, enum ws_role role, const uint8_t *stream, size_t length,
-                                   size_t (*next_piece)(void *context, size_t left), void *context)
+static void transcript_read(struct reader_transcript *transcript, enum ws_role role, const uint8_t *stream, size_t length,
+                            size_t (*next_piece)(void *context, size_t left), void *context)
 {
     struct ws_reader reader;
 
-    ws_reader_init(&reader, role, FUZZ_MAX_MESSAGE_BYTES);
+    ws_reader_init(&reader, role, MAX_MESSAGE_BYTES);
     while (length != 0) {
         size_t piece = next_piece(context, length), done = 0;
         uint8_t *exact = malloc(piece);
@@ -94,13 +88,13 @@ static inline void transcript_read(struct transcript *transcript, enum ws_role r
     }
 }
 
-static inline size_t piece_all(void *context, size_t left)
+static size_t piece_all(void *context, size_t left)
 {
     (void)context;
     return left;
 }
 
-static inline size_t piece_one(void *context, size_t left)
+static size_t piece_one(void *context, size_t left)
 {
     (void)context;
     (void)left;
@@ -108,7 +102,7 @@ static inline size_t piece_one(void *context, size_t left)
 }
 
 /* Mostly short pieces, sometimes long ones; `context` is a uint32_t that is never 0. */
-static inline size_t piece_random(void *context, size_t left)
+static size_t piece_random(void *context, size_t left)
 {
     uint32_t *state = context;
     size_t piece;
@@ -120,12 +114,12 @@ static inline size_t piece_random(void *context, size_t left)
     return piece < left ? piece : left;
 }
 
-static inline void transcript_check_splits(enum ws_role role, const uint8_t *input, size_t length)
+void reader_transcript_check_splits(enum ws_role role, const uint8_t *input, size_t length)
 {
     uint32_t seed = length < 2 ? 1 : 1 + input[0] + ((uint32_t)input[1] << 8);
     size_t skip = length < 2 ? length : 2;
     size_t (*const pieces[3])(void *, size_t) = {piece_all, piece_one, piece_random};
-    struct transcript transcripts[3];
+    struct reader_transcript transcripts[3];
 
     for (int i = 0; i < 3; i++) {
         transcript_init(&transcripts[i], length);
@@ -138,5 +132,3 @@ static inline void transcript_check_splits(enum ws_role role, const uint8_t *inp
     for (int i = 0; i < 3; i++)
         free(transcripts[i].bytes);
 }
-
-#endif
