@@ -1,7 +1,7 @@
 #include "support/engine_world.h"
 
 #include "flashrelay/engine_uring.h"
-#include "flashrelay/ws.h"
+#include "support/channels.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,16 +102,13 @@ struct engine_world *engine_world_open_at(const struct engine_options *wanted, c
     struct engine_world *world = aligned_alloc(64, sizeof *world);
     struct engine_options options = *wanted;
     struct engine_listen_options listening = {.backlog = 128, .notsent_lowat_bytes = 65536};
-    struct channel_options channel = {
-        .name = "test", .arena_bytes = ENGINE_WORLD_ARENA, .entries = ENGINE_WORLD_ENTRIES, .marks = &world->marks};
     struct address address;
     const uint8_t *memory;
     size_t length;
 
     assert_non_null(world);
     memset(world, 0, sizeof *world);
-    channel_marks_init(&world->marks, 1);
-    assert_int_equal(channel_create(&world->channel, &channel), 0);
+    world->channel = make_channel(&world->marks, 1, ENGINE_WORLD_ARENA, ENGINE_WORLD_ENTRIES);
     assert_int_equal(holds_init(&world->holds, ENGINE_WORLD_ENTRIES), 0);
     channel_reader_join(world->channel, 0);
     options.handler = &handler;
@@ -161,9 +158,5 @@ void engine_world_settle(struct engine_world *world)
 
 void engine_world_append(struct engine_world *world, uint64_t sequence, size_t length)
 {
-    uint8_t *payload = malloc(length);
-
-    memset(payload, (int)sequence, length);
-    assert_int_equal(channel_append(world->channel, sequence, WS_BINARY, payload, length, clock_monotonic_ns()), 0);
-    free(payload);
+    assert_int_equal(append_filled(world->channel, sequence, length, clock_monotonic_ns()), 0);
 }

@@ -1,5 +1,6 @@
 #include "support/ingest_world.h"
 
+#include "support/channels.h"
 #include "support/ip.h"
 #include "support/must.h"
 
@@ -27,18 +28,6 @@ static struct ingest_options ingest_options(struct ingest_world *world, const st
     return ingest;
 }
 
-static void open_channel(struct ingest_world *world, const struct ingest_world_options *options)
-{
-    struct channel_options channel = {.name = "test",
-                                      .arena_bytes = options->arena_bytes ? options->arena_bytes : 1 << 20,
-                                      .entries = 4096,
-                                      .marks = &world->marks};
-
-    channel_marks_init(&world->marks, 1);
-    must(channel_create(&world->channel, &channel) == 0);
-    world->read_next = channel_reader_join(world->channel, 0);
-}
-
 static void open_network(struct ingest_world *world, const struct ingest_world_options *options)
 {
     struct sim_network_options network = options->network;
@@ -63,7 +52,8 @@ struct ingest_world *ingest_world_open(const struct ingest_world_options *option
     const char *error;
 
     memset(world, 0, sizeof *world);
-    open_channel(world, options);
+    world->channel = make_channel(&world->marks, 1, options->arena_bytes ? options->arena_bytes : 1 << 20, 4096);
+    world->read_next = channel_reader_join(world->channel, 0);
     open_network(world, options);
     for (unsigned i = 0; i < options->builders; i++) {
         char text[64];

@@ -2,6 +2,7 @@
 
 #include "flashrelay/http.h"
 #include "flashrelay/ws_upgrade.h"
+#include "support/ignored_events.h"
 #include "support/ip.h"
 #include "support/must.h"
 
@@ -204,12 +205,6 @@ static void on_closed(void *context, struct connection *connection, int error, u
     session->closed_ns = now_ns;
 }
 
-static void on_woken(void *context, uint64_t now_ns)
-{
-    (void)context;
-    (void)now_ns;
-}
-
 void mock_builder_listen(struct mock_builder *builder)
 {
     struct address address = {.ip = builder->ip, .port = MOCK_BUILDER_PORT};
@@ -220,8 +215,11 @@ void mock_builder_listen(struct mock_builder *builder)
 
 void mock_builder_init(struct mock_builder *builder, struct sim_network *network, unsigned number, bool listening)
 {
-    static const struct engine_handler handler = {
-        .accepted = on_accepted, .received = on_received, .progressed = on_progressed, .closed = on_closed, .woken = on_woken};
+    static const struct engine_handler handler = {.accepted = on_accepted,
+                                                  .received = on_received,
+                                                  .progressed = on_progressed,
+                                                  .closed = on_closed,
+                                                  .woken = ignore_woken};
     struct engine_options options = {.handler = &handler,
                                      .context = builder,
                                      .max_connections = MOCK_BUILDER_SESSIONS,

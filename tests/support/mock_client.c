@@ -1,5 +1,6 @@
 #include "support/mock_client.h"
 
+#include "support/ignored_events.h"
 #include "support/ip.h"
 #include "support/shard_world.h"
 
@@ -110,14 +111,6 @@ static void on_connected(void *context, struct connection *connection, int error
     client->connected = true;
 }
 
-static void on_progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
-{
-    (void)context;
-    (void)connection;
-    (void)progress;
-    (void)now_ns;
-}
-
 static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     struct mock_client *client = connection->owner;
@@ -129,18 +122,12 @@ static void on_closed(void *context, struct connection *connection, int error, u
     client->connection = NULL;
 }
 
-static void on_woken(void *context, uint64_t now_ns)
-{
-    (void)context;
-    (void)now_ns;
-}
-
 static const struct engine_handler handler = {
     .connected = on_connected,
     .received = on_received,
-    .progressed = on_progressed,
+    .progressed = ignore_progressed,
     .closed = on_closed,
-    .woken = on_woken,
+    .woken = ignore_woken,
 };
 
 void mock_clients_open(struct shard_world *world)

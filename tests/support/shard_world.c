@@ -1,5 +1,6 @@
 #include "support/shard_world.h"
 
+#include "support/channels.h"
 #include "support/ip.h"
 
 #include <setjmp.h>
@@ -8,16 +9,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static void create_channel(struct shard_world *world, size_t arena_bytes)
-{
-    struct channel_options options = {.name = "test", .arena_bytes = arena_bytes, .entries = SHARD_WORLD_ENTRIES};
-
-    world->marks = aligned_alloc(_Alignof(struct channel_marks), sizeof *world->marks);
-    channel_marks_init(world->marks, 1);
-    options.marks = world->marks;
-    assert_int_equal(channel_create(&world->channel, &options), 0);
-}
 
 static void create_shard(struct shard_world *world, struct shard_options options, uint32_t sends_per_turn)
 {
@@ -55,7 +46,8 @@ struct shard_world *shard_world_open(struct shard_world_options options)
 
     assert_int_equal(sim_network_create(&world->network, &network), 0);
     mock_clients_open(world);
-    create_channel(world, options.arena_bytes ? options.arena_bytes : 1 << 20);
+    world->marks = aligned_alloc(_Alignof(struct channel_marks), sizeof *world->marks);
+    world->channel = make_channel(world->marks, 1, options.arena_bytes ? options.arena_bytes : 1 << 20, SHARD_WORLD_ENTRIES);
     admission_queue_init(&world->admission.requests);
     admission_queue_init(&world->answers);
     world->admission.answers = &world->answers;

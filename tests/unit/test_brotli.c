@@ -12,7 +12,7 @@
 
 enum { LARGEST = 32 << 20 };
 
-struct fixture {
+struct brotli_buffers {
     struct brotli_arena *arena;
     uint8_t *plain, *packed, *unpacked;
     size_t packed_capacity;
@@ -20,7 +20,7 @@ struct fixture {
 
 static int set_up(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
+    struct brotli_buffers *f = calloc(1, sizeof *f);
 
     assert_non_null(f);
     f->packed_capacity = brotli_compressed_limit(LARGEST);
@@ -34,7 +34,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    struct fixture *f = *state;
+    struct brotli_buffers *f = *state;
 
     brotli_arena_destroy(f->arena);
     free(f->plain);
@@ -54,7 +54,7 @@ static void fill_with_hex(uint8_t *bytes, size_t length, uint64_t seed)
         bytes[i] = (uint8_t) "0123456789abcdef"[random_below(&random, 16)];
 }
 
-static void assert_round_trip(struct fixture *f, struct brotli_arena *arena, size_t length)
+static void assert_round_trip(struct brotli_buffers *f, struct brotli_arena *arena, size_t length)
 {
     size_t packed_length, unpacked_length;
 
@@ -79,7 +79,7 @@ static void json_is_known_by_its_first_byte(void **state)
 static void round_trips(void **state)
 {
     static const size_t lengths[] = {0, 1, 17, 1000, 25000, 250000, 1200000};
-    struct fixture *f = *state;
+    struct brotli_buffers *f = *state;
 
     fill_with_hex(f->plain, LARGEST, 1);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
@@ -90,7 +90,7 @@ static void round_trips(void **state)
 
 static void the_arena_is_enough_for_the_largest_message_again_and_again(void **state)
 {
-    struct fixture *f = *state;
+    struct brotli_buffers *f = *state;
 
     fill_with_hex(f->plain, LARGEST, 2);
     assert_round_trip(f, f->arena, LARGEST);
@@ -101,7 +101,7 @@ static void the_arena_is_enough_for_the_largest_message_again_and_again(void **s
 
 static void incompressible_bytes_stay_under_the_limit(void **state)
 {
-    struct fixture *f = *state;
+    struct brotli_buffers *f = *state;
     struct random random;
 
     random_seed(&random, 7);
@@ -113,7 +113,7 @@ static void incompressible_bytes_stay_under_the_limit(void **state)
 
 static void arena_and_malloc_give_the_same_bytes(void **state)
 {
-    struct fixture *f = *state;
+    struct brotli_buffers *f = *state;
     size_t by_arena, by_malloc;
 
     fill_with_hex(f->plain, 100000, 3);
@@ -125,7 +125,7 @@ static void arena_and_malloc_give_the_same_bytes(void **state)
 
 static void what_does_not_fit_is_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct brotli_buffers *f = *state;
     size_t packed, length = 12345;
 
     fill_with_hex(f->plain, 5000, 4);
@@ -138,7 +138,7 @@ static void what_does_not_fit_is_refused(void **state)
 
 static void wrong_streams_are_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct brotli_buffers *f = *state;
     size_t packed, length;
 
     fill_with_hex(f->plain, 5000, 5);

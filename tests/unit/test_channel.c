@@ -1,5 +1,7 @@
 #include "flashrelay/channel.h"
 #include "flashrelay/random.h"
+#include "flashrelay/ws.h"
+#include "support/channels.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -9,19 +11,14 @@
 
 #include <cmocka.h>
 
-enum { ARENA = 4096, ENTRIES = 16, BINARY = 2 };
+enum { ARENA = 4096, ENTRIES = 16 };
 
 static struct channel_marks marks;
 static uint8_t payload[ARENA];
 
 static struct channel *open_channel(uint32_t entries, unsigned readers)
 {
-    struct channel_options options = {.name = "test", .arena_bytes = ARENA, .entries = entries, .marks = &marks};
-    struct channel *channel;
-
-    channel_marks_init(&marks, readers);
-    assert_int_equal(channel_create(&channel, &options), 0);
-    return channel;
+    return make_channel(&marks, readers, ARENA, entries);
 }
 
 /* Appends a frame of `frame_bytes` in all, filled with its sequence number. */
@@ -29,8 +26,7 @@ static int append(struct channel *channel, uint64_t sequence, size_t frame_bytes
 {
     size_t header_bytes = frame_bytes > 127 ? 4 : 2;
 
-    memset(payload, (int)sequence, sizeof payload);
-    return channel_append(channel, sequence, BINARY, payload, frame_bytes - header_bytes, sequence * 10);
+    return append_filled(channel, sequence, frame_bytes - header_bytes, sequence * 10);
 }
 
 static struct channel_figures figures_of(const struct channel *channel)
@@ -86,7 +82,7 @@ static void a_frame_is_its_header_and_its_payload(void **state)
 
     (void)state;
     assert_int_equal(channel_head(channel), 0);
-    assert_int_equal(channel_append(channel, 1, BINARY, "flash", 5, 77), 0);
+    assert_int_equal(channel_append(channel, 1, WS_BINARY, "flash", 5, 77), 0);
     assert_int_equal(channel_head(channel), 1);
     channel_frame_get(channel, 1, &frame);
     assert_int_equal(frame.length, 7);
@@ -106,7 +102,7 @@ static void an_empty_message_is_a_frame(void **state)
 
     (void)state;
     channel_reader_join(channel, 0);
-    assert_int_equal(channel_append(channel, 1, BINARY, NULL, 0, 0), 0);
+    assert_int_equal(channel_append(channel, 1, WS_BINARY, NULL, 0, 0), 0);
     assert_int_equal(channel_run(channel, 1, 2, 0, SIZE_MAX, &bytes), 2);
     assert_memory_equal(bytes, "\x82\x00", 2);
     channel_destroy(channel);
@@ -255,8 +251,8 @@ static void what_can_never_fit_is_refused_for_good(void **state)
 
     (void)state;
     assert_int_equal(append(channel, 1, ARENA - 1), 0);
-    assert_int_equal(channel_append(channel, 2, BINARY, payload, ARENA - 3, 0), -EMSGSIZE);
-    assert_int_equal(channel_append(channel, 2, BINARY, payload, SIZE_MAX - 8, 0), -EMSGSIZE);
+    assert_int_equal(channel_append(channel, 2, WS_BINARY, payload, ARENA - 3, 0), -EMSGSIZE);
+    assert_int_equal(channel_append(channel, 2, WS_BINARY, payload, SIZE_MAX - 8, 0), -EMSGSIZE);
     assert_false(channel_is_waiting(channel));
     assert_int_equal(append(channel, 2, ARENA), 0);
     channel_destroy(channel);

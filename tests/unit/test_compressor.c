@@ -4,6 +4,7 @@
 #include "flashrelay/brotli_codec.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/ws.h"
+#include "support/channels.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,7 +18,7 @@
 
 enum { ARENA = 8192, ENTRIES = 64, LARGEST = 4000 };
 
-struct fixture {
+struct compressor_world {
     struct channel_marks source_marks, target_marks; /* reader 0 each: the compressor, a subscriber */
     struct channel *source, *target;
     struct waker ingest, shard; /* only woken */
@@ -27,44 +28,34 @@ struct fixture {
     uint64_t clock_ns;
 };
 
-static struct fixture *woken_fixture;
+static struct compressor_world *woken_world;
 
 static void count_wake(struct waker *waker, struct waker *from)
 {
     assert_null(from);
-    if (waker == &woken_fixture->ingest)
-        woken_fixture->ingest_wakes++;
+    if (waker == &woken_world->ingest)
+        woken_world->ingest_wakes++;
     else
-        woken_fixture->shard_wakes++;
+        woken_world->shard_wakes++;
     waker_prepare_sleep(waker);
 }
 
 static uint64_t clock_of(void *context)
 {
-    struct fixture *f = context;
+    struct compressor_world *f = context;
 
     return f->clock_ns += 1000;
 }
 
-static struct channel *make_channel(struct channel_marks *marks, const char *name)
-{
-    struct channel_options options = {.name = name, .arena_bytes = ARENA, .entries = ENTRIES, .marks = marks};
-    struct channel *channel;
-
-    channel_marks_init(marks, 1);
-    assert_int_equal(channel_create(&channel, &options), 0);
-    return channel;
-}
-
 static int set_up(void **state)
 {
-    struct fixture *f = aligned_alloc(_Alignof(struct fixture), sizeof *f);
+    struct compressor_world *f = aligned_alloc(_Alignof(struct compressor_world), sizeof *f);
     struct compressor_options options;
 
     assert_non_null(f);
     memset(f, 0, sizeof *f);
-    f->source = make_channel(&f->source_marks, "json");
-    f->target = make_channel(&f->target_marks, "brotli");
+    f->source = make_channel(&f->source_marks, 1, ARENA, ENTRIES);
+    f->target = make_channel(&f->target_marks, 1, ARENA, ENTRIES);
     waker_init(&f->ingest, count_wake);
     waker_init(&f->shard, count_wake);
     waker_prepare_sleep(&f->ingest);
@@ -78,14 +69,14 @@ static int set_up(void **state)
                                           .publisher = &f->ingest,
                                           .max_message_bytes = LARGEST};
     assert_int_equal(compressor_create(&f->compressor, &options), 0);
-    woken_fixture = f;
+    woken_world = f;
     *state = f;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct fixture *f = *state;
+    struct compressor_world *f = *state;
 
     compressor_destroy(f->compressor);
     channel_destroy(f->source);
@@ -103,17 +94,17 @@ static void make_json(char *text, size_t length, unsigned seed)
     text[0] = '{';
 }
 
-static int append(struct fixture *f, uint64_t sequence, const void *payload, size_t length)
+static int append(struct compressor_world *f, uint64_t sequence, const void *payload, size_t length)
 {
     return channel_append(f->source, sequence, WS_BINARY, payload, length, sequence * 100);
 }
 
-static bool turn(struct fixture *f)
+static bool turn(struct compressor_world *f)
 {
     return compressor_turn(f->compressor, clock_of, f);
 }
 
-static void assert_payload(struct fixture *f, uint64_t sequence, const void *payload, size_t length)
+static void assert_payload(struct compressor_world *f, uint64_t sequence, const void *payload, size_t length)
 {
     struct channel_frame frame;
 
@@ -124,7 +115,7 @@ static void assert_payload(struct fixture *f, uint64_t sequence, const void *pay
     assert_int_equal(frame.bytes[0], 0x80 | WS_BINARY);
 }
 
-static void assert_packed(struct fixture *f, uint64_t sequence, const void *json, size_t length)
+static void assert_packed(struct compressor_world *f, uint64_t sequence, const void *json, size_t length)
 {
     struct channel_frame frame;
     uint8_t unpacked[LARGEST];
@@ -141,7 +132,7 @@ static void assert_packed(struct fixture *f, uint64_t sequence, const void *json
 
 static void json_is_compressed_under_its_sequence_number(void **state)
 {
-    struct fixture *f = *state;
+    struct compressor_world *f = *state;
     const struct compressor_counters *counters = compressor_counters_get(f->compressor);
     char json[1000];
 
@@ -164,7 +155,7 @@ static void json_is_compressed_under_its_sequence_number(void **state)
 static void the_rest_is_passed_on(void **state)
 {
     static const uint8_t brotli[] = {0x8b, 0x01, 0x80, 'h', 'e', 'l', 'l', 'o', 0x03};
-    struct fixture *f = *state;
+    struct compressor_world *f = *state;
 
     channel_reader_join(f->target, 0);
     assert_int_equal(append(f, 1, brotli, sizeof brotli), 0);
@@ -180,7 +171,7 @@ static void the_rest_is_passed_on(void **state)
 
 static void gaps_stay_gaps(void **state)
 {
-    struct fixture *f = *state;
+    struct compressor_world *f = *state;
     struct channel_frame frame;
 
     channel_reader_join(f->target, 0);
@@ -199,7 +190,7 @@ static void gaps_stay_gaps(void **state)
 
 static void the_source_waits_for_the_compressor_and_its_publisher_is_woken(void **state)
 {
-    struct fixture *f = *state;
+    struct compressor_world *f = *state;
     char json[LARGEST];
     uint64_t sequence = 0;
 
@@ -219,7 +210,7 @@ static void the_source_waits_for_the_compressor_and_its_publisher_is_woken(void 
 /* A subscriber that lets go one message at a time: each of 40 passes through a log that holds two. */
 static void nothing_is_lost_while_the_target_has_no_room(void **state)
 {
-    struct fixture *f = *state;
+    struct compressor_world *f = *state;
     const struct compressor_counters *counters = compressor_counters_get(f->compressor);
     uint64_t appended = 0, read = 0, most_waiting = 0;
     char json[LARGEST];
@@ -249,7 +240,7 @@ static void nothing_is_lost_while_the_target_has_no_room(void **state)
 /* --- sleep --- */
 
 struct worker {
-    struct fixture *fixture;
+    struct compressor_world *world;
     _Atomic bool stop;
 };
 
@@ -262,7 +253,7 @@ static uint64_t monotonic(void *context)
 static void *work(void *context)
 {
     struct worker *worker = context;
-    struct compressor *compressor = worker->fixture->compressor;
+    struct compressor *compressor = worker->world->compressor;
 
     while (!atomic_load(&worker->stop))
         if (!compressor_turn(compressor, monotonic, NULL))
@@ -275,8 +266,8 @@ static void *work(void *context)
 /* With a time-out of an hour a wake-up that is lost never ends. */
 static void no_wake_up_is_lost(void **state)
 {
-    struct fixture *f = *state;
-    struct worker worker = {.fixture = f};
+    struct compressor_world *f = *state;
+    struct worker worker = {.world = f};
     pthread_t thread;
     char text[32];
 

@@ -1,5 +1,7 @@
 #include "flashrelay/clock.h"
 #include "flashrelay/engine_sim.h"
+#include "support/channels.h"
+#include "support/ip.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -36,7 +38,7 @@ struct side {
     unsigned served;
 };
 
-struct world {
+struct engine_pair {
     struct sim_network *network;
     struct side client, server;
 };
@@ -141,20 +143,13 @@ static const struct engine_handler handler = {
 static const struct sim_network_options plain_network = {
     .seed = 1, .delay_min_ns = NS_PER_MS, .delay_max_ns = 2 * NS_PER_MS, .segment_max_bytes = 1000, .window_bytes = 8192};
 
-static struct ip_address ip_of(const char *text)
-{
-    struct ip_address ip;
-
-    assert_int_equal(ip_address_parse(&ip, text, strlen(text)), 0);
-    return ip;
-}
-
 static struct address server_address(void)
 {
     return (struct address){.ip = ip_of("10.0.0.1"), .port = PORT};
 }
 
-static void open_side(struct world *world, struct side *side, const char *ip, uint32_t max_connections, uint32_t sends_per_turn)
+static void open_side(struct engine_pair *pair, struct side *side, const char *ip, uint32_t max_connections,
+                      uint32_t sends_per_turn)
 {
     struct ip_address address = ip_of(ip);
     struct engine_options options = {.handler = &handler,
@@ -166,72 +161,72 @@ static void open_side(struct world *world, struct side *side, const char *ip, ui
                                      .sends_per_turn = sends_per_turn};
 
     assert_int_equal(holds_init(&side->holds, 64), 0);
-    assert_int_equal(engine_sim_create(&side->engine, &options, world->network, &address), 0);
+    assert_int_equal(engine_sim_create(&side->engine, &options, pair->network, &address), 0);
 }
 
-static struct world *open_world(const struct sim_network_options *options)
+static struct engine_pair *open_pair(const struct sim_network_options *options)
 {
     static const struct engine_listen_options listen = {.backlog = 16};
-    struct world *world = calloc(1, sizeof *world);
+    struct engine_pair *pair = calloc(1, sizeof *pair);
     struct address address = {.ip = ip_of("0.0.0.0"), .port = PORT};
 
-    assert_int_equal(sim_network_create(&world->network, options), 0);
-    open_side(world, &world->client, "10.0.0.2", PEERS, 256);
-    open_side(world, &world->server, "10.0.0.1", PEERS, 256);
-    assert_int_equal(engine_listen(world->server.engine, &address, &listen), 0);
-    return world;
+    assert_int_equal(sim_network_create(&pair->network, options), 0);
+    open_side(pair, &pair->client, "10.0.0.2", PEERS, 256);
+    open_side(pair, &pair->server, "10.0.0.1", PEERS, 256);
+    assert_int_equal(engine_listen(pair->server.engine, &address, &listen), 0);
+    return pair;
 }
 
-static void close_world(struct world *world)
+static void close_pair(struct engine_pair *pair)
 {
-    struct side *sides[] = {&world->client, &world->server};
+    struct side *sides[] = {&pair->client, &pair->server};
 
     for (unsigned i = 0; i < 2; i++) {
         engine_destroy(sides[i]->engine);
         assert_true(holds_lowest(&sides[i]->holds) == HOLDS_NONE);
         holds_dispose(&sides[i]->holds);
     }
-    sim_network_destroy(world->network);
-    free(world);
+    sim_network_destroy(pair->network);
+    free(pair);
 }
 
-static void run_due(struct world *world)
+static void run_due(struct engine_pair *pair)
 {
-    while (engine_sim_is_due(world->client.engine) || engine_sim_is_due(world->server.engine)) {
-        engine_turn(world->client.engine, 0);
-        engine_turn(world->server.engine, 0);
+    while (engine_sim_is_due(pair->client.engine) || engine_sim_is_due(pair->server.engine)) {
+        engine_turn(pair->client.engine, 0);
+        engine_turn(pair->server.engine, 0);
     }
 }
 
 /* Lets everything happen that happens by itself. */
-static void settle(struct world *world)
+static void settle(struct engine_pair *pair)
 {
-    run_due(world);
-    while (sim_network_next_event(world->network) != CLOCK_NEVER) {
-        sim_network_advance(world->network, sim_network_next_event(world->network));
-        run_due(world);
+    run_due(pair);
+    while (sim_network_next_event(pair->network) != CLOCK_NEVER) {
+        sim_network_advance(pair->network, sim_network_next_event(pair->network));
+        run_due(pair);
     }
 }
 
-static struct peer *start_connecting(struct world *world)
+static struct peer *start_connecting(struct engine_pair *pair)
 {
     struct address address = server_address();
-    struct peer *peer = add_peer(&world->client, NULL);
+    struct peer *peer = add_peer(&pair->client, NULL);
 
-    peer->connection = engine_connect(world->client.engine, &address, peer);
+    peer->connection = engine_connect(pair->client.engine, &address, peer);
     assert_non_null(peer->connection);
     return peer;
 }
 
 /* An established connection; `*accepted` is the server's end. */
-static struct peer *establish(struct world *world, struct peer **accepted)
+static struct peer *establish(struct engine_pair *pair, struct peer **accepted)
 {
-    struct peer *peer = start_connecting(world);
+    struct peer *peer = start_connecting(pair);
 
-    settle(world);
+    settle(pair);
     assert_int_equal(peer->connects, 1);
     assert_int_equal(peer->connect_error, 0);
-    *accepted = &world->server.peers[world->server.count - 1];
+    *accepted = &pair->server.peers[pair->server.count - 1];
     return peer;
 }
 
@@ -251,147 +246,147 @@ static void fill(uint8_t *bytes, size_t length, unsigned first)
 
 static void both_ends_learn_of_a_connection(void **state)
 {
-    struct world *world = open_world(&plain_network);
+    struct engine_pair *pair = open_pair(&plain_network);
     struct ip_address client_ip = ip_of("10.0.0.2");
     struct peer *accepted;
 
     (void)state;
-    establish(world, &accepted);
-    assert_int_equal(world->server.count, 1);
+    establish(pair, &accepted);
+    assert_int_equal(pair->server.count, 1);
     assert_true(ip_address_equal(&accepted->address.ip, &client_ip));
-    assert_int_equal(engine_listen_port(world->server.engine), PORT);
-    close_world(world);
+    assert_int_equal(engine_listen_port(pair->server.engine), PORT);
+    close_pair(pair);
 }
 
 static void a_port_without_listener_refuses(void **state)
 {
-    struct world *world = open_world(&plain_network);
+    struct engine_pair *pair = open_pair(&plain_network);
     struct address address = server_address();
-    struct peer *peer = add_peer(&world->client, NULL);
+    struct peer *peer = add_peer(&pair->client, NULL);
 
     (void)state;
     address.port++;
-    peer->connection = engine_connect(world->client.engine, &address, peer);
-    settle(world);
+    peer->connection = engine_connect(pair->client.engine, &address, peer);
+    settle(pair);
     assert_int_equal(peer->connects, 1);
     assert_int_equal(peer->connect_error, -ECONNREFUSED);
     assert_int_equal(peer->closes, 0);
-    close_world(world);
+    close_pair(pair);
 }
 
 static void aborting_while_connecting_ends_in_closed(void **state)
 {
-    struct world *world = open_world(&plain_network);
-    struct peer *peer = start_connecting(world);
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct peer *peer = start_connecting(pair);
 
     (void)state;
-    engine_abort(world->client.engine, peer->connection);
-    settle(world);
+    engine_abort(pair->client.engine, peer->connection);
+    settle(pair);
     assert_int_equal(peer->connects, 0);
     assert_int_equal(peer->closes, 1);
     assert_int_equal(peer->close_error, 0);
-    assert_int_equal(world->server.count, 0);
-    close_world(world);
+    assert_int_equal(pair->server.count, 0);
+    close_pair(pair);
 }
 
 static void paused_accepts_wait_in_the_backlog(void **state)
 {
-    struct world *world = open_world(&plain_network);
+    struct engine_pair *pair = open_pair(&plain_network);
 
     (void)state;
-    engine_accept_pause(world->server.engine, true);
+    engine_accept_pause(pair->server.engine, true);
     for (int i = 0; i < 3; i++)
-        start_connecting(world);
-    settle(world);
-    assert_int_equal(world->server.count, 0);
-    engine_accept_pause(world->server.engine, false);
-    settle(world);
-    assert_int_equal(world->server.count, 3);
-    close_world(world);
+        start_connecting(pair);
+    settle(pair);
+    assert_int_equal(pair->server.count, 0);
+    engine_accept_pause(pair->server.engine, false);
+    settle(pair);
+    assert_int_equal(pair->server.count, 3);
+    close_pair(pair);
 }
 
 static void stopping_to_listen_accepts_what_is_queued(void **state)
 {
-    struct world *world = open_world(&plain_network);
+    struct engine_pair *pair = open_pair(&plain_network);
     struct peer *late;
 
     (void)state;
-    engine_accept_pause(world->server.engine, true);
-    start_connecting(world);
-    start_connecting(world);
-    settle(world);
-    engine_listen_stop(world->server.engine);
-    settle(world);
-    assert_int_equal(world->server.count, 2);
-    assert_int_equal(engine_listen_port(world->server.engine), 0);
-    late = start_connecting(world);
-    settle(world);
+    engine_accept_pause(pair->server.engine, true);
+    start_connecting(pair);
+    start_connecting(pair);
+    settle(pair);
+    engine_listen_stop(pair->server.engine);
+    settle(pair);
+    assert_int_equal(pair->server.count, 2);
+    assert_int_equal(engine_listen_port(pair->server.engine), 0);
+    late = start_connecting(pair);
+    settle(pair);
     assert_int_equal(late->connect_error, -ECONNREFUSED);
-    close_world(world);
+    close_pair(pair);
 }
 
 static void slots_bound_both_directions(void **state)
 {
-    struct world *world = open_world(&plain_network);
+    struct engine_pair *pair = open_pair(&plain_network);
     struct address address = server_address();
 
     (void)state;
-    world->server.engine->options.max_connections = 1;
-    world->client.engine->options.max_connections = 2;
-    struct peer *first = start_connecting(world);
-    start_connecting(world);
-    assert_null(engine_connect(world->client.engine, &address, first));
-    settle(world);
-    assert_int_equal(world->server.count, 1);
-    engine_abort(world->server.engine, world->server.peers[0].connection);
-    settle(world);
-    assert_int_equal(world->server.count, 2);
-    close_world(world);
+    pair->server.engine->options.max_connections = 1;
+    pair->client.engine->options.max_connections = 2;
+    struct peer *first = start_connecting(pair);
+    start_connecting(pair);
+    assert_null(engine_connect(pair->client.engine, &address, first));
+    settle(pair);
+    assert_int_equal(pair->server.count, 1);
+    engine_abort(pair->server.engine, pair->server.peers[0].connection);
+    settle(pair);
+    assert_int_equal(pair->server.count, 2);
+    close_pair(pair);
 }
 
 /* --- receiving --- */
 
 static void bytes_arrive_in_order_and_split(void **state)
 {
-    struct world *world = open_world(&plain_network);
-    struct peer *accepted, *peer = establish(world, &accepted);
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct peer *accepted, *peer = establish(pair, &accepted);
     uint8_t bytes[30000];
 
     (void)state;
     fill(bytes, sizeof bytes, 3);
-    say(&world->client, peer, bytes, sizeof bytes);
-    say(&world->server, accepted, bytes, sizeof bytes);
-    settle(world);
+    say(&pair->client, peer, bytes, sizeof bytes);
+    say(&pair->server, accepted, bytes, sizeof bytes);
+    settle(pair);
     assert_int_equal(accepted->length, sizeof bytes);
     assert_memory_equal(accepted->bytes, bytes, sizeof bytes);
     assert_int_equal(peer->length, sizeof bytes);
     assert_memory_equal(peer->bytes, bytes, sizeof bytes);
     assert_int_equal(peer->taken_bytes, sizeof bytes);
-    assert_true(counter_read(&world->server.engine->counters.receives) >= 30);
-    close_world(world);
+    assert_true(counter_read(&pair->server.engine->counters.receives) >= 30);
+    close_pair(pair);
 }
 
 static void what_is_not_consumed_is_offered_again_on_request(void **state)
 {
-    struct world *world = open_world(&plain_network);
-    struct peer *accepted, *peer = establish(world, &accepted);
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct peer *accepted, *peer = establish(pair, &accepted);
     uint8_t bytes[5000];
 
     (void)state;
     fill(bytes, sizeof bytes, 9);
     accepted->limited = true;
     accepted->consume_limit = 0;
-    say(&world->client, peer, bytes, sizeof bytes);
-    engine_finish(world->client.engine, peer->connection);
-    settle(world);
+    say(&pair->client, peer, bytes, sizeof bytes);
+    engine_finish(pair->client.engine, peer->connection);
+    settle(pair);
     assert_int_equal(accepted->length, 0);
     assert_int_equal(accepted->fins, 0);
-    engine_receive_resume(world->server.engine, accepted->connection);
-    settle(world);
+    engine_receive_resume(pair->server.engine, accepted->connection);
+    settle(pair);
     assert_int_equal(accepted->length, sizeof bytes);
     assert_memory_equal(accepted->bytes, bytes, sizeof bytes);
     assert_int_equal(accepted->fins, 1);
-    close_world(world);
+    close_pair(pair);
 }
 
 /* --- sending frames --- */
@@ -400,11 +395,8 @@ static struct channel_marks marks;
 
 static struct channel *open_channel(void)
 {
-    struct channel_options options = {.name = "test", .arena_bytes = 65536, .entries = 64, .marks = &marks};
-    struct channel *channel;
+    struct channel *channel = make_channel(&marks, 1, 65536, 64);
 
-    channel_marks_init(&marks, 1);
-    assert_int_equal(channel_create(&channel, &options), 0);
     assert_int_equal(channel_reader_join(channel, 0), 1);
     return channel;
 }
@@ -442,46 +434,46 @@ static void assert_received_frames(const struct peer *peer, const struct channel
 
 static void frames_are_pulled_from_the_log(void **state)
 {
-    struct world *world = open_world(&plain_network);
-    struct peer *accepted, *peer = establish(world, &accepted);
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct peer *accepted, *peer = establish(pair, &accepted);
     struct channel *channel = open_channel();
 
     (void)state;
     append_frames(channel, 8, 5000);
-    offer(&world->server, accepted, channel, 1, 9);
+    offer(&pair->server, accepted, channel, 1, 9);
     assert_int_equal(accepted->connection->held_sequence, 1);
-    settle(world);
+    settle(pair);
     assert_received_frames(peer, channel, 1, 9);
     assert_int_equal(accepted->taken_frames, 8);
     assert_int_equal(accepted->connection->extent_count, 0);
     assert_true(accepted->connection->held_sequence == HOLDS_NONE);
-    close_world(world);
+    close_pair(pair);
     channel_destroy(channel);
 }
 
 static void a_peer_that_reads_nothing_blocks_and_holds(void **state)
 {
-    struct world *world = open_world(&plain_network);
-    struct peer *accepted, *peer = establish(world, &accepted);
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct peer *accepted, *peer = establish(pair, &accepted);
     struct channel *channel = open_channel();
     uint64_t resume_from;
 
     (void)state;
     append_frames(channel, 8, 5000);
     sim_connection_stall(peer->connection, true);
-    offer(&world->server, accepted, channel, 1, 9);
-    settle(world);
+    offer(&pair->server, accepted, channel, 1, 9);
+    settle(pair);
     assert_true(accepted->connection->blocked);
     assert_int_equal(accepted->taken_bytes, plain_network.window_bytes);
     assert_int_equal(accepted->connection->held_sequence, 2);
-    assert_int_equal(holds_lowest(&world->server.holds), 2);
-    engine_drop_unbegun(world->server.engine, accepted->connection, &resume_from);
+    assert_int_equal(holds_lowest(&pair->server.holds), 2);
+    engine_drop_unbegun(pair->server.engine, accepted->connection, &resume_from);
     assert_int_equal(resume_from, 3);
     sim_connection_stall(peer->connection, false);
-    settle(world);
+    settle(pair);
     assert_false(accepted->connection->blocked);
     assert_received_frames(peer, channel, 1, 3);
-    close_world(world);
+    close_pair(pair);
     channel_destroy(channel);
 }
 
@@ -495,20 +487,20 @@ static void a_late_send_keeps_what_it_offered(void **state)
     (void)state;
     options.late_send_permille = 1000;
     options.window_bytes = 65536;
-    struct world *world = open_world(&options);
-    peer = establish(world, &accepted);
+    struct engine_pair *pair = open_pair(&options);
+    peer = establish(pair, &accepted);
     append_frames(channel, 3, 1000);
-    offer(&world->server, accepted, channel, 1, 3);
-    engine_turn(world->server.engine, 0);
+    offer(&pair->server, accepted, channel, 1, 3);
+    engine_turn(pair->server.engine, 0);
     assert_int_equal(accepted->progresses, 0);
     assert_true(accepted->connection->offered_bytes > 0);
-    offer(&world->server, accepted, channel, 3, 4);
-    engine_drop_unbegun(world->server.engine, accepted->connection, &resume_from);
+    offer(&pair->server, accepted, channel, 3, 4);
+    engine_drop_unbegun(pair->server.engine, accepted->connection, &resume_from);
     assert_int_equal(resume_from, 3);
     assert_int_equal(accepted->connection->held_sequence, 1);
-    settle(world);
+    settle(pair);
     assert_received_frames(peer, channel, 1, 3);
-    close_world(world);
+    close_pair(pair);
     channel_destroy(channel);
 }
 
@@ -520,50 +512,50 @@ static void a_send_by_reference_pins_until_it_has_arrived(void **state)
 
     (void)state;
     options.zerocopy_permille = 1000;
-    struct world *world = open_world(&options);
-    peer = establish(world, &accepted);
+    struct engine_pair *pair = open_pair(&options);
+    peer = establish(pair, &accepted);
     append_frames(channel, 2, 1000);
-    offer(&world->server, accepted, channel, 1, 3);
-    engine_turn(world->server.engine, 0);
+    offer(&pair->server, accepted, channel, 1, 3);
+    engine_turn(pair->server.engine, 0);
     assert_int_equal(accepted->connection->extent_count, 0);
     assert_int_equal(accepted->connection->held_sequence, 1);
-    settle(world);
+    settle(pair);
     assert_true(accepted->connection->held_sequence == HOLDS_NONE);
     assert_received_frames(peer, channel, 1, 3);
 
     append_frames(channel, 1, 1000);
-    offer(&world->server, accepted, channel, 3, 4);
-    engine_turn(world->server.engine, 0);
+    offer(&pair->server, accepted, channel, 3, 4);
+    engine_turn(pair->server.engine, 0);
     assert_int_equal(accepted->connection->held_sequence, 3);
-    engine_abort(world->server.engine, accepted->connection);
+    engine_abort(pair->server.engine, accepted->connection);
     assert_true(accepted->connection->held_sequence == HOLDS_NONE);
-    settle(world);
-    close_world(world);
+    settle(pair);
+    close_pair(pair);
     channel_destroy(channel);
 }
 
 static void service_keeps_its_order_and_its_budget(void **state)
 {
-    struct world *world = open_world(&plain_network);
+    struct engine_pair *pair = open_pair(&plain_network);
     struct channel *channel = open_channel();
     struct peer *accepted[6];
 
     (void)state;
     for (unsigned i = 0; i < 6; i++)
-        establish(world, &accepted[i]);
-    world->server.engine->options.sends_per_turn = 4;
+        establish(pair, &accepted[i]);
+    pair->server.engine->options.sends_per_turn = 4;
     append_frames(channel, 1, 100);
     for (unsigned i = 0; i < 6; i++) {
-        offer(&world->server, accepted[5 - i], channel, 1, 2);
-        engine_serve(world->server.engine, accepted[5 - i]->connection);
+        offer(&pair->server, accepted[5 - i], channel, 1, 2);
+        engine_serve(pair->server.engine, accepted[5 - i]->connection);
     }
-    engine_turn(world->server.engine, 0);
-    assert_int_equal(world->server.served, 4);
-    engine_turn(world->server.engine, 0);
-    assert_int_equal(world->server.served, 6);
+    engine_turn(pair->server.engine, 0);
+    assert_int_equal(pair->server.served, 4);
+    engine_turn(pair->server.engine, 0);
+    assert_int_equal(pair->server.served, 6);
     for (unsigned i = 0; i < 6; i++)
-        assert_ptr_equal(world->server.order[i], accepted[5 - i]);
-    close_world(world);
+        assert_ptr_equal(pair->server.order[i], accepted[5 - i]);
+    close_pair(pair);
     channel_destroy(channel);
 }
 
@@ -571,94 +563,94 @@ static void service_keeps_its_order_and_its_budget(void **state)
 
 static void finishing_sends_the_rest_and_waits_for_the_peer(void **state)
 {
-    struct world *world = open_world(&plain_network);
-    struct peer *accepted, *peer = establish(world, &accepted);
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct peer *accepted, *peer = establish(pair, &accepted);
     uint8_t bytes[20000];
 
     (void)state;
     fill(bytes, sizeof bytes, 1);
-    say(&world->server, accepted, bytes, sizeof bytes);
-    engine_finish(world->server.engine, accepted->connection);
-    settle(world);
+    say(&pair->server, accepted, bytes, sizeof bytes);
+    engine_finish(pair->server.engine, accepted->connection);
+    settle(pair);
     assert_int_equal(peer->length, sizeof bytes);
     assert_int_equal(peer->fins, 1);
     assert_int_equal(accepted->closes, 0);
-    say(&world->client, peer, "late", 4);
-    settle(world);
+    say(&pair->client, peer, "late", 4);
+    settle(pair);
     assert_int_equal(accepted->length, 4);
-    engine_finish(world->client.engine, peer->connection);
-    settle(world);
+    engine_finish(pair->client.engine, peer->connection);
+    settle(pair);
     assert_int_equal(accepted->fins, 1);
     assert_int_equal(accepted->closes, 1);
     assert_int_equal(accepted->close_error, 0);
     assert_int_equal(peer->closes, 1);
     assert_int_equal(peer->close_error, 0);
-    close_world(world);
+    close_pair(pair);
 }
 
 static void aborting_tells_both_in_later_turns(void **state)
 {
-    struct world *world = open_world(&plain_network);
-    struct peer *accepted, *peer = establish(world, &accepted);
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct peer *accepted, *peer = establish(pair, &accepted);
 
     (void)state;
     accepted->abort_on_receive = true;
-    say(&world->client, peer, "x", 1);
+    say(&pair->client, peer, "x", 1);
     while (accepted->length == 0) {
-        engine_turn(world->client.engine, 0);
-        sim_network_advance(world->network, sim_network_now(world->network) + NS_PER_MS);
-        engine_turn(world->server.engine, 0);
+        engine_turn(pair->client.engine, 0);
+        sim_network_advance(pair->network, sim_network_now(pair->network) + NS_PER_MS);
+        engine_turn(pair->server.engine, 0);
     }
     assert_true(accepted->connection->dead);
     assert_int_equal(accepted->closes, 0);
-    engine_abort(world->server.engine, accepted->connection);
-    engine_turn(world->server.engine, 0);
+    engine_abort(pair->server.engine, accepted->connection);
+    engine_turn(pair->server.engine, 0);
     assert_int_equal(accepted->closes, 1);
     assert_int_equal(accepted->close_error, 0);
-    settle(world);
+    settle(pair);
     assert_int_equal(peer->closes, 1);
     assert_int_equal(peer->close_error, -ECONNRESET);
-    close_world(world);
+    close_pair(pair);
 }
 
 static void a_reset_fails_both(void **state)
 {
-    struct world *world = open_world(&plain_network);
-    struct peer *accepted, *peer = establish(world, &accepted);
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct peer *accepted, *peer = establish(pair, &accepted);
 
     (void)state;
     sim_connection_reset(peer->connection);
-    settle(world);
+    settle(pair);
     assert_int_equal(peer->closes, 1);
     assert_int_equal(peer->close_error, -ECONNRESET);
     assert_int_equal(accepted->closes, 1);
     assert_int_equal(accepted->close_error, -ECONNRESET);
-    close_world(world);
+    close_pair(pair);
 }
 
 static void destroying_an_engine_resets_its_peers_silently(void **state)
 {
-    struct world *world = open_world(&plain_network);
-    struct peer *accepted, *peer = establish(world, &accepted);
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct peer *accepted, *peer = establish(pair, &accepted);
 
     (void)state;
-    say(&world->server, accepted, "bye", 3);
-    engine_destroy(world->server.engine);
+    say(&pair->server, accepted, "bye", 3);
+    engine_destroy(pair->server.engine);
     assert_int_equal(accepted->closes, 0);
-    holds_dispose(&world->server.holds);
-    open_side(world, &world->server, "10.0.0.3", PEERS, 256);
-    settle(world);
+    holds_dispose(&pair->server.holds);
+    open_side(pair, &pair->server, "10.0.0.3", PEERS, 256);
+    settle(pair);
     assert_int_equal(peer->closes, 1);
     assert_int_equal(peer->close_error, -ECONNRESET);
-    close_world(world);
+    close_pair(pair);
 }
 
 /* --- waking --- */
 
 static void a_wake_reaches_who_sleeps_and_only_that(void **state)
 {
-    struct world *world = open_world(&plain_network);
-    struct engine *engine = world->server.engine;
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct engine *engine = pair->server.engine;
 
     (void)state;
     waker_wake(engine_waker(engine), NULL);
@@ -666,27 +658,27 @@ static void a_wake_reaches_who_sleeps_and_only_that(void **state)
     engine_prepare_sleep(engine);
     engine_turn(engine, CLOCK_NEVER);
     assert_true(waker_is_sleeping(engine_waker(engine)));
-    waker_wake(engine_waker(engine), engine_waker(world->client.engine));
-    waker_wake(engine_waker(engine), engine_waker(world->client.engine));
+    waker_wake(engine_waker(engine), engine_waker(pair->client.engine));
+    waker_wake(engine_waker(engine), engine_waker(pair->client.engine));
     assert_true(engine_sim_is_due(engine));
     engine_turn(engine, 0);
-    assert_int_equal(world->server.wakes, 1);
+    assert_int_equal(pair->server.wakes, 1);
     assert_false(waker_is_sleeping(engine_waker(engine)));
-    close_world(world);
+    close_pair(pair);
 }
 
 static void a_turn_that_did_something_does_not_sleep(void **state)
 {
-    struct world *world = open_world(&plain_network);
+    struct engine_pair *pair = open_pair(&plain_network);
     struct peer *accepted;
 
     (void)state;
-    establish(world, &accepted);
-    say(&world->server, accepted, "x", 1);
-    engine_prepare_sleep(world->server.engine);
-    engine_turn(world->server.engine, CLOCK_NEVER);
-    assert_false(waker_is_sleeping(engine_waker(world->server.engine)));
-    close_world(world);
+    establish(pair, &accepted);
+    say(&pair->server, accepted, "x", 1);
+    engine_prepare_sleep(pair->server.engine);
+    engine_turn(pair->server.engine, CLOCK_NEVER);
+    assert_false(waker_is_sleeping(engine_waker(pair->server.engine)));
+    close_pair(pair);
 }
 
 /* --- everything at once --- */
@@ -705,29 +697,29 @@ static uint64_t run_rough_weather(uint64_t seed)
                                           .late_send_permille = 300,
                                           .zerocopy_permille = 300,
                                           .reset_permille_per_s = 50};
-    struct world *world = open_world(&options);
+    struct engine_pair *pair = open_pair(&options);
     struct channel *channel = open_channel();
     struct peer *peers[CONNECTIONS];
     uint64_t hash = 0;
 
     for (unsigned i = 0; i < CONNECTIONS; i++)
-        peers[i] = start_connecting(world);
-    sim_network_advance(world->network, sim_network_now(world->network) + 100 * NS_PER_MS);
-    run_due(world);
+        peers[i] = start_connecting(pair);
+    sim_network_advance(pair->network, sim_network_now(pair->network) + 100 * NS_PER_MS);
+    run_due(pair);
     for (unsigned round = 0; round < ROUNDS; round++) {
         append_frames(channel, 1, 20 * round);
-        for (unsigned i = 0; i < world->server.count; i++)
-            if (world->server.peers[i].connection)
-                offer(&world->server, &world->server.peers[i], channel, round + 1, round + 2);
-        sim_network_advance(world->network, sim_network_now(world->network) + 10 * NS_PER_MS);
-        run_due(world);
+        for (unsigned i = 0; i < pair->server.count; i++)
+            if (pair->server.peers[i].connection)
+                offer(&pair->server, &pair->server.peers[i], channel, round + 1, round + 2);
+        sim_network_advance(pair->network, sim_network_now(pair->network) + 10 * NS_PER_MS);
+        run_due(pair);
     }
-    for (unsigned i = 0; i < world->server.count; i++)
-        if (world->server.peers[i].connection)
-            engine_finish(world->server.engine, world->server.peers[i].connection);
+    for (unsigned i = 0; i < pair->server.count; i++)
+        if (pair->server.peers[i].connection)
+            engine_finish(pair->server.engine, pair->server.peers[i].connection);
     for (unsigned i = 0; i < CONNECTIONS; i++)
         peers[i]->finish_on_fin = true;
-    settle(world);
+    settle(pair);
     for (unsigned i = 0; i < CONNECTIONS; i++) {
         bool complete = peers[i]->connect_error == 0 && peers[i]->close_error == 0;
         assert_int_equal(peers[i]->closes + (peers[i]->connect_error != 0), 1);
@@ -736,8 +728,8 @@ static uint64_t run_rough_weather(uint64_t seed)
         for (size_t b = 0; b < peers[i]->length; b++)
             hash = hash * 31 + peers[i]->bytes[b] + (uint64_t)complete;
     }
-    hash = hash * 31 + sim_network_now(world->network);
-    close_world(world);
+    hash = hash * 31 + sim_network_now(pair->network);
+    close_pair(pair);
     channel_destroy(channel);
     return hash;
 }

@@ -4,6 +4,9 @@
 #include "flashrelay/engine.h"
 #include "flashrelay/engine_uring.h"
 #include "flashrelay/random.h"
+#include "flashrelay/ws.h"
+#include "support/channels.h"
+#include "support/ignored_events.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +17,7 @@
 
 #include <cmocka.h>
 
-enum { PLACES = 40, STEPS = 6000, PAYLOAD = 30000, FRAME = PAYLOAD + 4, BINARY = 2, ENTRIES = 64 };
+enum { PLACES = 40, STEPS = 6000, PAYLOAD = 30000, FRAME = PAYLOAD + 4, ENTRIES = 64 };
 
 struct place {
     struct connection *connection; /* NULL: free */
@@ -23,7 +26,7 @@ struct place {
     uint8_t first;     /* client: what its first frame is filled with */
 };
 
-struct side {
+struct churn_side {
     struct engine *engine;
     struct place places[PLACES];
     unsigned opened, closed, failed;
@@ -31,7 +34,7 @@ struct side {
 };
 
 struct churn {
-    struct side server, client;
+    struct churn_side server, client;
     struct channel_marks marks;
     struct channel *channel;
     struct holds holds;
@@ -46,7 +49,7 @@ static bool chance(unsigned percent)
     return random_below(&churn->random, 100) < percent;
 }
 
-static struct place *find_place(struct side *side, const struct connection *connection)
+static struct place *find_place(struct churn_side *side, const struct connection *connection)
 {
     for (unsigned i = 0; i < PLACES; i++) {
         if (side->places[i].connection == connection)
@@ -57,7 +60,7 @@ static struct place *find_place(struct side *side, const struct connection *conn
 
 static void accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
 {
-    struct side *side = context;
+    struct churn_side *side = context;
     struct place *place = find_place(side, NULL);
 
     (void)peer;
@@ -79,7 +82,7 @@ static void connected(void *context, struct connection *connection, int error, u
     (void)now_ns;
     if (error == 0)
         return;
-    ((struct side *)context)->failed++;
+    ((struct churn_side *)context)->failed++;
     place->connection = NULL;
 }
 
@@ -91,7 +94,7 @@ static void check(struct place *place, const uint8_t *bytes, size_t length)
         if (place->position == 4)
             place->first = bytes[i];
         if (offset == 0)
-            assert_int_equal(bytes[i], 0x80 | BINARY);
+            assert_int_equal(bytes[i], 0x80 | WS_BINARY);
         if (offset >= 4)
             assert_int_equal(bytes[i], (uint8_t)(place->first + place->position / FRAME));
     }
@@ -99,7 +102,7 @@ static void check(struct place *place, const uint8_t *bytes, size_t length)
 
 static size_t received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
-    struct side *side = context;
+    struct churn_side *side = context;
     struct place *place = connection->owner;
     size_t consumed = chance(80) ? length : (size_t)random_below(&churn->random, length + 1);
 
@@ -122,7 +125,7 @@ static void progressed(void *context, struct connection *connection, const struc
     (void)progress;
     (void)now_ns;
     if (chance(1))
-        engine_abort(((struct side *)context)->engine, connection);
+        engine_abort(((struct churn_side *)context)->engine, connection);
 }
 
 static void closed(void *context, struct connection *connection, int error, uint64_t now_ns)
@@ -131,20 +134,14 @@ static void closed(void *context, struct connection *connection, int error, uint
 
     (void)error;
     (void)now_ns;
-    ((struct side *)context)->closed++;
+    ((struct churn_side *)context)->closed++;
     if (place)
         place->connection = NULL;
 }
 
-static void woken(void *context, uint64_t now_ns)
-{
-    (void)context;
-    (void)now_ns;
-}
+static const struct engine_handler handler = {accepted, connected, received, progressed, closed, ignore_woken};
 
-static const struct engine_handler handler = {accepted, connected, received, progressed, closed, woken};
-
-static void open_side(struct side *side, bool is_server)
+static void open_side(struct churn_side *side, bool is_server)
 {
     struct engine_options options = {
         .handler = &handler,
@@ -165,7 +162,7 @@ static void open_side(struct side *side, bool is_server)
     engine_register_memory(side->engine, memory, length);
 }
 
-static void connect_one(struct side *client, const struct address *server)
+static void connect_one(struct churn_side *client, const struct address *server)
 {
     struct place *place = find_place(client, NULL);
 
@@ -176,7 +173,7 @@ static void connect_one(struct side *client, const struct address *server)
 }
 
 /* What was dropped is offered again: no gap for who reads. */
-static void drop_and_resume(struct side *server, struct place *place)
+static void drop_and_resume(struct churn_side *server, struct place *place)
 {
     uint64_t resume_from;
 
@@ -186,7 +183,7 @@ static void drop_and_resume(struct side *server, struct place *place)
 }
 
 /* Something at random to one of a side's connections. */
-static void disturb(struct side *side)
+static void disturb(struct churn_side *side)
 {
     struct place *place = &side->places[random_below(&churn->random, PLACES)];
 
@@ -204,15 +201,11 @@ static void disturb(struct side *side)
 
 static void publish(void)
 {
-    static uint8_t payload[PAYLOAD];
-    uint64_t sequence = channel_head(churn->channel) + 1;
-
-    memset(payload, (int)sequence, sizeof payload);
-    channel_append(churn->channel, sequence, BINARY, payload, sizeof payload, 0);
+    append_filled(churn->channel, channel_head(churn->channel) + 1, PAYLOAD, 0);
 }
 
 /* Offers what is new to everybody; who is too far behind goes. */
-static void offer(struct side *server)
+static void offer(struct churn_side *server)
 {
     uint64_t end = channel_head(churn->channel) + 1;
 
@@ -230,7 +223,7 @@ static void offer(struct side *server)
     }
 }
 
-static void cut_off_below_floor(struct side *server)
+static void cut_off_below_floor(struct churn_side *server)
 {
     uint64_t floor = channel_floor(churn->channel);
 
@@ -263,7 +256,7 @@ static void turns(void)
     move_mark();
 }
 
-static void abort_everything(struct side *side)
+static void abort_everything(struct churn_side *side)
 {
     for (unsigned i = 0; i < PLACES; i++) {
         if (side->places[i].connection)
@@ -281,15 +274,11 @@ static int lowest_free_descriptor(void)
 
 static void open_churn(uint64_t seed)
 {
-    struct channel_options channel = {.name = "churn", .arena_bytes = 2 << 20, .entries = ENTRIES};
-
     churn = aligned_alloc(64, sizeof *churn);
     assert_non_null(churn);
     memset(churn, 0, sizeof *churn);
     random_seed(&churn->random, seed);
-    channel_marks_init(&churn->marks, 1);
-    channel.marks = &churn->marks;
-    assert_int_equal(channel_create(&churn->channel, &channel), 0);
+    churn->channel = make_channel(&churn->marks, 1, 2 << 20, ENTRIES);
     assert_int_equal(holds_init(&churn->holds, ENTRIES), 0);
     channel_reader_join(churn->channel, 0);
     open_side(&churn->server, true);
@@ -308,7 +297,7 @@ static void close_churn(void)
 static void settle(void)
 {
     uint64_t limit_ns = clock_monotonic_ns() + 20 * NS_PER_S;
-    struct side *server = &churn->server, *client = &churn->client;
+    struct churn_side *server = &churn->server, *client = &churn->client;
 
     while (client->opened != client->closed + client->failed || server->opened != server->closed ||
            counter_read(&server->engine->counters.open_connections) > 0 || holds_lowest(&churn->holds) != HOLDS_NONE) {

@@ -2,6 +2,7 @@
 #include "engine/extents.h"
 #include "flashrelay/channel.h"
 #include "flashrelay/random.h"
+#include "support/channels.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -11,9 +12,9 @@
 
 #include <cmocka.h>
 
-enum { ARENA = 1 << 21, ENTRIES = 64, FRAME_BYTES = 100, BINARY = 2 };
+enum { ARENA = 1 << 21, ENTRIES = 64, FRAME_BYTES = 100 };
 
-struct fixture {
+struct extents_world {
     struct channel_marks marks;
     struct channel *channel;
     struct holds holds;
@@ -24,31 +25,26 @@ struct fixture {
 static const struct engine_ops no_ops;
 
 /* Ten frames of FRAME_BYTES, each filled with its sequence number. */
-static int open_fixture(void **state)
+static int open_world(void **state)
 {
-    struct fixture *f = aligned_alloc(64, sizeof *f);
-    struct channel_options channel = {.name = "test", .arena_bytes = ARENA, .entries = ENTRIES, .marks = &f->marks};
+    struct extents_world *f = aligned_alloc(64, sizeof *f);
     struct engine_options options = {.holds = &f->holds};
-    uint8_t payload[FRAME_BYTES - 2];
 
     memset(f, 0, sizeof *f);
-    channel_marks_init(&f->marks, 1);
-    assert_int_equal(channel_create(&f->channel, &channel), 0);
+    f->channel = make_channel(&f->marks, 1, ARENA, ENTRIES);
     assert_int_equal(holds_init(&f->holds, ENTRIES), 0);
     channel_reader_join(f->channel, 0);
-    for (uint64_t sequence = 1; sequence <= 10; sequence++) {
-        memset(payload, (int)sequence, sizeof payload);
-        assert_int_equal(channel_append(f->channel, sequence, BINARY, payload, sizeof payload, 0), 0);
-    }
+    for (uint64_t sequence = 1; sequence <= 10; sequence++)
+        assert_int_equal(append_filled(f->channel, sequence, FRAME_BYTES - 2, 0), 0);
     engine_init(&f->engine, &no_ops, &options, NULL);
     extents_init(&f->connection);
     *state = f;
     return 0;
 }
 
-static int close_fixture(void **state)
+static int close_world(void **state)
 {
-    struct fixture *f = *state;
+    struct extents_world *f = *state;
 
     extents_pin(&f->engine, &f->connection, HOLDS_NONE);
     extents_release(&f->engine, &f->connection);
@@ -60,12 +56,12 @@ static int close_fixture(void **state)
     return 0;
 }
 
-static size_t next_run(struct fixture *f, size_t limit, const uint8_t **bytes)
+static size_t next_run(struct extents_world *f, size_t limit, const uint8_t **bytes)
 {
     return extents_next_run(&f->engine, &f->connection, limit, bytes);
 }
 
-static struct engine_progress take(struct fixture *f, size_t bytes)
+static struct engine_progress take(struct extents_world *f, size_t bytes)
 {
     struct engine_progress progress;
 
@@ -75,7 +71,7 @@ static struct engine_progress take(struct fixture *f, size_t bytes)
 
 static void frames_come_out_in_order_and_are_let_go(void **state)
 {
-    struct fixture *f = *state;
+    struct extents_world *f = *state;
     struct engine_progress progress;
     const uint8_t *bytes;
 
@@ -111,7 +107,7 @@ static void frames_come_out_in_order_and_are_let_go(void **state)
 
 static void control_runs_share_a_block_and_long_ones_have_their_own(void **state)
 {
-    struct fixture *f = *state;
+    struct extents_world *f = *state;
     char text[1000];
     const uint8_t *bytes;
 
@@ -138,7 +134,7 @@ static void control_runs_share_a_block_and_long_ones_have_their_own(void **state
 
 static void four_extents_are_all_there_are(void **state)
 {
-    struct fixture *f = *state;
+    struct extents_world *f = *state;
     uint8_t text[CONTROL_RUN_BYTES] = {0};
 
     assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 1, 2), 0);
@@ -153,7 +149,7 @@ static void four_extents_are_all_there_are(void **state)
 
 static void dropping_spares_what_has_begun(void **state)
 {
-    struct fixture *f = *state;
+    struct extents_world *f = *state;
     uint64_t resume_from;
 
     extents_append_frames(&f->engine, &f->connection, f->channel, 1, 6);
@@ -171,7 +167,7 @@ static void dropping_spares_what_has_begun(void **state)
 
 static void dropping_spares_what_is_on_its_way(void **state)
 {
-    struct fixture *f = *state;
+    struct extents_world *f = *state;
     uint64_t resume_from;
 
     extents_append_frames(&f->engine, &f->connection, f->channel, 1, 6);
@@ -190,7 +186,7 @@ static void dropping_spares_what_is_on_its_way(void **state)
 
 static void dropping_nothing_but_control_bytes_names_no_frame(void **state)
 {
-    struct fixture *f = *state;
+    struct extents_world *f = *state;
     uint64_t resume_from;
 
     extents_append_bytes(&f->engine, &f->connection, "pong", 4);
@@ -202,7 +198,7 @@ static void dropping_nothing_but_control_bytes_names_no_frame(void **state)
 
 static void gaps_are_passed_over(void **state)
 {
-    struct fixture *f = *state;
+    struct extents_world *f = *state;
     const uint8_t *bytes;
 
     assert_int_equal(channel_append_gap(f->channel, 11), 0);
@@ -221,7 +217,7 @@ static void gaps_are_passed_over(void **state)
 
 static void a_pin_outlives_the_extents(void **state)
 {
-    struct fixture *f = *state;
+    struct extents_world *f = *state;
 
     extents_append_frames(&f->engine, &f->connection, f->channel, 3, 6);
     extents_pin(&f->engine, &f->connection, 3);
@@ -236,7 +232,7 @@ static void a_pin_outlives_the_extents(void **state)
 /* Any mix of appends and takes yields exactly the bytes appended, in order. */
 static void random_streams_are_whole(void **state)
 {
-    struct fixture *f = *state;
+    struct extents_world *f = *state;
     static uint8_t expected[1 << 20], got[1 << 20];
     size_t expected_bytes = 0, got_bytes = 0;
     struct random random;
@@ -280,7 +276,7 @@ static void random_streams_are_whole(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
     const struct CMUnitTest tests[] = {
         TEST(frames_come_out_in_order_and_are_let_go),
         TEST(control_runs_share_a_block_and_long_ones_have_their_own),

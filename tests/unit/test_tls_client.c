@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-struct fixture {
+struct tls_trust {
     struct authority authority;
     char ca_file[AUTHORITY_PATH_BYTES];
     struct tls_client_context *context;
@@ -21,7 +21,7 @@ struct fixture {
 
 static int set_up(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
+    struct tls_trust *f = calloc(1, sizeof *f);
     char error[256];
 
     assert_non_null(f);
@@ -34,7 +34,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
 
     tls_client_context_destroy(f->context);
     unlink(f->ca_file);
@@ -73,7 +73,7 @@ static enum tls_result handshake(struct tls_client *client, struct tls_server *s
     return result;
 }
 
-static struct tls_client *connect_to(struct fixture *f, struct tls_server *server, const char *host, enum tls_result expected)
+static struct tls_client *connect_to(struct tls_trust *f, struct tls_server *server, const char *host, enum tls_result expected)
 {
     struct tls_client *client;
 
@@ -83,7 +83,7 @@ static struct tls_client *connect_to(struct fixture *f, struct tls_server *serve
     return client;
 }
 
-static void assert_refused(struct fixture *f, struct tls_server *server, const char *host, const char *why)
+static void assert_refused(struct tls_trust *f, struct tls_server *server, const char *host, const char *why)
 {
     struct tls_client *client = connect_to(f, server, host, TLS_FAILED);
 
@@ -96,7 +96,7 @@ static void assert_refused(struct fixture *f, struct tls_server *server, const c
 
 static void a_good_name_is_accepted_and_sent(void **state)
 {
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
     struct tls_server server;
     struct tls_client *client;
     const unsigned char *protocol;
@@ -116,7 +116,7 @@ static void a_good_name_is_accepted_and_sent(void **state)
 static void an_address_is_verified_and_not_sent(void **state)
 {
     static const char *const hosts[] = {"127.0.0.1", "::1"};
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
 
     for (size_t i = 0; i < 2; i++) {
         struct tls_server server;
@@ -132,7 +132,7 @@ static void an_address_is_verified_and_not_sent(void **state)
 
 static void another_name_or_address_is_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
     struct tls_server server;
 
     tls_server_init(&server, &f->authority, "DNS:other.example", false);
@@ -145,7 +145,7 @@ static void another_name_or_address_is_refused(void **state)
 
 static void an_unknown_authority_is_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
     struct authority stranger;
     struct tls_server server;
 
@@ -157,7 +157,7 @@ static void an_unknown_authority_is_refused(void **state)
 
 static void an_expired_certificate_is_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
     struct tls_server server;
 
     tls_server_init(&server, &f->authority, "DNS:builder.example", true);
@@ -166,7 +166,7 @@ static void an_expired_certificate_is_refused(void **state)
 
 static void old_versions_and_other_protocols_are_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
     char other_protocol[] = "\x02h2";
     struct tls_server server;
 
@@ -182,7 +182,7 @@ static void old_versions_and_other_protocols_are_refused(void **state)
 
 static void what_is_no_tls_is_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
     struct tls_client *client;
 
     assert_int_equal(tls_client_create(&client, f->context, "builder.example"), 0);
@@ -223,7 +223,7 @@ static void check_bytes_both_ways(struct tls_client *client, struct tls_server *
 static void bytes_go_both_ways_until_each_end(void **state)
 {
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
 
     for (size_t i = 0; i < 2; i++) {
         struct tls_server server;
@@ -250,7 +250,7 @@ static void bytes_go_both_ways_until_each_end(void **state)
 
 static void a_handshake_byte_by_byte(void **state)
 {
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
     struct tls_server server;
     struct tls_client *client;
 
@@ -264,7 +264,7 @@ static void a_handshake_byte_by_byte(void **state)
 
 static void a_record_that_was_changed_is_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
     struct tls_server server;
     struct tls_client *client;
     uint8_t record[256], byte;
@@ -285,7 +285,7 @@ static void a_record_that_was_changed_is_refused(void **state)
 
 static void a_bad_ca_file_is_named(void **state)
 {
-    struct fixture *f = *state;
+    struct tls_trust *f = *state;
     struct tls_client_context *context;
     char error[256], empty[] = "/tmp/flashrelay-ca-XXXXXX";
 

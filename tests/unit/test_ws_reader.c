@@ -13,12 +13,12 @@
 
 #define MAX_MESSAGE_BYTES 100000
 
-struct transcript {
+struct event_transcript {
     char text[4096];
     size_t length;
 };
 
-__attribute__((format(printf, 2, 3))) static void note(struct transcript *transcript, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void note(struct event_transcript *transcript, const char *format, ...)
 {
     va_list arguments;
 
@@ -30,7 +30,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct transcript *transc
 }
 
 /* The pieces of a message are noted as if they came as one. */
-static void note_event(struct transcript *transcript, const struct ws_event *event)
+static void note_event(struct event_transcript *transcript, const struct ws_event *event)
 {
     int length = (int)event->length;
     const char *bytes = (const char *)event->bytes;
@@ -57,7 +57,7 @@ static void note_event(struct transcript *transcript, const struct ws_event *eve
 }
 
 /* Feeds `length` bytes in pieces of `piece`, each in memory of its own size for the sanitizer. */
-static void feed(struct ws_reader *reader, struct transcript *transcript, const uint8_t *bytes, size_t length, size_t piece)
+static void feed(struct ws_reader *reader, struct event_transcript *transcript, const uint8_t *bytes, size_t length, size_t piece)
 {
     while (length != 0) {
         size_t taken = piece < length ? piece : length, done = 0;
@@ -80,7 +80,7 @@ static void feed(struct ws_reader *reader, struct transcript *transcript, const 
 static void expect_as(enum ws_role role, const void *bytes, size_t length, const char *expected)
 {
     for (size_t piece = 1; piece <= length; piece++) {
-        struct transcript transcript = {.length = 0};
+        struct event_transcript transcript = {.length = 0};
         struct ws_reader reader;
 
         ws_reader_init(&reader, role, MAX_MESSAGE_BYTES);
@@ -283,7 +283,7 @@ static void too_big_messages_are_refused_at_their_header(void **state)
     static const char FRAGMENT[] = "\x02\x02"
                                    "ab";
     struct ws_reader reader;
-    struct transcript transcript = {.length = 0};
+    struct event_transcript transcript = {.length = 0};
 
     (void)state;
     EXPECT_FROM_SERVER("\x82\x7f\x00\x00\x00\x00\x00\x01\x86\xa1", "error(1009 message too big); ");
