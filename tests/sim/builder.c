@@ -7,22 +7,22 @@
 #define PRIVATE_PERMILLE 30
 #define RESEND           3 /* flashblocks that are sent again on a new connection */
 
-void builder_create(struct world *world, unsigned index)
+void sim_builder_create(struct sim_world *world, unsigned index)
 {
-    struct builder *builder = &world->builders[index];
+    struct sim_builder *builder = &world->builders[index];
     struct ip_address ip = {{[10] = 0xff, [11] = 0xff, 10, 1, 0, (uint8_t)(index + 1)}};
     struct address address = {.ip = ip, .port = BUILDER_PORT};
 
     builder->world = world;
     builder->index = index;
     random_seed(&builder->random, random_next(&world->random));
-    builder->engine = line_engine_create(world, ip, builder);
+    builder->engine = sim_line_engine_create(world, ip, builder);
     if (engine_listen(builder->engine, &address, &(struct engine_listen_options){.backlog = 8}) != 0)
         abort();
-    builder->act_ns = world_now(world) + between(&builder->random, 0, 2 * ACT_NS);
+    builder->act_ns = sim_world_now(world) + between(&builder->random, 0, 2 * ACT_NS);
 }
 
-void builder_destroy(struct builder *builder)
+void sim_builder_destroy(struct sim_builder *builder)
 {
     while (builder->feeds) {
         struct feed *feed = builder->feeds;
@@ -32,7 +32,7 @@ void builder_destroy(struct builder *builder)
     free(builder->pending);
 }
 
-void builder_give(struct builder *builder, struct content *content, uint64_t due_ns)
+void sim_builder_give(struct sim_builder *builder, struct content *content, uint64_t due_ns)
 {
     if (builder->pending_count == builder->pending_capacity) {
         builder->pending_capacity = 2 * builder->pending_capacity + 16;
@@ -46,7 +46,7 @@ void builder_give(struct builder *builder, struct content *content, uint64_t due
     builder->pending[builder->pending_count++] = (struct pending){.content = content, .due_ns = due_ns};
 }
 
-uint64_t builder_deadline(const struct builder *builder)
+uint64_t sim_builder_deadline(const struct sim_builder *builder)
 {
     uint64_t deadline = builder->act_ns;
 
@@ -65,25 +65,25 @@ static bool has_sent(const struct feed *feed, const struct content *content)
     return false;
 }
 
-static void send_to_all(struct builder *builder, struct content *content)
+static void send_to_all(struct sim_builder *builder, struct content *content)
 {
     for (struct feed *feed = builder->feeds; feed; feed = feed->next)
         if (feed_is_open(feed) && !(content->shared && has_sent(feed, content)))
             feed_send(feed, content);
 }
 
-static void send_pending(struct builder *builder)
+static void send_pending(struct sim_builder *builder)
 {
     size_t sent = 0;
 
-    while (sent < builder->pending_count && builder->pending[sent].due_ns <= world_now(builder->world))
+    while (sent < builder->pending_count && builder->pending[sent].due_ns <= sim_world_now(builder->world))
         send_to_all(builder, builder->pending[sent++].content);
     builder->pending_count -= sent;
     for (size_t i = 0; i < builder->pending_count; i++)
         builder->pending[i] = builder->pending[i + sent];
 }
 
-static void unstall(struct builder *builder)
+static void unstall(struct sim_builder *builder)
 {
     builder->unstall_ns = 0;
     for (struct feed *feed = builder->feeds; feed; feed = feed->next)
@@ -92,9 +92,9 @@ static void unstall(struct builder *builder)
 }
 
 /* A message of its own, perhaps twice, on one connection: what that repeats is forwarded. */
-static void send_private(struct builder *builder)
+static void send_private(struct sim_builder *builder)
 {
-    struct world *world = builder->world;
+    struct sim_world *world = builder->world;
     struct feed *feed = builder->feeds;
 
     if (!feed || !feed_is_open(feed) || world->content_count == MAX_CONTENTS)
@@ -106,17 +106,17 @@ static void send_private(struct builder *builder)
 }
 
 /* What may have been lost between two connections is sent again on the next, as real builders do. */
-static void send_again(struct builder *builder)
+static void send_again(struct sim_builder *builder)
 {
-    struct world *world = builder->world;
-    uint64_t due_ns = world_now(world) + between(&builder->random, 500 * NS_PER_MS, 1500 * NS_PER_MS);
+    struct sim_world *world = builder->world;
+    uint64_t due_ns = sim_world_now(world) + between(&builder->random, 500 * NS_PER_MS, 1500 * NS_PER_MS);
 
     for (size_t i = world->content_count > RESEND ? world->content_count - RESEND : 0; i < world->content_count; i++)
         if (world->contents[i]->shared)
-            builder_give(builder, world->contents[i], due_ns);
+            sim_builder_give(builder, world->contents[i], due_ns);
 }
 
-static void act_up(struct builder *builder)
+static void act_up(struct sim_builder *builder)
 {
     struct feed *feed = builder->feeds;
 
@@ -131,10 +131,10 @@ static void act_up(struct builder *builder)
         send_again(builder);
 }
 
-void builder_act(struct builder *builder)
+void sim_builder_act(struct sim_builder *builder)
 {
-    struct world *world = builder->world;
-    uint64_t now_ns = world_now(world);
+    struct sim_world *world = builder->world;
+    uint64_t now_ns = sim_world_now(world);
 
     if (builder->unstall_ns != 0 && builder->unstall_ns <= now_ns)
         unstall(builder);

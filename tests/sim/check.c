@@ -21,7 +21,7 @@ static const struct sim_engine *sim_of(const struct engine *engine)
 /* --- after every step --- */
 
 /* Nothing that a connection may touch is freed, or could be: the shard's mark protects it. Returns the lowest frame held. */
-static uint64_t check_connections(const struct world *world, unsigned shard, uint64_t tail)
+static uint64_t check_connections(const struct sim_world *world, unsigned shard, uint64_t tail)
 {
     const struct list_node *connections = &sim_of(world->plane.shard_engines[shard])->connections;
     uint64_t mark = mark_of(&world->plane.target_marks, shard), lowest = HOLDS_NONE;
@@ -44,7 +44,7 @@ static uint64_t check_connections(const struct world *world, unsigned shard, uin
     return lowest;
 }
 
-static void check_channel(const struct world *world, const struct channel *channel, const struct channel_marks *marks)
+static void check_channel(const struct sim_world *world, const struct channel *channel, const struct channel_marks *marks)
 {
     struct channel_figures figures;
 
@@ -68,7 +68,7 @@ static uint64_t sum_of_disconnects(const struct shard_counters *counters)
     return sum;
 }
 
-static void check_shard(const struct world *world, unsigned index)
+static void check_shard(const struct sim_world *world, unsigned index)
 {
     const struct shard_counters *counters = shard_counters_get(world->plane.shards[index]);
     uint64_t opened = counter_read(&counters->new_connections), closed = counter_read(&counters->closed_connections);
@@ -81,12 +81,12 @@ static void check_shard(const struct world *world, unsigned index)
              causes);
 }
 
-void check_before_turn(struct world *world)
+void check_before_turn(struct sim_world *world)
 {
     lag_expect(world);
 }
 
-void check_step(struct world *world)
+void check_step(struct sim_world *world)
 {
     const struct plane *plane = &world->plane;
     struct channel_figures figures;
@@ -108,7 +108,7 @@ void check_step(struct world *world)
 /* --- when all threads sleep --- */
 
 /* Nothing is held that nobody holds, and nobody waits for what is there. */
-static void check_marks_at_rest(const struct world *world, unsigned shard, const struct channel_figures *figures)
+static void check_marks_at_rest(const struct sim_world *world, unsigned shard, const struct channel_figures *figures)
 {
     uint64_t held = check_connections(world, shard, figures->tail);
     uint64_t mark = mark_of(&world->plane.target_marks, shard);
@@ -119,7 +119,7 @@ static void check_marks_at_rest(const struct world *world, unsigned shard, const
 }
 
 /* True if a send that holds what is below the floor waits for its answer: who takes what it is offered is not cut off. */
-static bool is_in_service(const struct world *world, uint64_t floor)
+static bool is_in_service(const struct sim_world *world, uint64_t floor)
 {
     for (unsigned shard = 0; shard < world->plan.shards; shard++) {
         const struct list_node *connections = &sim_of(world->plane.shard_engines[shard])->connections;
@@ -133,7 +133,7 @@ static bool is_in_service(const struct world *world, uint64_t floor)
 }
 
 /* Whoever keeps a message from its room has been told to let go, and does so at once. */
-static void check_nobody_waits(const struct world *world)
+static void check_nobody_waits(const struct sim_world *world)
 {
     bool waiting = channel_is_waiting(world->plane.target) || channel_is_waiting(world->plane.source);
     uint64_t floor = channel_floor(world->plane.target);
@@ -142,7 +142,7 @@ static void check_nobody_waits(const struct world *world)
         fail(world, "all sleep while a message waits for room in the log (floor %" PRIu64 ")", floor);
 }
 
-static void check_places_of_hosts(const struct world *world)
+static void check_places_of_hosts(const struct sim_world *world)
 {
     uint32_t taken[CLIENT_HOSTS] = {0};
 
@@ -153,7 +153,7 @@ static void check_places_of_hosts(const struct world *world)
             fail(world, "%u subscribers are there from one address, which may have %u", taken[i], world->plan.ip_limit);
 }
 
-void check_rest(struct world *world)
+void check_rest(struct sim_world *world)
 {
     const struct plane *plane = &world->plane;
     struct channel_figures figures;
@@ -173,7 +173,7 @@ void check_rest(struct world *world)
 
 /* --- when all is calm --- */
 
-static void check_feed_is_through(const struct world *world, const struct feed *feed)
+static void check_feed_is_through(const struct sim_world *world, const struct feed *feed)
 {
     for (size_t i = feed->next_sent; i < feed->sent_count; i++) {
         const struct content *content = feed->sent[i].content;
@@ -183,7 +183,7 @@ static void check_feed_is_through(const struct world *world, const struct feed *
 }
 
 /* Whoever does wrong is gone by now, and every builder is connected again. */
-static void check_builder_is_connected(const struct world *world, const struct builder *builder)
+static void check_builder_is_connected(const struct sim_world *world, const struct sim_builder *builder)
 {
     bool open = false;
 
@@ -198,9 +198,9 @@ static void check_builder_is_connected(const struct world *world, const struct b
         fail(world, "builder %u is not connected again", builder->index);
 }
 
-static void check_client_is_served(const struct world *world, const struct client *client)
+static void check_client_is_served(const struct sim_world *world, const struct client *client)
 {
-    uint64_t open_ns = world_now(world) - client->opened_ns;
+    uint64_t open_ns = sim_world_now(world) - client->opened_ns;
 
     if (client->misbehaved || (client->mute && world->plan.client_ping))
         fail(world, "subscriber %u does wrong and is not ended", client->index);
@@ -215,7 +215,7 @@ static void check_client_is_served(const struct world *world, const struct clien
              client->first);
 }
 
-void check_calm(struct world *world)
+void check_calm(struct sim_world *world)
 {
     for (unsigned i = 0; i < world->plan.builders; i++)
         check_builder_is_connected(world, &world->builders[i]);
@@ -230,7 +230,7 @@ void check_calm(struct world *world)
 
 void check_ending(struct client *client, int error)
 {
-    const struct world *world = client->line.world;
+    const struct sim_world *world = client->line.world;
     struct channel_figures figures;
 
     channel_figures_get(world->plane.target, &figures);
@@ -244,7 +244,7 @@ void check_ending(struct client *client, int error)
                                       : "in order");
 }
 
-static void check_log_is_empty(const struct world *world, struct channel *channel)
+static void check_log_is_empty(const struct sim_world *world, struct channel *channel)
 {
     struct channel_figures figures;
 
@@ -254,7 +254,7 @@ static void check_log_is_empty(const struct world *world, struct channel *channe
         fail(world, "all have left and the %s log holds %" PRIu64 " frames", figures.name, figures.frames);
 }
 
-static void check_shard_is_empty(const struct world *world, unsigned index)
+static void check_shard_is_empty(const struct sim_world *world, unsigned index)
 {
     const struct shard_counters *counters = shard_counters_get(world->plane.shards[index]);
     const struct engine_counters *engine = &world->plane.shard_engines[index]->counters;
@@ -270,7 +270,7 @@ static void check_shard_is_empty(const struct world *world, unsigned index)
         fail(world, "shard %u is not drained", index);
 }
 
-void check_end(struct world *world)
+void check_end(struct sim_world *world)
 {
     const struct plane *plane = &world->plane;
     uint64_t sent = 0, delivered = world->delivered;

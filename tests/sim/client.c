@@ -7,25 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct world *world_of(const struct client *client)
+static struct sim_world *world_of(const struct client *client)
 {
     return client->line.world;
 }
 
-void client_create(struct world *world, unsigned index)
+void client_create(struct sim_world *world, unsigned index)
 {
     struct client *client = &world->clients[index];
 
     client->index = index;
-    client->line = (struct line){.kind = LINE_CLIENT, .world = world, .engine = world->client_engines[index % CLIENT_HOSTS]};
+    client->line = (struct sim_line){.kind = LINE_CLIENT, .world = world, .engine = world->client_engines[index % CLIENT_HOSTS]};
     client->message = malloc(world->plan.max_message_bytes + 1);
     random_seed(&client->random, random_next(&world->random));
-    client->act_ns = world_now(world) + between(&client->random, 0, 300 * NS_PER_MS);
+    client->act_ns = sim_world_now(world) + between(&client->random, 0, 300 * NS_PER_MS);
 }
 
 void client_destroy(struct client *client)
 {
-    line_dispose(&client->line);
+    sim_line_dispose(&client->line);
     free(client->message);
 }
 
@@ -36,7 +36,7 @@ void client_send_control(struct client *client, uint8_t opcode, const void *payl
     static const uint8_t mask[4] = {1, 2, 3, 4};
     uint8_t frame[WS_MAX_CONTROL_FRAME];
 
-    line_say(&client->line, frame, ws_write_control(frame, opcode, payload, length, mask));
+    sim_line_say(&client->line, frame, ws_write_control(frame, opcode, payload, length, mask));
 }
 
 void client_send_close(struct client *client, uint16_t code)
@@ -45,7 +45,7 @@ void client_send_close(struct client *client, uint16_t code)
     uint8_t frame[WS_MAX_CONTROL_FRAME];
 
     client->close_sent = true;
-    line_say(&client->line, frame, ws_write_close(frame, code, "", mask));
+    sim_line_say(&client->line, frame, ws_write_close(frame, code, "", mask));
 }
 
 /* --- receiving --- */
@@ -76,7 +76,7 @@ static void take_data(struct client *client, const struct ws_event *event)
 /* The codes that the relay may close with, and when. */
 static void check_close(const struct client *client, uint16_t code)
 {
-    const struct world *world = world_of(client);
+    const struct sim_world *world = world_of(client);
     bool expected = false;
 
     switch (code) {
@@ -112,7 +112,7 @@ static void take_close(struct client *client, const struct ws_event *event)
     if (!client->close_sent && random_below(&client->random, 4) != 0)
         client_send_close(client, event->code == WS_CLOSE_NO_STATUS ? WS_CLOSE_NORMAL : event->code);
     if (random_below(&client->random, 8) != 0)
-        line_finish(&client->line);
+        sim_line_finish(&client->line);
 }
 
 static void take_event(struct client *client, const struct ws_event *event)
@@ -157,10 +157,10 @@ static size_t take_frames(struct client *client, uint8_t *bytes, size_t length)
 
 static void opened(struct client *client)
 {
-    struct world *world = world_of(client);
+    struct sim_world *world = world_of(client);
 
     client->state = CLIENT_OPEN;
-    client->opened_ns = world_now(world);
+    client->opened_ns = sim_world_now(world);
     client->first_to = record_of_subscribers(world)->count; /* what is published from now on must come */
     if (client->first_to == 0)
         client->first_to = 1;
@@ -179,7 +179,7 @@ static void refused(struct client *client, int status)
         fail(world_of(client), "client %u was answered %d, expected %d", client->index, status, client->expected_status);
     client->state = CLIENT_REFUSED;
     trace(world_of(client), "client %u: answered %d", client->index, status);
-    line_finish(&client->line);
+    sim_line_finish(&client->line);
 }
 
 static size_t take_answer(struct client *client, const uint8_t *bytes, size_t length)
@@ -210,7 +210,7 @@ static size_t take_answer(struct client *client, const uint8_t *bytes, size_t le
 /* The relay has ended its side: in order only at a frame's end, and behind a close frame unless we went first. */
 static void check_fin(const struct client *client)
 {
-    const struct world *world = world_of(client);
+    const struct sim_world *world = world_of(client);
 
     if (client->state == CLIENT_OPEN && !client->left && !client->misbehaved && !client->close_received)
         fail(world, "subscriber %u was left without a close frame", client->index);
@@ -226,7 +226,7 @@ size_t client_received(struct client *client, uint8_t *bytes, size_t length)
     if (length == 0) {
         if (client->answer_length > 0 && client->state != CLIENT_ASKING)
             check_fin(client);
-        line_finish(&client->line);
+        sim_line_finish(&client->line);
         return 0;
     }
     if (client->state == CLIENT_ASKING)
@@ -238,7 +238,7 @@ size_t client_received(struct client *client, uint8_t *bytes, size_t length)
 
 void client_closed(struct client *client, int error)
 {
-    struct world *world = world_of(client);
+    struct sim_world *world = world_of(client);
 
     trace(world, "client %u: gone after %llu frames: %s", client->index, (unsigned long long)client->received,
           error ? strerror(-error) : "in order");
@@ -246,5 +246,5 @@ void client_closed(struct client *client, int error)
     client->state = CLIENT_AWAY;
     client->unstall_ns = 0;
     client->act_ns =
-        world->phase == PHASE_END ? CLOCK_NEVER : world_now(world) + between(&client->random, NS_PER_MS, 400 * NS_PER_MS);
+        world->phase == PHASE_END ? CLOCK_NEVER : sim_world_now(world) + between(&client->random, NS_PER_MS, 400 * NS_PER_MS);
 }

@@ -9,7 +9,7 @@
 
 #define ACT_NS (60 * NS_PER_MS) /* on average */
 
-static struct world *world_of(const struct client *client)
+static struct sim_world *world_of(const struct client *client)
 {
     return client->line.world;
 }
@@ -40,7 +40,7 @@ static void ask_badly(struct client *client)
     size_t which = random_below(&client->random, sizeof bad_requests / sizeof bad_requests[0]);
 
     client->expected_status = bad_requests[which].status;
-    line_say(&client->line, bad_requests[which].text, strlen(bad_requests[which].text));
+    sim_line_say(&client->line, bad_requests[which].text, strlen(bad_requests[which].text));
     trace(world_of(client), "client %u: asks badly, expects %d", client->index, client->expected_status);
 }
 
@@ -52,19 +52,19 @@ static void ask(struct client *client)
     for (unsigned i = 0; i < sizeof client->key; i++)
         client->key[i] = (uint8_t)random_next(&client->random);
     client->expected_status = 101;
-    line_say(&client->line, text, (size_t)ws_write_upgrade_request(text, sizeof text, &uri, client->key));
+    sim_line_say(&client->line, text, (size_t)ws_write_upgrade_request(text, sizeof text, &uri, client->key));
     if (random_below(&client->random, 6) == 0)
         ping(client); /* without waiting for the answer */
 }
 
 void client_connected(struct client *client, int error)
 {
-    struct world *world = world_of(client);
+    struct sim_world *world = world_of(client);
 
     if (error != 0) {
         trace(world, "client %u: not connected", client->index);
         client->state = CLIENT_AWAY;
-        client->act_ns = world_now(world) + between(&client->random, NS_PER_MS, 200 * NS_PER_MS);
+        client->act_ns = sim_world_now(world) + between(&client->random, NS_PER_MS, 200 * NS_PER_MS);
         return;
     }
     client->state = CLIENT_ASKING;
@@ -79,9 +79,9 @@ void client_connected(struct client *client, int error)
 
 void client_connect(struct client *client)
 {
-    struct world *world = world_of(client);
+    struct sim_world *world = world_of(client);
     const struct address relay = {.ip = {{[10] = 0xff, [11] = 0xff, 10, 0, 0, 1}}, .port = RELAY_PORT};
-    struct line *line = &client->line;
+    struct sim_line *line = &client->line;
 
     line->length = line->said_bytes = line->taken_bytes = 0;
     line->finish = false;
@@ -100,7 +100,7 @@ void client_connect(struct client *client)
 
 void client_leave(struct client *client, bool politely)
 {
-    struct line *line = &client->line;
+    struct sim_line *line = &client->line;
     uint64_t way = politely ? 0 : random_below(&client->random, 4);
 
     if (client->state == CLIENT_CONNECTING)
@@ -112,10 +112,10 @@ void client_leave(struct client *client, bool politely)
         if (client->state == CLIENT_OPEN && !client->close_sent && !client->misbehaved)
             client_send_close(client, WS_CLOSE_NORMAL);
         else
-            line_finish(line);
+            sim_line_finish(line);
         break;
     case 1:
-        line_finish(line);
+        sim_line_finish(line);
         break;
     case 2:
         sim_connection_reset(line->connection);
@@ -131,11 +131,11 @@ void client_leave(struct client *client, bool politely)
 
 void client_stall(struct client *client, bool stalled)
 {
-    struct world *world = world_of(client);
+    struct sim_world *world = world_of(client);
 
     trace(world, "client %u: %s", client->index, stalled ? "stalls" : "reads again");
     client->disturbed = true;
-    client->unstall_ns = stalled ? world_now(world) + between(&client->random, NS_PER_MS, 1500 * NS_PER_MS) : 0;
+    client->unstall_ns = stalled ? sim_world_now(world) + between(&client->random, NS_PER_MS, 1500 * NS_PER_MS) : 0;
     sim_connection_stall(client->line.connection, stalled);
 }
 
@@ -146,8 +146,8 @@ static void say_masked_data(struct client *client, uint8_t first_byte, size_t le
     size_t header_length = ws_write_header(header, first_byte & 15, length, mask);
 
     header[0] = first_byte;
-    line_say(&client->line, header, header_length);
-    line_say(&client->line, junk, length < sizeof junk ? length : sizeof junk);
+    sim_line_say(&client->line, header, header_length);
+    sim_line_say(&client->line, junk, length < sizeof junk ? length : sizeof junk);
 }
 
 static void break_protocol(struct client *client)
@@ -155,7 +155,7 @@ static void break_protocol(struct client *client)
     client->misbehaved = true;
     switch (random_below(&client->random, 4)) {
     case 0:
-        line_say(&client->line, "\x82\x01x", 3); /* not masked */
+        sim_line_say(&client->line, "\x82\x01x", 3); /* not masked */
         break;
     case 1:
         say_masked_data(client, 0x83, 10); /* no such opcode */
@@ -207,8 +207,8 @@ uint64_t client_deadline(const struct client *client)
 
 void client_act(struct client *client)
 {
-    struct world *world = world_of(client);
-    uint64_t now_ns = world_now(world);
+    struct sim_world *world = world_of(client);
+    uint64_t now_ns = sim_world_now(world);
 
     if (client->unstall_ns != 0 && client->unstall_ns <= now_ns && client->line.connection)
         client_stall(client, false);

@@ -9,7 +9,7 @@
 #define HEADER_BYTES 4 /* of a frame of 126 to 65,535 bytes */
 
 /* Most messages are small, a few nearly as large as may be. */
-static size_t draw_length(struct world *world)
+static size_t draw_length(struct sim_world *world)
 {
     uint64_t most = world->plan.payload_bytes, grain = world->plan.grain_bytes;
     uint64_t length = between(&world->random, 64, random_below(&world->random, 4) == 0 ? most : most / 8 + 64);
@@ -20,7 +20,7 @@ static size_t draw_length(struct world *world)
     return length < most ? length : most;
 }
 
-struct content *content_create(struct world *world, bool shared)
+struct content *content_create(struct sim_world *world, bool shared)
 {
     struct content *content = calloc(1, sizeof *content);
     size_t length = draw_length(world);
@@ -49,7 +49,7 @@ void content_pack(struct content *content)
         abort();
 }
 
-void contents_destroy(struct world *world)
+void contents_destroy(struct sim_world *world)
 {
     for (size_t i = 0; i < world->content_count; i++) {
         free(world->contents[i]->bytes);

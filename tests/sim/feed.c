@@ -9,16 +9,17 @@
 
 #define MOST_PIECES 4
 
-static struct world *world_of(const struct feed *feed)
+static struct sim_world *world_of(const struct feed *feed)
 {
     return feed->builder->world;
 }
 
-void feed_accept(struct builder *builder, struct connection *connection)
+void feed_accept(struct sim_builder *builder, struct connection *connection)
 {
     struct feed *feed = calloc(1, sizeof *feed);
 
-    feed->line = (struct line){.kind = LINE_FEED, .world = builder->world, .engine = builder->engine, .connection = connection};
+    feed->line =
+        (struct sim_line){.kind = LINE_FEED, .world = builder->world, .engine = builder->engine, .connection = connection};
     feed->builder = builder;
     feed->number = builder->feeds ? builder->feeds->number + 1 : 1;
     feed->next = builder->feeds;
@@ -29,7 +30,7 @@ void feed_accept(struct builder *builder, struct connection *connection)
 
 void feed_destroy(struct feed *feed)
 {
-    line_dispose(&feed->line);
+    sim_line_dispose(&feed->line);
     free(feed->sent);
     free(feed);
 }
@@ -42,7 +43,7 @@ bool feed_is_open(const struct feed *feed)
 
 void feed_closed(struct feed *feed, int error)
 {
-    struct world *world = world_of(feed);
+    struct sim_world *world = world_of(feed);
 
     trace(world, "builder %u: connection %u ended: %s", feed->builder->index, feed->number,
           error ? strerror(-error) : "in order");
@@ -63,8 +64,8 @@ static void say_frame(struct feed *feed, uint8_t first_byte, const uint8_t *byte
     size_t header_length = ws_write_header(header, first_byte & 15, length, NULL);
 
     header[0] = first_byte;
-    line_say(&feed->line, header, header_length);
-    line_say(&feed->line, bytes, length);
+    sim_line_say(&feed->line, header, header_length);
+    sim_line_say(&feed->line, bytes, length);
 }
 
 static void say_ping(struct feed *feed)
@@ -72,7 +73,7 @@ static void say_ping(struct feed *feed)
     uint8_t frame[WS_MAX_CONTROL_FRAME];
     uint64_t payload = ++feed->next_ping;
 
-    line_say(&feed->line, frame, ws_write_control(frame, WS_PING, &payload, sizeof payload, NULL));
+    sim_line_say(&feed->line, frame, ws_write_control(frame, WS_PING, &payload, sizeof payload, NULL));
 }
 
 void feed_close(struct feed *feed, uint16_t code)
@@ -80,7 +81,7 @@ void feed_close(struct feed *feed, uint16_t code)
     uint8_t frame[WS_MAX_CONTROL_FRAME];
 
     feed->close_sent = true;
-    line_say(&feed->line, frame, ws_write_close(frame, code, "simulated", NULL));
+    sim_line_say(&feed->line, frame, ws_write_close(frame, code, "simulated", NULL));
 }
 
 static void note_sent(struct feed *feed, struct content *content, bool brotli)
@@ -137,19 +138,19 @@ static void break_protocol(struct feed *feed)
     feed->misbehaved = true;
     switch (random_below(&feed->builder->random, 5)) {
     case 0:
-        line_say(&feed->line, reserved_bits, sizeof reserved_bits);
+        sim_line_say(&feed->line, reserved_bits, sizeof reserved_bits);
         break;
     case 1:
-        line_say(&feed->line, masked, sizeof masked);
+        sim_line_say(&feed->line, masked, sizeof masked);
         break;
     case 2:
-        line_say(&feed->line, bad_opcode, sizeof bad_opcode);
+        sim_line_say(&feed->line, bad_opcode, sizeof bad_opcode);
         break;
     case 3:
-        line_say(&feed->line, bad_utf8, sizeof bad_utf8);
+        sim_line_say(&feed->line, bad_utf8, sizeof bad_utf8);
         break;
     default:
-        line_say(&feed->line, too_big, ws_write_header(too_big, WS_BINARY, limit + 1, NULL));
+        sim_line_say(&feed->line, too_big, ws_write_header(too_big, WS_BINARY, limit + 1, NULL));
     }
 }
 
@@ -159,14 +160,14 @@ static void stop_within_message(struct feed *feed)
     static const uint8_t start[] = {0x82, 0x7e, 0x01, 0x00, '{', '"'};
 
     feed->misbehaved = true;
-    line_say(&feed->line, start, 1 + random_below(&feed->builder->random, sizeof start));
+    sim_line_say(&feed->line, start, 1 + random_below(&feed->builder->random, sizeof start));
     if (random_below(&feed->builder->random, 2) == 0)
-        line_finish(&feed->line);
+        sim_line_finish(&feed->line);
 }
 
 void feed_misbehave(struct feed *feed)
 {
-    struct builder *builder = feed->builder;
+    struct sim_builder *builder = feed->builder;
     struct random *random = &builder->random;
     uint64_t choice = random_below(random, 7);
 
@@ -196,7 +197,7 @@ void feed_misbehave(struct feed *feed)
     default:
         feed->stalled = true;
         sim_connection_stall(feed->line.connection, true);
-        builder->unstall_ns = world_now(builder->world) + between(random, NS_PER_MS, 2 * NS_PER_S);
+        builder->unstall_ns = sim_world_now(builder->world) + between(random, NS_PER_MS, 2 * NS_PER_S);
     }
 }
 
@@ -210,8 +211,8 @@ static void refuse_upgrade(struct feed *feed)
 
     feed->builder->refusals--;
     feed->misbehaved = true;
-    line_say(&feed->line, text, (size_t)length);
-    line_finish(&feed->line);
+    sim_line_say(&feed->line, text, (size_t)length);
+    sim_line_finish(&feed->line);
 }
 
 static void answer_upgrade(struct feed *feed, const struct http_request *request)
@@ -226,7 +227,7 @@ static void answer_upgrade(struct feed *feed, const struct http_request *request
         return;
     }
     ws_accept_key(key->value, accept);
-    line_say(&feed->line, text, ws_write_upgrade_answer(text, sizeof text, accept));
+    sim_line_say(&feed->line, text, ws_write_upgrade_answer(text, sizeof text, accept));
     ws_reader_init(&feed->reader, WS_SERVER, 1 << 16);
     feed->upgraded = true;
     trace(world_of(feed), "builder %u: connection %u is open", feed->builder->index, feed->number);
@@ -296,7 +297,7 @@ static void take_event(struct feed *feed, const struct ws_event *event)
         break;
     case WS_EVENT_PING:
         if (!feed->mute && !feed->close_sent)
-            line_say(&feed->line, frame, ws_write_control(frame, WS_PONG, event->bytes, event->length, NULL));
+            sim_line_say(&feed->line, frame, ws_write_control(frame, WS_PONG, event->bytes, event->length, NULL));
         break;
     case WS_EVENT_PONG:
         check_pong(feed, event);
@@ -308,7 +309,7 @@ static void take_event(struct feed *feed, const struct ws_event *event)
         feed->close_received = true;
         if (!feed->close_sent)
             feed_close(feed, event->code == WS_CLOSE_NO_STATUS ? WS_CLOSE_NORMAL : event->code);
-        line_finish(&feed->line);
+        sim_line_finish(&feed->line);
         break;
     case WS_EVENT_DATA:
         fail(world_of(feed), "the relay sent a builder data");
@@ -323,7 +324,7 @@ size_t feed_received(struct feed *feed, uint8_t *bytes, size_t length)
     size_t taken = 0;
 
     if (length == 0)
-        line_finish(&feed->line);
+        sim_line_finish(&feed->line);
     if (!feed->upgraded) {
         if (!feed->line.finish)
             take_request(feed, bytes, length);

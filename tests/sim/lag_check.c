@@ -10,12 +10,12 @@
 /* The relay's end of the subscriber's connection, as long as it can be judged; NULL otherwise. */
 static const struct connection *judged_end(const struct client *client)
 {
-    const struct connection *end = line_other_end(&client->line);
+    const struct connection *end = sim_line_other_end(&client->line);
 
     return end && !end->dead && !end->finishing ? end : NULL;
 }
 
-static unsigned shard_of(const struct world *world, const struct connection *end)
+static unsigned shard_of(const struct sim_world *world, const struct connection *end)
 {
     const struct sim_connection *connection = (const struct sim_connection *)(const void *)end;
     unsigned shard = 0;
@@ -43,29 +43,29 @@ static uint64_t offered_to(const struct connection *end)
     return to;
 }
 
-static void note_taken(const struct world *world, struct client *client, const struct connection *end)
+static void note_taken(const struct sim_world *world, struct client *client, const struct connection *end)
 {
     uint64_t taken_at = unsent_from(end) * 65536 + end->taken_bytes;
 
     if (taken_at != client->taken_at)
-        client->took_ns = world_now(world);
+        client->took_ns = sim_world_now(world);
     client->taken_at = taken_at;
 }
 
-static void note_finishing(const struct world *world, struct client *client)
+static void note_finishing(const struct sim_world *world, struct client *client)
 {
-    const struct connection *end = line_other_end(&client->line);
+    const struct connection *end = sim_line_other_end(&client->line);
 
     if (!end || !end->finishing)
         client->finishing_since_ns = 0;
     else if (client->finishing_since_ns == 0)
-        client->finishing_since_ns = world_now(world);
+        client->finishing_since_ns = sim_world_now(world);
 }
 
-static void note(struct world *world, struct client *client)
+static void note(struct sim_world *world, struct client *client)
 {
     const struct connection *end = judged_end(client);
-    struct refusal now = {.head = channel_head(world->plane.target), .ns = world_now(world)};
+    struct refusal now = {.head = channel_head(world->plane.target), .ns = sim_world_now(world)};
 
     note_finishing(world, client);
     client->was_blocked |= end && end->blocked;
@@ -88,14 +88,14 @@ static void note(struct world *world, struct client *client)
     client->offered_to = offered_to(end);
 }
 
-void lag_note(struct world *world)
+void lag_note(struct sim_world *world)
 {
     for (unsigned i = 0; i < world->plan.clients; i++)
         note(world, &world->clients[i]);
 }
 
 /* Frames published since it kept up last. */
-static uint64_t lag_of(const struct world *world, const struct refusal *since, const struct connection *end)
+static uint64_t lag_of(const struct sim_world *world, const struct refusal *since, const struct connection *end)
 {
     uint64_t head = channel_head(world->plane.target), from = since->head, unsent = unsent_from(end);
 
@@ -104,22 +104,23 @@ static uint64_t lag_of(const struct world *world, const struct refusal *since, c
     return head > from ? head - from : 0;
 }
 
-static bool is_too_far_behind(const struct world *world, const struct refusal *since, const struct connection *end)
+static bool is_too_far_behind(const struct sim_world *world, const struct refusal *since, const struct connection *end)
 {
-    return lag_of(world, since, end) > world->plan.message_buffer_size && world_now(world) >= since->ns + SHARD_LAG_GRACE_NS;
+    return lag_of(world, since, end) > world->plan.message_buffer_size && sim_world_now(world) >= since->ns + SHARD_LAG_GRACE_NS;
 }
 
-static bool took_nothing_for_too_long(const struct world *world, const struct client *client)
+static bool took_nothing_for_too_long(const struct sim_world *world, const struct client *client)
 {
-    return client->behind && world->plan.send_timeout_ns > 0 && world_now(world) >= client->took_ns + world->plan.send_timeout_ns;
+    return client->behind && world->plan.send_timeout_ns > 0 &&
+           sim_world_now(world) >= client->took_ns + world->plan.send_timeout_ns;
 }
 
-static uint64_t cut_off(const struct world *world, unsigned shard, enum disconnect_cause cause)
+static uint64_t cut_off(const struct sim_world *world, unsigned shard, enum disconnect_cause cause)
 {
     return counter_read(&shard_counters_get(world->plane.shards[shard])->disconnects[cause]);
 }
 
-void lag_expect(struct world *world)
+void lag_expect(struct sim_world *world)
 {
     for (unsigned i = 0; i < world->plan.shards; i++) {
         bool is_above = atomic_load(&world->plane.target_marks.marks[i].sequence) >= channel_floor(world->plane.target);
@@ -142,19 +143,19 @@ void lag_expect(struct world *world)
 }
 
 /* Who waits to be served may be cut off as lagging only if it refuses what it is then offered. */
-static unsigned refused_in_this_turn(const struct world *world, unsigned shard)
+static unsigned refused_in_this_turn(const struct sim_world *world, unsigned shard)
 {
     unsigned count = 0;
 
     for (unsigned i = 0; i < world->plan.clients; i++) {
         const struct client *client = &world->clients[i];
-        const struct connection *end = line_other_end(&client->line);
+        const struct connection *end = sim_line_other_end(&client->line);
         count += client->may_be_cut_if_it_refuses && client->shard == shard && (!end || end->dead || end->blocked);
     }
     return count;
 }
 
-void lag_check_cuts(const struct world *world)
+void lag_check_cuts(const struct sim_world *world)
 {
     for (unsigned i = 0; i < world->plan.shards; i++) {
         const struct verdicts *expected = &world->expected[i];
@@ -167,12 +168,12 @@ void lag_check_cuts(const struct world *world)
     }
 }
 
-void lag_check_rest(const struct world *world)
+void lag_check_rest(const struct sim_world *world)
 {
     for (unsigned i = 0; i < world->plan.clients; i++) {
         const struct client *client = &world->clients[i];
         const struct connection *end = judged_end(client);
-        if (client->finishing_since_ns != 0 && world_now(world) > client->finishing_since_ns + SHARD_CLOSE_TIMEOUT_NS)
+        if (client->finishing_since_ns != 0 && sim_world_now(world) > client->finishing_since_ns + SHARD_CLOSE_TIMEOUT_NS)
             fail(world, "client %u's connection is being ended for too long", i);
         if (!end || !end->blocked || !client->behind || client->state != CLIENT_OPEN)
             continue;

@@ -5,14 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-void line_dispose(struct line *line)
+void sim_line_dispose(struct sim_line *line)
 {
     free(line->bytes);
     line->bytes = NULL;
     line->length = line->capacity = 0;
 }
 
-void line_flush(struct line *line)
+void sim_line_flush(struct sim_line *line)
 {
     struct connection *connection = line->connection;
 
@@ -28,7 +28,7 @@ void line_flush(struct line *line)
         engine_finish(line->engine, connection);
 }
 
-void line_say(struct line *line, const void *bytes, size_t length)
+void sim_line_say(struct sim_line *line, const void *bytes, size_t length)
 {
     if (line->finish)
         return;
@@ -41,16 +41,16 @@ void line_say(struct line *line, const void *bytes, size_t length)
     memcpy(line->bytes + line->length, bytes, length);
     line->length += length;
     line->said_bytes += length;
-    line_flush(line);
+    sim_line_flush(line);
 }
 
-void line_finish(struct line *line)
+void sim_line_finish(struct sim_line *line)
 {
     line->finish = true;
-    line_flush(line);
+    sim_line_flush(line);
 }
 
-struct connection *line_other_end(const struct line *line)
+struct connection *sim_line_other_end(const struct sim_line *line)
 {
     const struct sim_connection *own = (const struct sim_connection *)(const void *)line->connection;
 
@@ -61,12 +61,12 @@ struct connection *line_other_end(const struct line *line)
 
 /* --- events --- */
 
-static struct client *client_of(struct line *line)
+static struct client *client_of(struct sim_line *line)
 {
     return LIST_ENTRY(line, struct client, line);
 }
 
-static struct feed *feed_of(struct line *line)
+static struct feed *feed_of(struct sim_line *line)
 {
     return LIST_ENTRY(line, struct feed, line);
 }
@@ -80,7 +80,7 @@ static void on_accepted(void *context, struct connection *connection, const stru
 
 static void on_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
-    struct line *line = connection->owner;
+    struct sim_line *line = connection->owner;
 
     (void)context;
     (void)now_ns;
@@ -91,7 +91,7 @@ static void on_connected(void *context, struct connection *connection, int error
 
 static size_t on_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
-    struct line *line = connection->owner;
+    struct sim_line *line = connection->owner;
 
     (void)context;
     (void)now_ns;
@@ -101,17 +101,17 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
 
 static void on_progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
 {
-    struct line *line = connection->owner;
+    struct sim_line *line = connection->owner;
 
     (void)context;
     (void)now_ns;
     line->taken_bytes += progress->bytes;
-    line_flush(line);
+    sim_line_flush(line);
 }
 
 static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
-    struct line *line = connection->owner;
+    struct sim_line *line = connection->owner;
 
     (void)context;
     (void)now_ns;
@@ -130,7 +130,7 @@ static const struct engine_handler handler = {
     .closed = on_closed,
 };
 
-struct engine *line_engine_create(struct world *world, struct ip_address ip, void *context)
+struct engine *sim_line_engine_create(struct sim_world *world, struct ip_address ip, void *context)
 {
     struct engine_options options = {.handler = &handler,
                                      .context = context,

@@ -46,14 +46,14 @@ static void on_signal(int number)
     raise(number);
 }
 
-static void print_time(FILE *out, const struct world *world)
+static void print_time(FILE *out, const struct sim_world *world)
 {
-    uint64_t us = world_now(world) / NS_PER_US;
+    uint64_t us = sim_world_now(world) / NS_PER_US;
 
     fprintf(out, "%4" PRIu64 ".%06" PRIu64 " ", us / 1000000, us % 1000000);
 }
 
-void fail(const struct world *world, const char *format, ...)
+void fail(const struct sim_world *world, const char *format, ...)
 {
     va_list arguments;
 
@@ -69,7 +69,7 @@ void fail(const struct world *world, const char *format, ...)
     exit(1);
 }
 
-void trace(const struct world *world, const char *format, ...)
+void trace(const struct sim_world *world, const char *format, ...)
 {
     va_list arguments;
 
@@ -105,7 +105,7 @@ static void run_seed(uint64_t seed, struct totals *totals)
     if (tracing)
         plan_print(&plan);
     alarm(LONGEST_SEED_S);
-    world_run(&plan, totals);
+    sim_world_run(&plan, totals);
 }
 
 int main(int argc, char **argv)

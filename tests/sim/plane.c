@@ -20,8 +20,8 @@ static void must(int error)
 
 struct spy {
     struct waker waker;
-    struct world *world;
-    void (*look)(struct world *world);
+    struct sim_world *world;
+    void (*look)(struct sim_world *world);
 };
 
 static void spy_wake(struct waker *waker, struct waker *from)
@@ -33,7 +33,7 @@ static void spy_wake(struct waker *waker, struct waker *from)
     waker_prepare_sleep(waker);
 }
 
-static struct waker *spy_create(struct world *world, void (*look)(struct world *world))
+static struct waker *spy_create(struct sim_world *world, void (*look)(struct sim_world *world))
 {
     void *memory = NULL;
 
@@ -57,7 +57,7 @@ static struct channel *create_channel(const struct plan *plan, const char *name,
     return channel;
 }
 
-static void create_channels(struct world *world)
+static void create_channels(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
 
@@ -72,7 +72,7 @@ static void create_channels(struct world *world)
     world->target.channel = plane->target;
 }
 
-static void create_ingest(struct world *world)
+static void create_ingest(struct sim_world *world)
 {
     const struct plan *plan = &world->plan;
     struct plane *plane = &world->plane;
@@ -101,7 +101,7 @@ static void create_ingest(struct world *world)
     ingest_attach(plane->ingest, plane->ingest_engine);
 }
 
-static void create_compressor(struct world *world)
+static void create_compressor(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
     struct compressor_options options = {.source = plane->source,
@@ -115,7 +115,7 @@ static void create_compressor(struct world *world)
     must(compressor_create(&plane->compressor, &options));
 }
 
-static void create_shard(struct world *world, unsigned index)
+static void create_shard(struct sim_world *world, unsigned index)
 {
     const struct plan *plan = &world->plan;
     struct plane *plane = &world->plane;
@@ -146,7 +146,7 @@ static void create_shard(struct world *world, unsigned index)
     shard_attach(plane->shards[index], plane->shard_engines[index]);
 }
 
-static void create_admission(struct world *world)
+static void create_admission(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
     struct limits_options options = {
@@ -162,7 +162,7 @@ static void create_admission(struct world *world)
     plane->admission.control_event = -1;
 }
 
-void plane_create(struct world *world)
+void plane_create(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
 
@@ -185,7 +185,7 @@ void plane_create(struct world *world)
         shard_wakes[1 + i] = plane->shard_wakers[i];
 }
 
-void plane_destroy(struct world *world)
+void plane_destroy(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
 
@@ -208,7 +208,7 @@ void plane_destroy(struct world *world)
 
 /* --- its threads --- */
 
-unsigned plane_threads(const struct world *world)
+unsigned plane_threads(const struct sim_world *world)
 {
     return THREAD_SHARDS + world->plan.shards;
 }
@@ -226,7 +226,7 @@ static bool engine_is_runnable(const struct engine *engine)
     return !waker_is_sleeping(&engine->waker) || engine_sim_is_due(engine);
 }
 
-bool plane_thread_is_runnable(const struct world *world, unsigned thread)
+bool plane_thread_is_runnable(const struct sim_world *world, unsigned thread)
 {
     const struct plane *plane = &world->plane;
 
@@ -242,7 +242,7 @@ bool plane_thread_is_runnable(const struct world *world, unsigned thread)
     }
 }
 
-uint64_t plane_thread_deadline(const struct world *world, unsigned thread)
+uint64_t plane_thread_deadline(const struct sim_world *world, unsigned thread)
 {
     const struct plane *plane = &world->plane;
 
@@ -253,7 +253,7 @@ uint64_t plane_thread_deadline(const struct world *world, unsigned thread)
     return shard_next_deadline(plane->shards[thread - THREAD_SHARDS]);
 }
 
-static void turn_control(struct world *world)
+static void turn_control(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
     struct admission_request *next;
@@ -270,11 +270,11 @@ static void turn_control(struct world *world)
 
 static uint64_t tell_time(void *context)
 {
-    return world_now(context);
+    return sim_world_now(context);
 }
 
 /* As its thread does: announces its sleep, looks once more, and goes on if there was something. */
-static void turn_compressor(struct world *world)
+static void turn_compressor(struct sim_world *world)
 {
     struct waker *waker = compressor_waker(world->plane.compressor);
 
@@ -283,7 +283,7 @@ static void turn_compressor(struct world *world)
         waker_end_sleep(waker);
 }
 
-void plane_thread_turn(struct world *world, unsigned thread)
+void plane_thread_turn(struct sim_world *world, unsigned thread)
 {
     switch (thread) {
     case THREAD_INGEST:

@@ -13,7 +13,7 @@
 
 /* --- keeping --- */
 
-static struct published *add_frame(struct record *record, uint64_t sequence)
+static struct published_frame *add_frame(struct record *record, uint64_t sequence)
 {
     if (sequence >= record->capacity) {
         record->capacity = 2 * sequence + 64;
@@ -22,7 +22,7 @@ static struct published *add_frame(struct record *record, uint64_t sequence)
             abort();
     }
     record->count = sequence + 1;
-    record->frames[sequence] = (struct published){0};
+    record->frames[sequence] = (struct published_frame){0};
     return &record->frames[sequence];
 }
 
@@ -33,7 +33,7 @@ void record_dispose(struct record *record)
     free(record->frames);
 }
 
-const struct record *record_of_subscribers(const struct world *world)
+const struct record *record_of_subscribers(const struct sim_world *world)
 {
     return world->plan.compress ? &world->target : &world->source;
 }
@@ -46,9 +46,9 @@ uint64_t record_next_frame(const struct record *record, uint64_t sequence)
 }
 
 /* Takes the frame out of the channel; NULL for a gap. */
-static struct published *take_frame(struct world *world, struct record *record, uint64_t sequence)
+static struct published_frame *take_frame(struct sim_world *world, struct record *record, uint64_t sequence)
 {
-    struct published *published = add_frame(record, sequence);
+    struct published_frame *published = add_frame(record, sequence);
     uint8_t header[WS_MAX_HEADER_BYTES];
     struct channel_figures figures;
     struct channel_frame frame;
@@ -70,13 +70,13 @@ static struct published *take_frame(struct world *world, struct record *record, 
 
 /* --- what was sent --- */
 
-static bool is_bytes(const uint8_t *bytes, size_t length, const struct published *published)
+static bool is_bytes(const uint8_t *bytes, size_t length, const struct published_frame *published)
 {
     return bytes && length == published->length && memcmp(bytes, published->payload, length) == 0;
 }
 
 /* Which content the payload is, as JSON or as the brotli that a builder sent. */
-static struct content *find_content(const struct world *world, const struct published *published)
+static struct content *find_content(const struct sim_world *world, const struct published_frame *published)
 {
     for (size_t i = world->content_count; i > 0; i--) {
         struct content *content = world->contents[i - 1];
@@ -110,7 +110,7 @@ static size_t find_next(const struct feed *feed, const struct content *content)
 }
 
 /* Finds which connections may have brought it; where there is only one, that one is known to be so far. */
-static void attribute(struct world *world, struct content *content)
+static void attribute(struct sim_world *world, struct content *content)
 {
     struct feed *only = NULL;
     size_t position = 0;
@@ -133,20 +133,20 @@ static void attribute(struct world *world, struct content *content)
 }
 
 /* What another connection brought before must not come again. */
-static void check_is_no_copy(const struct world *world, const struct content *content)
+static void check_is_no_copy(const struct sim_world *world, const struct content *content)
 {
-    if (content->published && content->shared && world_now(world) - content->published_ns < CERTAINLY_REMEMBERED_NS)
+    if (content->published && content->shared && sim_world_now(world) - content->published_ns < CERTAINLY_REMEMBERED_NS)
         fail(world, "frame %zu is a copy of what was published %llu ms before", world->source.count - 1,
-             (unsigned long long)((world_now(world) - content->published_ns) / NS_PER_MS));
+             (unsigned long long)((sim_world_now(world) - content->published_ns) / NS_PER_MS));
 }
 
-void record_source(struct world *world)
+void record_source(struct sim_world *world)
 {
     struct record *record = &world->source;
     uint64_t head = channel_head(record->channel);
 
     for (uint64_t sequence = record->count > 0 ? record->count : 1; sequence <= head; sequence++) {
-        struct published *published = take_frame(world, record, sequence);
+        struct published_frame *published = take_frame(world, record, sequence);
         struct content *content = published ? find_content(world, published) : NULL;
         if (!content)
             fail(world, "frame %llu is nothing that was sent", (unsigned long long)sequence);
@@ -154,14 +154,14 @@ void record_source(struct world *world)
         attribute(world, content);
         published->content = content;
         content->published = true;
-        content->published_ns = world_now(world);
+        content->published_ns = sim_world_now(world);
         trace(world, "published %llu: %zu bytes", (unsigned long long)sequence, published->length);
     }
 }
 
 /* --- the compressed channel --- */
 
-static bool decompresses_to(const struct published *published, const struct published *json)
+static bool decompresses_to(const struct published_frame *published, const struct published_frame *json)
 {
     uint8_t *bytes = malloc(json->length + 1);
     size_t length = 0;
@@ -172,14 +172,14 @@ static bool decompresses_to(const struct published *published, const struct publ
     return same;
 }
 
-void record_target(struct world *world)
+void record_target(struct sim_world *world)
 {
     struct record *record = &world->target;
     uint64_t head = channel_head(record->channel);
 
     for (uint64_t sequence = record->count > 0 ? record->count : 1; sequence <= head; sequence++) {
-        struct published *published = take_frame(world, record, sequence);
-        const struct published *source = sequence < world->source.count ? &world->source.frames[sequence] : NULL;
+        struct published_frame *published = take_frame(world, record, sequence);
+        const struct published_frame *source = sequence < world->source.count ? &world->source.frames[sequence] : NULL;
         if (!published || !source)
             fail(world, "frame %llu of the compressed channel has no origin", (unsigned long long)sequence);
         bool was_json = message_is_json(source->payload, source->length);
@@ -227,7 +227,7 @@ static uint64_t position_after(const struct record *record, uint64_t first, uint
  */
 void record_check_message(struct client *client, uint8_t opcode)
 {
-    struct world *world = client->line.world;
+    struct sim_world *world = client->line.world;
     const struct record *record = record_of_subscribers(world);
     uint64_t from = client->received > 0 ? client->first : client->first_from;
 

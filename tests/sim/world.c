@@ -16,25 +16,25 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 /* --- flashblocks --- */
 
-static void make_flashblock(struct world *world)
+static void make_flashblock(struct sim_world *world)
 {
     struct content *content = content_create(world, true);
 
     world->produced++;
     for (unsigned i = 0; i < world->plan.builders; i++)
         if (world->plan.builders == 1 || !chance(&world->random, 30)) /* some builder misses one now and then */
-            builder_give(&world->builders[i], content, world_now(world) + between(&world->random, 0, 20 * NS_PER_MS));
+            sim_builder_give(&world->builders[i], content, sim_world_now(world) + between(&world->random, 0, 20 * NS_PER_MS));
     bool burst = chance(&world->random, world->plan.burst_permille);
-    world->next_flashblock_ns = world_now(world) + (burst ? 0 : between(&world->random, 1, 2 * world->plan.interval_ns));
+    world->next_flashblock_ns = sim_world_now(world) + (burst ? 0 : between(&world->random, 1, 2 * world->plan.interval_ns));
 }
 
 /* --- phases --- */
 
-static void calm_down(struct world *world)
+static void calm_down(struct sim_world *world)
 {
     trace(world, "--- calm");
     world->phase = PHASE_CALM;
-    world->phase_end_ns = world_now(world) + CALM_NS;
+    world->phase_end_ns = sim_world_now(world) + CALM_NS;
     for (unsigned i = 0; i < world->plan.clients; i++) {
         struct client *client = &world->clients[i];
         if (client->line.connection && client->unstall_ns != 0)
@@ -44,29 +44,29 @@ static void calm_down(struct world *world)
         world->builders[i].refusals = 0;
 }
 
-static void begin_end(struct world *world)
+static void begin_end(struct sim_world *world)
 {
     check_calm(world);
     trace(world, "--- end");
     world->phase = PHASE_END;
-    world->phase_end_ns = world_now(world) + END_NS;
-    world->stop_ns = world_now(world) + between(&world->random, 0, 2 * NS_PER_S);
+    world->phase_end_ns = sim_world_now(world) + END_NS;
+    world->stop_ns = sim_world_now(world) + between(&world->random, 0, 2 * NS_PER_S);
     world->draining = world->plan.drain;
     for (unsigned i = 0; i < world->plan.shards && world->draining; i++)
         shard_drain(world->plane.shards[i]);
 }
 
 /* When the world itself has something to do. */
-static uint64_t world_deadline(const struct world *world)
+static uint64_t sim_world_deadline(const struct sim_world *world)
 {
     if (world->phase == PHASE_FLOW && world->produced < world->plan.flashblocks)
         return world->next_flashblock_ns;
     return earlier(world->phase_end_ns, world->stop_ns);
 }
 
-static void world_act(struct world *world)
+static void sim_world_act(struct sim_world *world)
 {
-    uint64_t now_ns = world_now(world);
+    uint64_t now_ns = sim_world_now(world);
 
     if (world->phase == PHASE_FLOW && world->produced < world->plan.flashblocks) {
         make_flashblock(world);
@@ -81,9 +81,9 @@ static void world_act(struct world *world)
     }
 }
 
-static bool is_over(const struct world *world)
+static bool is_over(const struct sim_world *world)
 {
-    return world->phase == PHASE_END && world->phase_end_ns <= world_now(world);
+    return world->phase == PHASE_END && world->phase_end_ns <= sim_world_now(world);
 }
 
 /* --- scheduling: threads of the plane, engines of the peers, and actors are all alike --- */
@@ -95,7 +95,7 @@ struct task {
     unsigned index;
 };
 
-static void run(struct world *world, struct task task)
+static void run(struct sim_world *world, struct task task)
 {
     switch (task.kind) {
     case TASK_THREAD:
@@ -110,13 +110,13 @@ static void run(struct world *world, struct task task)
         engine_turn(world->client_engines[task.index], 0);
         break;
     case TASK_BUILDER:
-        builder_act(&world->builders[task.index]);
+        sim_builder_act(&world->builders[task.index]);
         break;
     case TASK_CLIENT:
         client_act(&world->clients[task.index]);
         break;
     case TASK_WORLD:
-        world_act(world);
+        sim_world_act(world);
         break;
     }
 }
@@ -129,19 +129,19 @@ struct schedule {
     bool rest; /* no thread of the plane has anything to do, not even a paused one */
 };
 
-static void consider(struct schedule *schedule, struct world *world, enum task_kind kind, unsigned index, uint64_t due_ns)
+static void consider(struct schedule *schedule, struct sim_world *world, enum task_kind kind, unsigned index, uint64_t due_ns)
 {
-    if (due_ns <= world_now(world))
+    if (due_ns <= sim_world_now(world))
         schedule->tasks[schedule->count++] = (struct task){.kind = kind, .index = index};
     else
         schedule->next_ns = earlier(schedule->next_ns, due_ns);
 }
 
-static void consider_threads(struct schedule *schedule, struct world *world)
+static void consider_threads(struct schedule *schedule, struct sim_world *world)
 {
     for (unsigned i = 0; i < plane_threads(world); i++) {
         uint64_t due_ns = plane_thread_is_runnable(world, i) ? 0 : plane_thread_deadline(world, i);
-        if (due_ns <= world_now(world))
+        if (due_ns <= sim_world_now(world))
             schedule->rest = false;
         if (due_ns < world->thread_paused_until[i])
             due_ns = world->thread_paused_until[i];
@@ -149,7 +149,7 @@ static void consider_threads(struct schedule *schedule, struct world *world)
     }
 }
 
-static void make_schedule(struct schedule *schedule, struct world *world)
+static void make_schedule(struct schedule *schedule, struct sim_world *world)
 {
     schedule->count = 0;
     schedule->rest = true;
@@ -157,24 +157,24 @@ static void make_schedule(struct schedule *schedule, struct world *world)
     consider_threads(schedule, world);
     for (unsigned i = 0; i < world->plan.builders; i++) {
         consider(schedule, world, TASK_BUILDER_ENGINE, i, engine_sim_is_due(world->builders[i].engine) ? 0 : CLOCK_NEVER);
-        consider(schedule, world, TASK_BUILDER, i, builder_deadline(&world->builders[i]));
+        consider(schedule, world, TASK_BUILDER, i, sim_builder_deadline(&world->builders[i]));
     }
     for (unsigned i = 0; i < CLIENT_HOSTS; i++)
         consider(schedule, world, TASK_CLIENT_ENGINE, i, engine_sim_is_due(world->client_engines[i]) ? 0 : CLOCK_NEVER);
     for (unsigned i = 0; i < world->plan.clients; i++)
         consider(schedule, world, TASK_CLIENT, i, client_deadline(&world->clients[i]));
-    consider(schedule, world, TASK_WORLD, 0, world_deadline(world));
+    consider(schedule, world, TASK_WORLD, 0, sim_world_deadline(world));
 }
 
 /* Some thread does not run for a while: other threads have the core. */
-static void pause_some_thread(struct world *world)
+static void pause_some_thread(struct sim_world *world)
 {
     if (chance(&world->random, world->plan.hiccup_permille))
         world->thread_paused_until[random_below(&world->random, plane_threads(world))] =
-            world_now(world) + between(&world->random, 0, LONGEST_HICCUP_NS);
+            sim_world_now(world) + between(&world->random, 0, LONGEST_HICCUP_NS);
 }
 
-static void step(struct world *world)
+static void step(struct sim_world *world)
 {
     struct schedule schedule;
 
@@ -195,7 +195,7 @@ static void step(struct world *world)
 
 /* --- life --- */
 
-static void create(struct world *world, const struct plan *plan)
+static void create(struct sim_world *world, const struct plan *plan)
 {
     world->plan = *plan;
     random_seed(&world->random, plan->seed ^ UINT64_C(0x5bd1e995));
@@ -206,23 +206,23 @@ static void create(struct world *world, const struct plan *plan)
     world->empty->length = 0;
     plane_create(world);
     for (unsigned i = 0; i < plan->builders; i++)
-        builder_create(world, i);
+        sim_builder_create(world, i);
     for (unsigned i = 0; i < CLIENT_HOSTS; i++) {
         struct ip_address ip = {{[10] = 0xff, [11] = 0xff, 10, 2, 0, (uint8_t)(i + 1)}};
-        world->client_engines[i] = line_engine_create(world, ip, world);
+        world->client_engines[i] = sim_line_engine_create(world, ip, world);
     }
     for (unsigned i = 0; i < plan->clients; i++)
         client_create(world, i);
-    world->next_flashblock_ns = world_now(world) + 100 * NS_PER_MS;
+    world->next_flashblock_ns = sim_world_now(world) + 100 * NS_PER_MS;
     world->phase_end_ns = world->stop_ns = CLOCK_NEVER;
 }
 
-static void destroy(struct world *world)
+static void destroy(struct sim_world *world)
 {
     plane_destroy(world);
     for (unsigned i = 0; i < world->plan.builders; i++) {
         engine_destroy(world->builders[i].engine);
-        builder_destroy(&world->builders[i]);
+        sim_builder_destroy(&world->builders[i]);
     }
     for (unsigned i = 0; i < CLIENT_HOSTS; i++)
         engine_destroy(world->client_engines[i]);
@@ -243,7 +243,7 @@ static void add_shard_totals(struct totals *totals, const struct shard_counters 
     totals->handshake_timeouts += counter_read(&counters->handshake_timeouts);
 }
 
-static void add_totals(struct totals *totals, const struct world *world)
+static void add_totals(struct totals *totals, const struct sim_world *world)
 {
     struct channel_figures figures;
 
@@ -265,9 +265,9 @@ static void add_totals(struct totals *totals, const struct world *world)
         totals->compressed += counter_read(&compressor_counters_get(world->plane.compressor)->messages);
 }
 
-void world_run(const struct plan *plan, struct totals *totals)
+void sim_world_run(const struct plan *plan, struct totals *totals)
 {
-    struct world *world = calloc(1, sizeof *world);
+    struct sim_world *world = calloc(1, sizeof *world);
 
     if (!world)
         abort();

@@ -72,7 +72,7 @@ struct content {
 };
 
 /* A frame of a channel as it was when it was published. */
-struct published {
+struct published_frame {
     const struct content *content; /* NULL: a gap */
     uint8_t *payload;
     size_t length;
@@ -81,14 +81,14 @@ struct published {
 /* All that was published in one channel, by sequence number. */
 struct record {
     struct channel *channel;
-    struct published *frames;
+    struct published_frame *frames;
     size_t count, capacity; /* frames[sequence], the first unused */
 };
 
 /* One connection of a simulated peer, with what it wants to say and has not said yet. */
-struct line {
-    enum line_kind { LINE_CLIENT, LINE_FEED } kind;
-    struct world *world;
+struct sim_line {
+    enum sim_line_kind { LINE_CLIENT, LINE_FEED } kind;
+    struct sim_world *world;
     struct engine *engine;
     struct connection *connection; /* NULL before and after */
     uint8_t *bytes;
@@ -98,15 +98,15 @@ struct line {
     bool finish;          /* FIN after the rest */
 };
 
-void line_dispose(struct line *line);
-void line_say(struct line *line, const void *bytes, size_t length);
-void line_finish(struct line *line);
+void sim_line_dispose(struct sim_line *line);
+void sim_line_say(struct sim_line *line, const void *bytes, size_t length);
+void sim_line_finish(struct sim_line *line);
 /* Says what there is to say, once the engine has room for it. */
-void line_flush(struct line *line);
+void sim_line_flush(struct sim_line *line);
 /* The other end of its connection, or NULL. */
-struct connection *line_other_end(const struct line *line);
+struct connection *sim_line_other_end(const struct sim_line *line);
 /* An engine with the handlers of simulated peers. */
-struct engine *line_engine_create(struct world *world, struct ip_address ip, void *context);
+struct engine *sim_line_engine_create(struct sim_world *world, struct ip_address ip, void *context);
 
 /* A message that a builder sent on one connection. */
 struct sent {
@@ -117,8 +117,8 @@ struct sent {
 
 /* One connection from the relay to a builder. */
 struct feed {
-    struct line line;
-    struct builder *builder;
+    struct sim_line line;
+    struct sim_builder *builder;
     struct feed *next;
     unsigned number;
     bool upgraded, close_sent, close_received, misbehaved, mute, stalled;
@@ -137,8 +137,8 @@ struct pending {
     uint64_t due_ns;
 };
 
-struct builder {
-    struct world *world;
+struct sim_builder {
+    struct sim_world *world;
     unsigned index;
     struct engine *engine;
     struct random random;
@@ -152,7 +152,7 @@ struct builder {
 enum client_state { CLIENT_AWAY, CLIENT_CONNECTING, CLIENT_ASKING, CLIENT_OPEN, CLIENT_REFUSED, CLIENT_LEAVING };
 
 struct client {
-    struct line line;
+    struct sim_line line;
     unsigned index;
     struct random random;
     enum client_state state;
@@ -220,7 +220,7 @@ struct verdicts {
 
 enum phase { PHASE_FLOW, PHASE_CALM, PHASE_END };
 
-struct world {
+struct sim_world {
     struct plan plan;
     struct random random;
     struct sim_network *network;
@@ -229,7 +229,7 @@ struct world {
     struct content **contents;
     size_t content_count;
     struct content *empty; /* the one empty message there can be */
-    struct builder builders[MAX_BUILDERS];
+    struct sim_builder builders[MAX_BUILDERS];
     struct engine *client_engines[CLIENT_HOSTS];
     struct client clients[MAX_CLIENTS];
     enum phase phase;
@@ -249,9 +249,9 @@ struct totals {
 };
 
 /* Runs one seed to its end; does not return if something is wrong. Adds to `totals`. */
-void world_run(const struct plan *plan, struct totals *totals);
+void sim_world_run(const struct plan *plan, struct totals *totals);
 
-static inline uint64_t world_now(const struct world *world)
+static inline uint64_t sim_world_now(const struct sim_world *world)
 {
     return sim_network_now(world->network);
 }
@@ -269,25 +269,25 @@ static inline uint64_t between(struct random *random, uint64_t low, uint64_t hig
 
 /* --- what is under test (plane.c) --- */
 
-void plane_create(struct world *world);
-void plane_destroy(struct world *world);
+void plane_create(struct sim_world *world);
+void plane_destroy(struct sim_world *world);
 /* The threads: ingest, shards, compressor, control. */
-unsigned plane_threads(const struct world *world);
-bool plane_thread_is_runnable(const struct world *world, unsigned thread);
-uint64_t plane_thread_deadline(const struct world *world, unsigned thread);
-void plane_thread_turn(struct world *world, unsigned thread);
+unsigned plane_threads(const struct sim_world *world);
+bool plane_thread_is_runnable(const struct sim_world *world, unsigned thread);
+uint64_t plane_thread_deadline(const struct sim_world *world, unsigned thread);
+void plane_thread_turn(struct sim_world *world, unsigned thread);
 const char *plane_thread_name(unsigned thread);
 
 /* --- builders (builder.c, feed.c) --- */
 
-void builder_create(struct world *world, unsigned index);
-void builder_destroy(struct builder *builder);
+void sim_builder_create(struct sim_world *world, unsigned index);
+void sim_builder_destroy(struct sim_builder *builder);
 /* It got a flashblock to send at `due_ns`. */
-void builder_give(struct builder *builder, struct content *content, uint64_t due_ns);
-uint64_t builder_deadline(const struct builder *builder);
-void builder_act(struct builder *builder);
+void sim_builder_give(struct sim_builder *builder, struct content *content, uint64_t due_ns);
+uint64_t sim_builder_deadline(const struct sim_builder *builder);
+void sim_builder_act(struct sim_builder *builder);
 
-void feed_accept(struct builder *builder, struct connection *connection);
+void feed_accept(struct sim_builder *builder, struct connection *connection);
 size_t feed_received(struct feed *feed, uint8_t *bytes, size_t length);
 void feed_closed(struct feed *feed, int error);
 /* Sends a message as the seed likes it: text or binary, whole or in pieces. */
@@ -300,7 +300,7 @@ void feed_destroy(struct feed *feed);
 
 /* --- subscribers (client.c, client_acts.c) --- */
 
-void client_create(struct world *world, unsigned index);
+void client_create(struct sim_world *world, unsigned index);
 void client_destroy(struct client *client);
 uint64_t client_deadline(const struct client *client);
 void client_act(struct client *client);
@@ -316,16 +316,16 @@ void client_send_control(struct client *client, uint8_t opcode, const void *payl
 
 /* --- contents and what was published (content.c, record.c) --- */
 
-struct content *content_create(struct world *world, bool shared);
+struct content *content_create(struct sim_world *world, bool shared);
 void content_pack(struct content *content);
-void contents_destroy(struct world *world);
+void contents_destroy(struct sim_world *world);
 
 /* The spies' reports: a frame was published. */
-void record_source(struct world *world);
-void record_target(struct world *world);
+void record_source(struct sim_world *world);
+void record_target(struct sim_world *world);
 void record_dispose(struct record *record);
 /* What subscribers receive. */
-const struct record *record_of_subscribers(const struct world *world);
+const struct record *record_of_subscribers(const struct sim_world *world);
 /* A whole message reached a subscriber. */
 void record_check_message(struct client *client, uint8_t opcode);
 /* True if the subscriber has got everything up to the newest frame. */
@@ -336,14 +336,14 @@ uint64_t record_next_frame(const struct record *record, uint64_t sequence);
 /* --- checks (check.c) --- */
 
 /* Before and after every turn of a thread. */
-void check_before_turn(struct world *world);
-void check_step(struct world *world);
+void check_before_turn(struct sim_world *world);
+void check_step(struct sim_world *world);
 /* When no thread has anything to do at this moment. */
-void check_rest(struct world *world);
+void check_rest(struct sim_world *world);
 /* When all is calm: everything arrived. */
-void check_calm(struct world *world);
+void check_calm(struct sim_world *world);
 /* When all have left. */
-void check_end(struct world *world);
+void check_end(struct sim_world *world);
 
 /* Why the subscriber may have been ended by the relay; fails if there is no reason. */
 void check_ending(struct client *client, int error);
@@ -351,17 +351,17 @@ void check_ending(struct client *client, int error);
 /* --- the lag policy (lag_check.c) --- */
 
 /* Notes who refuses bytes, and since when; after every turn. */
-void lag_note(struct world *world);
+void lag_note(struct sim_world *world);
 /* How many may be cut off in the shards' next turns; and that no more were. */
-void lag_expect(struct world *world);
-void lag_check_cuts(const struct world *world);
+void lag_expect(struct sim_world *world);
+void lag_check_cuts(const struct sim_world *world);
 /* When all threads sleep: nobody is there who should have been cut off. */
-void lag_check_rest(const struct world *world);
+void lag_check_rest(const struct sim_world *world);
 
 /* --- telling (main.c) --- */
 
-_Noreturn void fail(const struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void trace(const struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void fail(const struct sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void trace(const struct sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 extern bool tracing;
 
 #endif
