@@ -28,7 +28,7 @@ struct cursor {
     bool idle; /* has everything up to the head: holds nothing */
 };
 
-struct reader {
+struct stress_reader {
     unsigned index;
     struct random random;
     struct holds holds;
@@ -119,14 +119,14 @@ static void verify(const uint8_t *bytes, size_t length, uint64_t sequence, uint3
     }
 }
 
-static void let_go(struct reader *reader, struct cursor *cursor)
+static void let_go(struct stress_reader *reader, struct cursor *cursor)
 {
     if (!cursor->idle)
         holds_remove(&reader->holds, cursor->from);
     cursor->idle = true;
 }
 
-static void cut_off(struct reader *reader, uint64_t floor)
+static void cut_off(struct stress_reader *reader, uint64_t floor)
 {
     for (unsigned i = 0; i < CURSORS; i++) {
         struct cursor *cursor = &reader->cursors[i];
@@ -138,7 +138,7 @@ static void cut_off(struct reader *reader, uint64_t floor)
 }
 
 /* Gives every idle cursor what was published since it became so; some are left alone now and then, like subscribers that come later. */
-static void offer(struct reader *reader, uint64_t head)
+static void offer(struct stress_reader *reader, uint64_t head)
 {
     for (unsigned i = 0; i < CURSORS && reader->next <= head; i++) {
         struct cursor *cursor = &reader->cursors[i];
@@ -150,7 +150,7 @@ static void offer(struct reader *reader, uint64_t head)
     reader->next = head + 1;
 }
 
-static void read_some(struct reader *reader, struct cursor *cursor, uint64_t head)
+static void read_some(struct stress_reader *reader, struct cursor *cursor, uint64_t head)
 {
     const uint8_t *bytes;
     uint64_t from = cursor->from;
@@ -167,7 +167,7 @@ static void read_some(struct reader *reader, struct cursor *cursor, uint64_t hea
     cursor->idle = cursor->from > head;
 }
 
-static void move_mark(struct reader *reader, uint64_t mark)
+static void move_mark(struct stress_reader *reader, uint64_t mark)
 {
     channel_mark_set(&marks, reader->index, mark);
     if (channel_is_waiting(channel))
@@ -175,7 +175,7 @@ static void move_mark(struct reader *reader, uint64_t mark)
 }
 
 /* Leaves the channel for a moment and joins again, as a shard does whose last subscriber left. */
-static void leave_and_join(struct reader *reader)
+static void leave_and_join(struct stress_reader *reader)
 {
     for (unsigned i = 0; i < CURSORS; i++)
         let_go(reader, &reader->cursors[i]);
@@ -188,7 +188,7 @@ static void leave_and_join(struct reader *reader)
 
 static void *read_frames(void *argument)
 {
-    struct reader *reader = argument;
+    struct stress_reader *reader = argument;
 
     reader->next = channel_reader_join(channel, reader->index);
     while (!atomic_load(&stopping)) {
@@ -218,7 +218,7 @@ static void start(pthread_t *thread, void *(*body)(void *), void *argument)
         fail("no thread to be had", 0);
 }
 
-static int report(const struct reader *readers)
+static int report(const struct stress_reader *readers)
 {
     struct channel_figures figures;
     uint64_t frames = 0, bytes = 0, cuts = 0, joins = 0;
@@ -256,7 +256,7 @@ static void open_channel(uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    static struct reader readers[READERS];
+    static struct stress_reader readers[READERS];
     uint64_t seconds = argc > 1 ? strtoull(argv[1], NULL, 10) : 5;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     pthread_t publisher, threads[READERS];

@@ -35,7 +35,7 @@ static void accepted(void *context, struct connection *connection, const struct 
     struct echo *echo = context;
 
     (void)peer;
-    if (!session_open(echo, connection, now_ns))
+    if (!echo_session_open(echo, connection, now_ns))
         engine_abort(echo->engine, connection);
 }
 
@@ -45,7 +45,7 @@ static void connected(void *context, struct connection *connection, int error, u
 
     if (error != 0)
         fprintf(stderr, "ws_echo: %s: %s\n", echo->uri->display, strerror(-error));
-    else if (!session_open(echo, connection, now_ns))
+    else if (!echo_session_open(echo, connection, now_ns))
         engine_abort(echo->engine, connection);
     echo->connecting = false;
 }
@@ -53,14 +53,14 @@ static void connected(void *context, struct connection *connection, int error, u
 static size_t received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     (void)context;
-    return session_received(connection->owner, bytes, length, now_ns);
+    return echo_session_received(connection->owner, bytes, length, now_ns);
 }
 
 static void progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
 {
     (void)context;
     (void)progress;
-    session_progressed(connection->owner, now_ns);
+    echo_session_progressed(connection->owner, now_ns);
 }
 
 static void closed(void *context, struct connection *connection, int error, uint64_t now_ns)
@@ -69,7 +69,7 @@ static void closed(void *context, struct connection *connection, int error, uint
     (void)error;
     (void)now_ns;
     if (connection->owner)
-        session_destroy(connection->owner);
+        echo_session_destroy(connection->owner);
 }
 
 static void woken(void *context, uint64_t now_ns)
@@ -85,7 +85,7 @@ static const struct engine_handler handler = {accepted, connected, received, pro
 static void abort_overdue(struct echo *echo, uint64_t now_ns)
 {
     for (struct list_node *node = echo->sessions.next; node != &echo->sessions; node = node->next) {
-        struct session *session = LIST_ENTRY(node, struct session, node);
+        struct echo_session *session = LIST_ENTRY(node, struct echo_session, node);
 
         if (session->deadline_ns <= now_ns)
             engine_abort(echo->engine, session->connection);
@@ -105,7 +105,7 @@ static void leave(struct echo *echo)
 {
     engine_listen_stop(echo->engine);
     for (struct list_node *node = echo->sessions.next; node != &echo->sessions; node = node->next)
-        session_close(LIST_ENTRY(node, struct session, node), WS_CLOSE_GOING_AWAY, engine_now(echo->engine));
+        echo_session_close(LIST_ENTRY(node, struct echo_session, node), WS_CLOSE_GOING_AWAY, engine_now(echo->engine));
     while (!list_is_empty(&echo->sessions))
         turn(echo);
 }

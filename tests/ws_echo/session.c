@@ -10,16 +10,16 @@
 #define HANDSHAKE_NS (10 * NS_PER_S)
 #define END_NS       (2 * NS_PER_S)
 
-static void end(struct session *session, uint64_t now_ns)
+static void end(struct echo_session *session, uint64_t now_ns)
 {
-    session->state = SESSION_ENDING;
+    session->state = ECHO_SESSION_ENDING;
     session->deadline_ns = now_ns + END_NS;
     engine_finish(session->echo->engine, session->connection);
 }
 
 /* --- sending --- */
 
-static bool send_bytes(struct session *session, const void *bytes, size_t length)
+static bool send_bytes(struct echo_session *session, const void *bytes, size_t length)
 {
     struct engine *engine = session->echo->engine;
 
@@ -29,7 +29,7 @@ static bool send_bytes(struct session *session, const void *bytes, size_t length
     return true;
 }
 
-static const uint8_t *next_mask(struct session *session, uint8_t mask[4])
+static const uint8_t *next_mask(struct echo_session *session, uint8_t mask[4])
 {
     uint32_t bits = (uint32_t)random_next(&session->echo->random);
 
@@ -38,7 +38,7 @@ static const uint8_t *next_mask(struct session *session, uint8_t mask[4])
 }
 
 /* What a client sends is masked, each frame with a mask of its own, so it can't come from a channel. */
-static bool send_masked(struct session *session, const struct reply *reply)
+static bool send_masked(struct echo_session *session, const struct reply *reply)
 {
     uint8_t mask[4], *frame = malloc(WS_MAX_HEADER_BYTES + reply->length);
     size_t header_bytes;
@@ -56,12 +56,12 @@ static bool send_masked(struct session *session, const struct reply *reply)
 }
 
 /* Hands over frames that found no extent; true if there are none left. A client has no outlet. */
-static bool send_leftovers(struct session *session)
+static bool send_leftovers(struct echo_session *session)
 {
     return !session->outlet || outlet_flush(session->outlet, session->echo->engine, session->connection);
 }
 
-static bool send_control(struct session *session, const struct reply *reply)
+static bool send_control(struct echo_session *session, const struct reply *reply)
 {
     uint8_t frame[WS_MAX_CONTROL_FRAME], mask[4];
     size_t length = ws_write_control(frame, reply->opcode, reply->bytes, reply->length, next_mask(session, mask));
@@ -69,7 +69,7 @@ static bool send_control(struct session *session, const struct reply *reply)
     return send_leftovers(session) && send_bytes(session, frame, length);
 }
 
-static bool try_send(struct session *session, const struct reply *reply)
+static bool try_send(struct echo_session *session, const struct reply *reply)
 {
     if (reply->opcode >= WS_CLOSE)
         return send_control(session, reply);
@@ -79,7 +79,7 @@ static bool try_send(struct session *session, const struct reply *reply)
 }
 
 /* Sends, or keeps it until there is room; true if it is sent. What it points to must stay until then. */
-static bool send_reply(struct session *session, struct reply reply, uint64_t now_ns)
+static bool send_reply(struct echo_session *session, struct reply reply, uint64_t now_ns)
 {
     session->reply = reply;
     session->reply.waiting = !try_send(session, &reply);
@@ -92,17 +92,17 @@ static bool send_reply(struct session *session, struct reply reply, uint64_t now
     return true;
 }
 
-static void send_control_reply(struct session *session, uint8_t opcode, const void *payload, size_t length, uint64_t now_ns)
+static void send_control_reply(struct echo_session *session, uint8_t opcode, const void *payload, size_t length, uint64_t now_ns)
 {
     memmove(session->control, payload, length);
     send_reply(session, (struct reply){.opcode = opcode, .bytes = session->control, .length = length}, now_ns);
 }
 
-void session_close(struct session *session, uint16_t code, uint64_t now_ns)
+void echo_session_close(struct echo_session *session, uint16_t code, uint64_t now_ns)
 {
     uint8_t payload[2] = {(uint8_t)(code >> 8), (uint8_t)code};
 
-    if (session->state != SESSION_OPEN)
+    if (session->state != ECHO_SESSION_OPEN)
         return;
     session->deadline_ns = now_ns + END_NS;
     send_control_reply(session, WS_CLOSE, payload, code == WS_CLOSE_NO_STATUS ? 0 : sizeof payload, now_ns);
@@ -110,7 +110,7 @@ void session_close(struct session *session, uint16_t code, uint64_t now_ns)
 
 /* --- messages --- */
 
-static bool keep(struct session *session, const uint8_t *bytes, size_t length)
+static bool keep(struct echo_session *session, const uint8_t *bytes, size_t length)
 {
     size_t needed = session->message_bytes + length;
 
@@ -129,16 +129,16 @@ static bool keep(struct session *session, const uint8_t *bytes, size_t length)
     return true;
 }
 
-static void take_data(struct session *session, const struct ws_event *event, uint64_t now_ns)
+static void take_data(struct echo_session *session, const struct ws_event *event, uint64_t now_ns)
 {
     if (!keep(session, event->bytes, event->length))
-        session_close(session, WS_CLOSE_INTERNAL_ERROR, now_ns);
+        echo_session_close(session, WS_CLOSE_INTERNAL_ERROR, now_ns);
     else if (event->last)
         send_reply(session, (struct reply){.opcode = event->opcode, .bytes = session->message, .length = session->message_bytes},
                    now_ns);
 }
 
-static void take_event(struct session *session, const struct ws_event *event, uint64_t now_ns)
+static void take_event(struct echo_session *session, const struct ws_event *event, uint64_t now_ns)
 {
     switch (event->kind) {
     case WS_EVENT_DATA:
@@ -149,7 +149,7 @@ static void take_event(struct session *session, const struct ws_event *event, ui
         break;
     case WS_EVENT_CLOSE:
     case WS_EVENT_ERROR:
-        session_close(session, event->code, now_ns);
+        echo_session_close(session, event->code, now_ns);
         break;
     case WS_EVENT_PONG:
     case WS_EVENT_NONE:
@@ -157,30 +157,30 @@ static void take_event(struct session *session, const struct ws_event *event, ui
     }
 }
 
-static size_t take_frames(struct session *session, uint8_t *bytes, size_t length, uint64_t now_ns)
+static size_t take_frames(struct echo_session *session, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     size_t taken = 0;
 
-    while (taken < length && session->state == SESSION_OPEN && !session->reply.waiting) {
+    while (taken < length && session->state == ECHO_SESSION_OPEN && !session->reply.waiting) {
         struct ws_event event;
 
         taken += ws_read(&session->reader, bytes + taken, length - taken, &event);
         take_event(session, &event, now_ns);
     }
-    return session->state == SESSION_ENDING ? length : taken;
+    return session->state == ECHO_SESSION_ENDING ? length : taken;
 }
 
 /* --- the handshake --- */
 
-static void begin(struct session *session)
+static void begin(struct echo_session *session)
 {
-    session->state = SESSION_OPEN;
+    session->state = ECHO_SESSION_OPEN;
     session->deadline_ns = CLOCK_NEVER;
     session->echo->upgraded = true;
     ws_reader_init(&session->reader, session->echo->uri ? WS_CLIENT : WS_SERVER, ECHO_MAX_MESSAGE_BYTES);
 }
 
-static void refuse(struct session *session, int status, uint64_t now_ns)
+static void refuse(struct echo_session *session, int status, uint64_t now_ns)
 {
     char text[512];
     struct http_answer answer = {.status = status};
@@ -191,7 +191,7 @@ static void refuse(struct session *session, int status, uint64_t now_ns)
     end(session, now_ns);
 }
 
-static void answer_request(struct session *session, const struct http_request *request, uint64_t now_ns)
+static void answer_request(struct echo_session *session, const struct http_request *request, uint64_t now_ns)
 {
     char accept[WS_ACCEPT_TEXT_BYTES], text[CONTROL_RUN_BYTES];
     enum ws_upgrade_check check = ws_upgrade_check(request);
@@ -205,7 +205,7 @@ static void answer_request(struct session *session, const struct http_request *r
     begin(session);
 }
 
-static enum http_parse_result read_request(struct session *session, size_t *consumed, uint64_t now_ns)
+static enum http_parse_result read_request(struct echo_session *session, size_t *consumed, uint64_t now_ns)
 {
     struct http_request request;
     const char *error;
@@ -218,7 +218,7 @@ static enum http_parse_result read_request(struct session *session, size_t *cons
     return result;
 }
 
-static enum http_parse_result read_answer(struct session *session, size_t *consumed, uint64_t now_ns)
+static enum http_parse_result read_answer(struct echo_session *session, size_t *consumed, uint64_t now_ns)
 {
     struct ws_upgrade_answer answer;
     enum http_parse_result result = ws_upgrade_answer_parse(&answer, session->head, session->head_bytes, session->key, consumed);
@@ -235,7 +235,7 @@ static enum http_parse_result read_answer(struct session *session, size_t *consu
 }
 
 /* Collects the head; what follows it belongs to the frames. */
-static size_t take_head(struct session *session, uint8_t *bytes, size_t length, uint64_t now_ns)
+static size_t take_head(struct echo_session *session, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     size_t before = session->head_bytes, room = sizeof session->head - before, consumed = 0;
     size_t added = length < room ? length : room;
@@ -247,7 +247,7 @@ static size_t take_head(struct session *session, uint8_t *bytes, size_t length, 
     return result == HTTP_PARSE_DONE ? consumed - before : added;
 }
 
-static bool send_request(struct session *session)
+static bool send_request(struct echo_session *session)
 {
     char text[HTTP_MAX_REQUEST_BYTES];
     long length;
@@ -260,9 +260,9 @@ static bool send_request(struct session *session)
 
 /* --- life --- */
 
-struct session *session_open(struct echo *echo, struct connection *connection, uint64_t now_ns)
+struct echo_session *echo_session_open(struct echo *echo, struct connection *connection, uint64_t now_ns)
 {
-    struct session *session = calloc(1, sizeof *session);
+    struct echo_session *session = calloc(1, sizeof *session);
 
     if (!session)
         return NULL;
@@ -272,14 +272,14 @@ struct session *session_open(struct echo *echo, struct connection *connection, u
     session->outlet = echo->uri ? NULL : outlet_take(&echo->unused_outlets);
     list_append(&echo->sessions, &session->node);
     if (echo->uri ? !send_request(session) : !session->outlet) {
-        session_destroy(session);
+        echo_session_destroy(session);
         return NULL;
     }
     connection->owner = session;
     return session;
 }
 
-void session_destroy(struct session *session)
+void echo_session_destroy(struct echo_session *session)
 {
     list_remove(&session->node);
     if (session->outlet)
@@ -288,24 +288,24 @@ void session_destroy(struct session *session)
     free(session);
 }
 
-size_t session_received(struct session *session, uint8_t *bytes, size_t length, uint64_t now_ns)
+size_t echo_session_received(struct echo_session *session, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     size_t taken = 0;
 
-    if (length == 0 && session->state != SESSION_ENDING)
+    if (length == 0 && session->state != ECHO_SESSION_ENDING)
         end(session, now_ns);
-    if (session->state == SESSION_HANDSHAKE && length > 0)
+    if (session->state == ECHO_SESSION_HANDSHAKE && length > 0)
         taken = take_head(session, bytes, length, now_ns);
-    if (session->state == SESSION_HANDSHAKE)
+    if (session->state == ECHO_SESSION_HANDSHAKE)
         return taken;
     return taken + take_frames(session, bytes + taken, length - taken, now_ns);
 }
 
-void session_progressed(struct session *session, uint64_t now_ns)
+void echo_session_progressed(struct echo_session *session, uint64_t now_ns)
 {
     send_leftovers(session);
     if (session->outlet)
         outlet_progress(session->outlet, session->connection);
-    if (session->reply.waiting && session->state == SESSION_OPEN && send_reply(session, session->reply, now_ns))
+    if (session->reply.waiting && session->state == ECHO_SESSION_OPEN && send_reply(session, session->reply, now_ns))
         engine_receive_resume(session->echo->engine, session->connection);
 }

@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-enum session_state { SESSION_HANDSHAKE, SESSION_OPEN, SESSION_ENDING };
+enum echo_session_state { ECHO_SESSION_HANDSHAKE, ECHO_SESSION_OPEN, ECHO_SESSION_ENDING };
 
 /* What all sessions of the program share. */
 struct echo {
@@ -33,11 +33,11 @@ struct reply {
     size_t length;
 };
 
-struct session {
+struct echo_session {
     struct list_node node;
     struct echo *echo;
     struct connection *connection;
-    enum session_state state;
+    enum echo_session_state state;
     uint64_t deadline_ns;  /* of the handshake, or of the end; CLOCK_NEVER while open */
     struct outlet *outlet; /* server: messages on their way out */
     struct ws_reader reader;
@@ -51,18 +51,18 @@ struct session {
 };
 
 /* Starts a session on a connection; NULL if there is no memory. As a client it sends the upgrade request. */
-struct session *session_open(struct echo *echo, struct connection *connection, uint64_t now_ns);
+struct echo_session *echo_session_open(struct echo *echo, struct connection *connection, uint64_t now_ns);
 
 /* After the connection closed. */
-void session_destroy(struct session *session);
+void echo_session_destroy(struct echo_session *session);
 
 /* What arrived; returns how much of it was taken: less than all while a reply waits for room. */
-size_t session_received(struct session *session, uint8_t *bytes, size_t length, uint64_t now_ns);
+size_t echo_session_received(struct echo_session *session, uint8_t *bytes, size_t length, uint64_t now_ns);
 
 /* The peer took something: what waits may go on. */
-void session_progressed(struct session *session, uint64_t now_ns);
+void echo_session_progressed(struct echo_session *session, uint64_t now_ns);
 
 /* Closes with `code` (RFC 6455, 7.4). */
-void session_close(struct session *session, uint16_t code, uint64_t now_ns);
+void echo_session_close(struct echo_session *session, uint16_t code, uint64_t now_ns);
 
 #endif

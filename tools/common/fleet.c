@@ -102,12 +102,12 @@ void fleet_destroy(struct fleet *fleet)
     free(fleet);
 }
 
-uint32_t member_number(const struct fleet *fleet, const struct member *member)
+uint32_t fleet_member_number(const struct fleet *fleet, const struct fleet_member *member)
 {
     return (uint32_t)(member - fleet->members);
 }
 
-void member_set_due(struct fleet *fleet, struct member *member, uint64_t due_ns)
+void fleet_member_set_due(struct fleet *fleet, struct fleet_member *member, uint64_t due_ns)
 {
     member->due_ns = due_ns;
     list_remove(&member->link);
@@ -118,50 +118,50 @@ void member_set_due(struct fleet *fleet, struct member *member, uint64_t due_ns)
         fleet->next_scan_ns = due_ns;
 }
 
-static void enqueue(struct fleet *fleet, struct member *member)
+static void enqueue(struct fleet *fleet, struct fleet_member *member)
 {
     list_remove(&member->link);
     list_append(&fleet->queue, &member->link);
-    member->state = MEMBER_QUEUED;
+    member->state = FLEET_MEMBER_QUEUED;
 }
 
 void fleet_join(struct fleet *fleet, uint32_t first, uint32_t count)
 {
     for (uint32_t i = first; i < first + count; i++) {
-        struct member *member = &fleet->members[i];
+        struct fleet_member *member = &fleet->members[i];
 
         member->leaving = false;
-        if (member->state == MEMBER_AWAY || member->state == MEMBER_RETURNING)
+        if (member->state == FLEET_MEMBER_AWAY || member->state == FLEET_MEMBER_RETURNING)
             enqueue(fleet, member);
     }
 }
 
 void fleet_leave(struct fleet *fleet, uint32_t number, bool reset)
 {
-    struct member *member = &fleet->members[number];
+    struct fleet_member *member = &fleet->members[number];
 
     member->leaving = true;
-    if (member->state == MEMBER_QUEUED || member->state == MEMBER_RETURNING) {
+    if (member->state == FLEET_MEMBER_QUEUED || member->state == FLEET_MEMBER_RETURNING) {
         list_remove(&member->link);
-        member->state = MEMBER_AWAY;
-    } else if (member->state == MEMBER_OPEN && !reset) {
-        member_close(fleet, member, WS_CLOSE_NORMAL);
-    } else if (member->state != MEMBER_AWAY && (member->state != MEMBER_CLOSING || reset)) {
-        member_abort(fleet, member, 0);
+        member->state = FLEET_MEMBER_AWAY;
+    } else if (member->state == FLEET_MEMBER_OPEN && !reset) {
+        fleet_member_close(fleet, member, WS_CLOSE_NORMAL);
+    } else if (member->state != FLEET_MEMBER_AWAY && (member->state != FLEET_MEMBER_CLOSING || reset)) {
+        fleet_member_abort(fleet, member, 0);
     }
 }
 
 void fleet_behave(struct fleet *fleet, uint32_t number, const struct fleet_behaviour *behaviour)
 {
-    struct member *member = &fleet->members[number];
+    struct fleet_member *member = &fleet->members[number];
 
     member->behaviour = *behaviour;
     member->read_ns = clock_monotonic_ns();
-    if (member->state == MEMBER_OPEN)
-        member_set_due(fleet, member, member->read_ns); /* to read on, if it did not */
+    if (member->state == FLEET_MEMBER_OPEN)
+        fleet_member_set_due(fleet, member, member->read_ns); /* to read on, if it did not */
 }
 
-void member_ended(struct fleet *fleet, struct member *member, uint64_t now_ns)
+void fleet_member_ended(struct fleet *fleet, struct fleet_member *member, uint64_t now_ns)
 {
     struct fleet_end end = {
         .was_open = member->was_open,
@@ -180,17 +180,17 @@ void member_ended(struct fleet *fleet, struct member *member, uint64_t now_ns)
     fleet->figures.refused += !member->was_open && member->status != 0;
     fleet->figures.failed += !member->was_open && member->status == 0;
     member->connection = NULL;
-    member->state = MEMBER_AWAY;
-    member_set_due(fleet, member, CLOCK_NEVER);
+    member->state = FLEET_MEMBER_AWAY;
+    fleet_member_set_due(fleet, member, CLOCK_NEVER);
     if (member->behaviour.returns && !member->leaving) {
-        member->state = MEMBER_RETURNING;
-        member_set_due(fleet, member, now_ns + member->behaviour.return_after_ns);
+        member->state = FLEET_MEMBER_RETURNING;
+        fleet_member_set_due(fleet, member, now_ns + member->behaviour.return_after_ns);
     }
     if (fleet->options.handler->ended)
-        fleet->options.handler->ended(fleet->options.context, member_number(fleet, member), &end, now_ns);
+        fleet->options.handler->ended(fleet->options.context, fleet_member_number(fleet, member), &end, now_ns);
 }
 
-static void begin_connecting(struct fleet *fleet, struct member *member, uint64_t now_ns)
+static void begin_connecting(struct fleet *fleet, struct fleet_member *member, uint64_t now_ns)
 {
     struct address address = fleet->address;
 
@@ -202,26 +202,26 @@ static void begin_connecting(struct fleet *fleet, struct member *member, uint64_
     member->close_code = 0;
     member->was_open = false;
     if (fleet->options.addresses > 1)
-        address.ip.bytes[15] = (uint8_t)(1 + member_number(fleet, member) % fleet->options.addresses);
+        address.ip.bytes[15] = (uint8_t)(1 + fleet_member_number(fleet, member) % fleet->options.addresses);
     fleet->figures.connecting++;
-    member->state = MEMBER_CONNECTING;
+    member->state = FLEET_MEMBER_CONNECTING;
     member->connection = engine_connect(fleet->engine, &address, member);
     if (member->connection) {
-        member_set_due(fleet, member, now_ns + FLEET_HANDSHAKE_TIMEOUT_NS);
+        fleet_member_set_due(fleet, member, now_ns + FLEET_HANDSHAKE_TIMEOUT_NS);
     } else {
         member->error = -ENOBUFS;
-        member_ended(fleet, member, now_ns);
+        fleet_member_ended(fleet, member, now_ns);
     }
 }
 
-static void member_due(struct fleet *fleet, struct member *member, uint64_t now_ns)
+static void fleet_member_due(struct fleet *fleet, struct fleet_member *member, uint64_t now_ns)
 {
-    if (member->state == MEMBER_RETURNING)
+    if (member->state == FLEET_MEMBER_RETURNING)
         enqueue(fleet, member);
-    else if (member->state == MEMBER_OPEN)
-        member_open_due(fleet, member, now_ns);
+    else if (member->state == FLEET_MEMBER_OPEN)
+        fleet_member_open_due(fleet, member, now_ns);
     else
-        member_abort(fleet, member, member->state == MEMBER_CLOSING ? 0 : -ETIMEDOUT);
+        fleet_member_abort(fleet, member, member->state == FLEET_MEMBER_CLOSING ? 0 : -ETIMEDOUT);
 }
 
 /* Does all that is due, and finds out when the next is. */
@@ -232,11 +232,11 @@ static void scan_timed(struct fleet *fleet, uint64_t now_ns)
 
     fleet->next_scan_ns = CLOCK_NEVER;
     for (struct list_node *node = fleet->timed.next; node != &fleet->timed; node = next) {
-        struct member *member = LIST_ENTRY(node, struct member, link);
+        struct fleet_member *member = LIST_ENTRY(node, struct fleet_member, link);
 
         next = node->next; /* what is due takes itself out, or moves to the end */
         if (member->due_ns <= now_ns)
-            member_due(fleet, member, now_ns);
+            fleet_member_due(fleet, member, now_ns);
         else if (member->due_ns < next_ns)
             next_ns = member->due_ns;
     }
@@ -254,7 +254,7 @@ void fleet_turn(struct fleet *fleet, uint64_t deadline_ns)
     if (now_ns >= fleet->next_scan_ns)
         scan_timed(fleet, now_ns);
     while (fleet->figures.connecting < fleet->options.connecting_at_once && (first = list_first(&fleet->queue)))
-        begin_connecting(fleet, LIST_ENTRY(first, struct member, link), now_ns);
+        begin_connecting(fleet, LIST_ENTRY(first, struct fleet_member, link), now_ns);
     if (fleet->next_scan_ns < deadline_ns)
         deadline_ns = fleet->next_scan_ns;
     if (deadline_ns != 0)
@@ -274,7 +274,7 @@ const struct fleet_figures *fleet_figures_get(const struct fleet *fleet)
 
 bool fleet_is_open(const struct fleet *fleet, uint32_t member)
 {
-    return fleet->members[member].state == MEMBER_OPEN;
+    return fleet->members[member].state == FLEET_MEMBER_OPEN;
 }
 
 const struct engine *fleet_engine(const struct fleet *fleet)

@@ -10,18 +10,18 @@
 /* A slow reader is served this often; what it may read meanwhile is its rate times this. */
 #define SLOW_READ_INTERVAL_NS (100 * NS_PER_MS)
 
-void member_key(const struct fleet *fleet, const struct member *member, uint8_t key[16])
+void fleet_member_key(const struct fleet *fleet, const struct fleet_member *member, uint8_t key[16])
 {
     struct random random;
     uint64_t words[2];
 
-    random_seed(&random, fleet->options.seed + member_number(fleet, member));
+    random_seed(&random, fleet->options.seed + fleet_member_number(fleet, member));
     words[0] = random_next(&random);
     words[1] = random_next(&random);
     memcpy(key, words, sizeof words);
 }
 
-static void send_frame(struct fleet *fleet, struct member *member, uint8_t opcode, const void *payload, size_t length)
+static void send_frame(struct fleet *fleet, struct fleet_member *member, uint8_t opcode, const void *payload, size_t length)
 {
     uint8_t frame[WS_MAX_CONTROL_FRAME];
     uint8_t mask[4];
@@ -33,56 +33,56 @@ static void send_frame(struct fleet *fleet, struct member *member, uint8_t opcod
         engine_serve(fleet->engine, member->connection);
 }
 
-void member_close(struct fleet *fleet, struct member *member, uint16_t code)
+void fleet_member_close(struct fleet *fleet, struct fleet_member *member, uint16_t code)
 {
     uint8_t payload[2] = {(uint8_t)(code >> 8), (uint8_t)code};
     bool has_code = code != WS_CLOSE_NO_STATUS;
 
-    assert(member->state == MEMBER_OPEN);
+    assert(member->state == FLEET_MEMBER_OPEN);
     send_frame(fleet, member, WS_CLOSE, payload, has_code ? sizeof payload : 0);
-    member->state = MEMBER_CLOSING;
+    member->state = FLEET_MEMBER_CLOSING;
     engine_finish(fleet->engine, member->connection);
     engine_receive_resume(fleet->engine, member->connection); /* what it did not read is dropped now */
-    member_set_due(fleet, member, clock_monotonic_ns() + FLEET_CLOSE_TIMEOUT_NS);
+    fleet_member_set_due(fleet, member, clock_monotonic_ns() + FLEET_CLOSE_TIMEOUT_NS);
 }
 
-void member_abort(struct fleet *fleet, struct member *member, int error)
+void fleet_member_abort(struct fleet *fleet, struct fleet_member *member, int error)
 {
     if (member->error == 0)
         member->error = error;
-    member->state = MEMBER_CLOSING;
-    member_set_due(fleet, member, CLOCK_NEVER);
+    member->state = FLEET_MEMBER_CLOSING;
+    fleet_member_set_due(fleet, member, CLOCK_NEVER);
     engine_abort(fleet->engine, member->connection);
 }
 
-static void member_opened(struct fleet *fleet, struct member *member, uint64_t now_ns)
+static void fleet_member_opened(struct fleet *fleet, struct fleet_member *member, uint64_t now_ns)
 {
     const struct fleet_behaviour *behaviour = &member->behaviour;
 
     ws_reader_init(&member->reader, WS_CLIENT, fleet->options.max_message_bytes);
-    member->state = MEMBER_OPEN;
+    member->state = FLEET_MEMBER_OPEN;
     member->was_open = true;
     member->read_ns = now_ns;
     member->leave_ns = CLOCK_NEVER;
     if (behaviour->stay_ns != 0)
         member->leave_ns = now_ns + behaviour->stay_ns / 2 + random_below(&fleet->random, behaviour->stay_ns);
-    member_set_due(fleet, member, member->leave_ns);
+    fleet_member_set_due(fleet, member, member->leave_ns);
     fleet->figures.connecting--;
     fleet->figures.open++;
     fleet->figures.opened++;
     if (fleet->options.handler->opened)
-        fleet->options.handler->opened(fleet->options.context, member_number(fleet, member), now_ns);
+        fleet->options.handler->opened(fleet->options.context, fleet_member_number(fleet, member), now_ns);
 }
 
-static void member_refused(struct fleet *fleet, struct member *member, int status, const char *reason)
+static void fleet_member_refused(struct fleet *fleet, struct fleet_member *member, int status, const char *reason)
 {
     member->status = status;
     text_add_string(&member->reason, reason);
-    member_abort(fleet, member, -EPROTO);
+    fleet_member_abort(fleet, member, -EPROTO);
 }
 
 /* Takes what belongs to the answer; returns how many bytes that were. */
-static size_t take_answer(struct fleet *fleet, struct member *member, const uint8_t *bytes, size_t length, uint64_t now_ns)
+static size_t take_answer(struct fleet *fleet, struct fleet_member *member, const uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     size_t before = member->answer.length;
     struct ws_upgrade_answer answer;
@@ -90,17 +90,17 @@ static size_t take_answer(struct fleet *fleet, struct member *member, const uint
     uint8_t key[16];
 
     text_add(&member->answer, (const char *)bytes, length);
-    member_key(fleet, member, key);
+    fleet_member_key(fleet, member, key);
     switch (ws_upgrade_answer_parse(&answer, member->answer.bytes, member->answer.length, key, &consumed)) {
     case HTTP_PARSE_INCOMPLETE:
         if (member->answer.length <= FLEET_MAX_ANSWER_BYTES)
             return length;
-        member_refused(fleet, member, 0, "answer too long");
+        fleet_member_refused(fleet, member, 0, "answer too long");
         return length;
     case HTTP_PARSE_DONE:
         if (answer.status == 101 && answer.error[0] == '\0') {
             text_dispose(&member->answer);
-            member_opened(fleet, member, now_ns);
+            fleet_member_opened(fleet, member, now_ns);
             return consumed - before;
         }
         break;
@@ -109,30 +109,30 @@ static size_t take_answer(struct fleet *fleet, struct member *member, const uint
         answer.status = 0;
         break;
     }
-    member_refused(fleet, member, answer.status, answer.error);
+    fleet_member_refused(fleet, member, answer.status, answer.error);
     return length;
 }
 
-static void peer_closed(struct fleet *fleet, struct member *member, const struct ws_event *event)
+static void peer_closed(struct fleet *fleet, struct fleet_member *member, const struct ws_event *event)
 {
     member->close_code = event->code;
     text_add(&member->reason, (const char *)event->bytes, event->length);
-    if (member->state == MEMBER_OPEN)
-        member_close(fleet, member, event->code);
+    if (member->state == FLEET_MEMBER_OPEN)
+        fleet_member_close(fleet, member, event->code);
 }
 
 /* While the closing is under way all but the peer's close frame is dropped. */
-static void handle_event_closing(struct fleet *fleet, struct member *member, const struct ws_event *event)
+static void handle_event_closing(struct fleet *fleet, struct fleet_member *member, const struct ws_event *event)
 {
     if (event->kind == WS_EVENT_CLOSE)
         peer_closed(fleet, member, event);
 }
 
-static void handle_event(struct fleet *fleet, struct member *member, const struct ws_event *event, uint64_t now_ns)
+static void handle_event(struct fleet *fleet, struct fleet_member *member, const struct ws_event *event, uint64_t now_ns)
 {
     switch (event->kind) {
     case WS_EVENT_DATA:
-        fleet->options.handler->data(fleet->options.context, member_number(fleet, member), event, now_ns);
+        fleet->options.handler->data(fleet->options.context, fleet_member_number(fleet, member), event, now_ns);
         break;
     case WS_EVENT_PING:
         send_frame(fleet, member, WS_PONG, event->bytes, event->length);
@@ -144,7 +144,7 @@ static void handle_event(struct fleet *fleet, struct member *member, const struc
         text_add_string(&member->reason, event->reason);
         member->error = -EPROTO;
         member->close_code = event->code;
-        member_close(fleet, member, event->code);
+        fleet_member_close(fleet, member, event->code);
         break;
     case WS_EVENT_NONE:
     case WS_EVENT_PONG:
@@ -152,7 +152,7 @@ static void handle_event(struct fleet *fleet, struct member *member, const struc
     }
 }
 
-static void read_frames(struct fleet *fleet, struct member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
+static void read_frames(struct fleet *fleet, struct fleet_member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     fleet->figures.bytes += length;
     while (length > 0 && !member->connection->dead && member->close_code == 0) {
@@ -161,7 +161,7 @@ static void read_frames(struct fleet *fleet, struct member *member, uint8_t *byt
 
         bytes += taken;
         length -= taken;
-        if (member->state == MEMBER_OPEN)
+        if (member->state == FLEET_MEMBER_OPEN)
             handle_event(fleet, member, &event, now_ns);
         else
             handle_event_closing(fleet, member, &event);
@@ -169,7 +169,7 @@ static void read_frames(struct fleet *fleet, struct member *member, uint8_t *byt
 }
 
 /* How many of `length` bytes a member reads now; if not all, something will be due. */
-static size_t allowance(struct fleet *fleet, struct member *member, size_t length, uint64_t now_ns)
+static size_t allowance(struct fleet *fleet, struct fleet_member *member, size_t length, uint64_t now_ns)
 {
     uint64_t rate = member->behaviour.bytes_per_second;
     uint64_t elapsed_ns = now_ns - member->read_ns;
@@ -186,43 +186,43 @@ static size_t allowance(struct fleet *fleet, struct member *member, size_t lengt
         member->read_ns = now_ns;
     if (allowed >= length)
         return length;
-    member_set_due(fleet, member,
-                   now_ns + SLOW_READ_INTERVAL_NS < member->leave_ns ? now_ns + SLOW_READ_INTERVAL_NS : member->leave_ns);
+    fleet_member_set_due(fleet, member,
+                         now_ns + SLOW_READ_INTERVAL_NS < member->leave_ns ? now_ns + SLOW_READ_INTERVAL_NS : member->leave_ns);
     return allowed;
 }
 
-void member_open_due(struct fleet *fleet, struct member *member, uint64_t now_ns)
+void fleet_member_open_due(struct fleet *fleet, struct fleet_member *member, uint64_t now_ns)
 {
     if (now_ns >= member->leave_ns) {
-        member_close(fleet, member, WS_CLOSE_NORMAL);
+        fleet_member_close(fleet, member, WS_CLOSE_NORMAL);
         return;
     }
-    member_set_due(fleet, member, member->leave_ns);
+    fleet_member_set_due(fleet, member, member->leave_ns);
     engine_receive_resume(fleet->engine, member->connection);
 }
 
 static size_t on_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t turn_ns)
 {
     struct fleet *fleet = context;
-    struct member *member = connection->owner;
+    struct fleet_member *member = connection->owner;
     uint64_t now_ns = clock_monotonic_ns(); /* a turn may take milliseconds: its own time would be too early for most */
     size_t used = 0;
 
     (void)turn_ns;
     if (length == 0) { /* the peer has finished: nothing more will come */
-        if (member->state != MEMBER_CLOSING)
-            member_abort(fleet, member, member->state == MEMBER_OPEN ? 0 : -ECONNRESET);
+        if (member->state != FLEET_MEMBER_CLOSING)
+            fleet_member_abort(fleet, member, member->state == FLEET_MEMBER_OPEN ? 0 : -ECONNRESET);
         return 0;
     }
-    if (member->state == MEMBER_UPGRADING)
+    if (member->state == FLEET_MEMBER_UPGRADING)
         used = take_answer(fleet, member, bytes, length, now_ns);
-    if (member->state == MEMBER_OPEN && used < length) {
+    if (member->state == FLEET_MEMBER_OPEN && used < length) {
         size_t allowed = allowance(fleet, member, length - used, now_ns);
 
         read_frames(fleet, member, bytes + used, allowed, now_ns);
         used += allowed;
     }
-    if (member->state == MEMBER_CLOSING && used < length && member->was_open) {
+    if (member->state == FLEET_MEMBER_CLOSING && used < length && member->was_open) {
         read_frames(fleet, member, bytes + used, length - used, now_ns);
         used = length;
     }
@@ -232,32 +232,32 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
 static void on_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     struct fleet *fleet = context;
-    struct member *member = connection->owner;
+    struct fleet_member *member = connection->owner;
     char request[MAX_REQUEST_BYTES];
     uint8_t key[16];
     long length;
 
     if (error != 0) {
         member->error = error;
-        member_ended(fleet, member, now_ns);
+        fleet_member_ended(fleet, member, now_ns);
         return;
     }
-    member->state = MEMBER_UPGRADING;
-    member_key(fleet, member, key);
+    member->state = FLEET_MEMBER_UPGRADING;
+    fleet_member_key(fleet, member, key);
     length = ws_write_upgrade_request(request, sizeof request, fleet->options.uri, key);
     if (length < 0 || engine_append_bytes(fleet->engine, connection, request, (size_t)length) != 0)
-        member_abort(fleet, member, -ENOBUFS);
+        fleet_member_abort(fleet, member, -ENOBUFS);
     else
         engine_serve(fleet->engine, connection);
 }
 
 static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
-    struct member *member = connection->owner;
+    struct fleet_member *member = connection->owner;
 
     if (member->error == 0)
         member->error = error;
-    member_ended(context, member, now_ns);
+    fleet_member_ended(context, member, now_ns);
 }
 
 static void on_progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)

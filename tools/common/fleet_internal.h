@@ -12,17 +12,17 @@
 #define FLEET_CLOSE_TIMEOUT_NS     (5 * NS_PER_S)
 #define FLEET_MAX_ANSWER_BYTES     8192
 
-enum member_state {
-    MEMBER_AWAY,
-    MEMBER_RETURNING,  /* away until `due_ns` */
-    MEMBER_QUEUED,     /* waits for its turn to connect */
-    MEMBER_CONNECTING, /* until connected */
-    MEMBER_UPGRADING,  /* until the answer is whole */
-    MEMBER_OPEN,
-    MEMBER_CLOSING, /* what still comes is dropped */
+enum fleet_member_state {
+    FLEET_MEMBER_AWAY,
+    FLEET_MEMBER_RETURNING,  /* away until `due_ns` */
+    FLEET_MEMBER_QUEUED,     /* waits for its turn to connect */
+    FLEET_MEMBER_CONNECTING, /* until connected */
+    FLEET_MEMBER_UPGRADING,  /* until the answer is whole */
+    FLEET_MEMBER_OPEN,
+    FLEET_MEMBER_CLOSING, /* what still comes is dropped */
 };
 
-struct member {
+struct fleet_member {
     struct connection *connection;
     struct list_node link; /* in the queue, or among those with something due */
     uint64_t due_ns;       /* when its state needs attention, CLOCK_NEVER: not by time */
@@ -34,7 +34,7 @@ struct member {
     struct text reason; /* for `ended` */
     int error, status;
     uint16_t close_code;
-    uint8_t state; /* enum member_state */
+    uint8_t state; /* enum fleet_member_state */
     bool was_open, leaving;
 };
 
@@ -46,30 +46,30 @@ struct fleet {
     struct fleet_figures figures;
     struct list_node queue, timed;
     uint64_t next_scan_ns; /* when to look through `timed` */
-    struct member *members;
+    struct fleet_member *members;
 };
 
 extern const struct engine_handler fleet_engine_handler;
 
 /* The member's number. */
-uint32_t member_number(const struct fleet *fleet, const struct member *member);
+uint32_t fleet_member_number(const struct fleet *fleet, const struct fleet_member *member);
 
 /* The key of its upgrade request, the same whenever asked. */
-void member_key(const struct fleet *fleet, const struct member *member, uint8_t key[16]);
+void fleet_member_key(const struct fleet *fleet, const struct fleet_member *member, uint8_t key[16]);
 
 /* Lets member_due be called at `due_ns`. */
-void member_set_due(struct fleet *fleet, struct member *member, uint64_t due_ns);
+void fleet_member_set_due(struct fleet *fleet, struct fleet_member *member, uint64_t due_ns);
 
 /* Opens the closing of an open connection: a close frame, then the end of the stream. */
-void member_close(struct fleet *fleet, struct member *member, uint16_t code);
+void fleet_member_close(struct fleet *fleet, struct fleet_member *member, uint16_t code);
 
 /* Resets the connection; `error` is what `ended` will tell. */
-void member_abort(struct fleet *fleet, struct member *member, int error);
+void fleet_member_abort(struct fleet *fleet, struct fleet_member *member, int error);
 
 /* The connection is gone: tells, and lets the member return if it does. */
-void member_ended(struct fleet *fleet, struct member *member, uint64_t now_ns);
+void fleet_member_ended(struct fleet *fleet, struct fleet_member *member, uint64_t now_ns);
 
 /* Does what is due at `now_ns` for an open member: leave, or read on. */
-void member_open_due(struct fleet *fleet, struct member *member, uint64_t now_ns);
+void fleet_member_open_due(struct fleet *fleet, struct fleet_member *member, uint64_t now_ns);
 
 #endif

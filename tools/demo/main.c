@@ -16,7 +16,7 @@
 #define SETTLE_PATIENCE_NS       (10 * NS_PER_S)
 #define ENDS_SHOWN               5 /* connections that ended, of which it is said why */
 
-struct settings {
+struct demo_settings {
     uint64_t subscribers, churn, size_bytes, interval_ns, seconds, log_bytes;
     const char *relay;
 };
@@ -44,7 +44,7 @@ static void on_ended(void *context, uint32_t subscriber, const struct fleet_end 
         fprintf(stderr, "%s\n", end->error != 0 ? strerror(-end->error) : "ended without a close frame");
 }
 
-static void read_settings(struct settings *settings, int argc, char **argv)
+static void read_settings(struct demo_settings *settings, int argc, char **argv)
 {
     const struct command_option options[] = {
         {"--subscribers", "N", "how many (1000)", OPTION_NUMBER, &settings->subscribers, 1, 1000000},
@@ -80,7 +80,7 @@ static const char *relay_beside_us(void)
     return path;
 }
 
-static bool is_over(const struct settings *settings, const struct report *report)
+static bool is_over(const struct demo_settings *settings, const struct report *report)
 {
     struct rig_figures figures;
 
@@ -92,7 +92,7 @@ static bool is_over(const struct settings *settings, const struct report *report
     return !figures.relay_runs;
 }
 
-static bool run(const struct settings *settings, struct rig *rig)
+static bool run(const struct demo_settings *settings, struct rig *rig)
 {
     static struct report report;
 
@@ -111,7 +111,7 @@ static bool run(const struct settings *settings, struct rig *rig)
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {
+    struct demo_settings settings = {
         .subscribers = 1000,
         .size_bytes = 25000,
         .interval_ns = 200 * NS_PER_MS,

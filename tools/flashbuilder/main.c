@@ -17,7 +17,7 @@
 #define IDLE_PATIENCE_NS (5 * NS_PER_S)    /* for relays to take what was published, at the end */
 #define MAX_RELAYS       1024
 
-struct settings {
+struct flashbuilder_settings {
     struct address listen;
     uint64_t size, interval_ns, per_block, count, burst, wait_for, seed;
     const char *replay;
@@ -25,8 +25,8 @@ struct settings {
     double drop, duplicate, skip_index;
 };
 
-struct publisher {
-    const struct settings *settings;
+struct paced_publisher {
+    const struct flashbuilder_settings *settings;
     struct builder *builder;
     struct flashblock_generator *generator; /* or: */
     struct recording recording;
@@ -44,14 +44,14 @@ static void on_signal(int number)
     stop_requests++;
 }
 
-static bool happens(struct publisher *publisher, double share)
+static bool happens(struct paced_publisher *publisher, double share)
 {
     return share > 0 && (double)(random_next(&publisher->random) >> 11) * 0x1p-53 < share;
 }
 
-static void prepare_next(struct publisher *publisher)
+static void prepare_next(struct paced_publisher *publisher)
 {
-    const struct settings *settings = publisher->settings;
+    const struct flashbuilder_settings *settings = publisher->settings;
 
     if (!publisher->generator) {
         const struct recorded_line *line = recording_next(&publisher->recording, settings->same_ids);
@@ -68,7 +68,7 @@ static void prepare_next(struct publisher *publisher)
     publisher->length = flashblock->length;
 }
 
-static void publish_text(struct publisher *publisher)
+static void publish_text(struct paced_publisher *publisher)
 {
     uint8_t opcode = publisher->settings->binary ? WS_BINARY : WS_TEXT;
 
@@ -79,7 +79,7 @@ static void publish_text(struct publisher *publisher)
 }
 
 /* Publishes what is prepared, with whatever mischief was asked for, and prepares the next. */
-static void publish_one(struct publisher *publisher)
+static void publish_one(struct paced_publisher *publisher)
 {
     publisher->made++;
     if (publisher->generator)
@@ -96,12 +96,12 @@ static void publish_one(struct publisher *publisher)
     prepare_next(publisher);
 }
 
-static bool is_finished(const struct publisher *publisher)
+static bool is_finished(const struct paced_publisher *publisher)
 {
     return stop_requests > 0 || (publisher->settings->count > 0 && publisher->made >= publisher->settings->count);
 }
 
-static void turn_until(struct publisher *publisher, uint64_t due_ns)
+static void turn_until(struct paced_publisher *publisher, uint64_t due_ns)
 {
     uint64_t now_ns = clock_monotonic_ns();
     uint64_t look_ns = now_ns + LOOK_INTERVAL_NS;
@@ -109,9 +109,9 @@ static void turn_until(struct publisher *publisher, uint64_t due_ns)
     builder_turn(publisher->builder, due_ns < look_ns ? due_ns : look_ns);
 }
 
-static void publish_all(struct publisher *publisher)
+static void publish_all(struct paced_publisher *publisher)
 {
-    const struct settings *settings = publisher->settings;
+    const struct flashbuilder_settings *settings = publisher->settings;
     uint64_t due_ns;
 
     while (builder_relays(publisher->builder) < settings->wait_for && stop_requests == 0)
@@ -130,7 +130,7 @@ static void publish_all(struct publisher *publisher)
 }
 
 /* Lets relays take what was published, then closes their connections; a signal more cuts it short. */
-static void finish(struct publisher *publisher)
+static void finish(struct paced_publisher *publisher)
 {
     uint64_t deadline_ns = clock_monotonic_ns() + IDLE_PATIENCE_NS;
     int before = stop_requests;
@@ -142,7 +142,7 @@ static void finish(struct publisher *publisher)
         turn_until(publisher, CLOCK_NEVER);
 }
 
-static void read_settings(struct settings *settings, struct publisher *publisher, int argc, char **argv)
+static void read_settings(struct flashbuilder_settings *settings, struct paced_publisher *publisher, int argc, char **argv)
 {
     const struct command_option options[] = {
         {"--listen-addr", "IP:PORT", "where relays connect (0.0.0.0:1111)", OPTION_ADDRESS, &settings->listen, 0, 0},
@@ -186,9 +186,9 @@ static void read_settings(struct settings *settings, struct publisher *publisher
         command_line_fail(&line, "--replay: cannot read '%s': %s", settings->replay, strerror(-result));
 }
 
-static int start(struct publisher *publisher)
+static int start(struct paced_publisher *publisher)
 {
-    const struct settings *settings = publisher->settings;
+    const struct flashbuilder_settings *settings = publisher->settings;
     struct flashblock_generator_options content = {
         .seed = settings->seed,
         .size_bytes = settings->size,
@@ -221,14 +221,14 @@ static int start(struct publisher *publisher)
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {
+    struct flashbuilder_settings settings = {
         .size = 25000,
         .interval_ns = 200 * NS_PER_MS,
         .per_block = 10,
         .burst = 1,
         .seed = 1,
     };
-    struct publisher publisher = {.settings = &settings};
+    struct paced_publisher publisher = {.settings = &settings};
     struct sigaction action = {.sa_handler = on_signal};
     int result;
 
