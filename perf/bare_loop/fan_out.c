@@ -33,7 +33,7 @@ struct handshake {
     char answer[256];
 };
 
-struct subscriber {
+struct loop_subscriber {
     int fd;
     uint32_t ready_index; /* in fan_out.ready */
     uint64_t next;        /* the frame that it gets next */
@@ -52,7 +52,7 @@ struct fan_out {
     struct ws_reader reader;
     struct frame frames[FRAMES];
     uint64_t head; /* the frame being filled; everything below is complete */
-    struct subscriber *subscribers;
+    struct loop_subscriber *subscribers;
     uint32_t *free_slots, free_count;
     uint32_t *ready, ready_count;
 };
@@ -69,7 +69,7 @@ static struct io_uring_sqe *next_entry(struct fan_out *f, enum operation operati
     return entry;
 }
 
-static bool is_behind(const struct fan_out *f, const struct subscriber *s)
+static bool is_behind(const struct fan_out *f, const struct loop_subscriber *s)
 {
     return s->next < f->head;
 }
@@ -78,7 +78,7 @@ static bool is_behind(const struct fan_out *f, const struct subscriber *s)
 
 static void read_request(struct fan_out *f, uint32_t slot)
 {
-    struct subscriber *s = &f->subscribers[slot];
+    struct loop_subscriber *s = &f->subscribers[slot];
     struct handshake *h = s->handshake;
 
     io_uring_prep_recv(next_entry(f, REQUEST, slot), s->fd, h->request + h->length, sizeof h->request - h->length, 0);
@@ -95,7 +95,7 @@ static void add_subscriber(struct fan_out *f, int fd)
         errx(1, "more than %u subscribers", f->max_subscribers);
     uint32_t slot = f->free_slots[--f->free_count];
 
-    f->subscribers[slot] = (struct subscriber){.fd = fd, .handshake = calloc(1, sizeof(struct handshake))};
+    f->subscribers[slot] = (struct loop_subscriber){.fd = fd, .handshake = calloc(1, sizeof(struct handshake))};
     if (!f->subscribers[slot].handshake || io_uring_register_files_update(&f->ring, slot, &fd, 1) != 1)
         errx(1, "cannot register a subscriber");
     read_request(f, slot);
@@ -103,7 +103,7 @@ static void add_subscriber(struct fan_out *f, int fd)
 
 static void remove_subscriber(struct fan_out *f, uint32_t slot)
 {
-    struct subscriber *s = &f->subscribers[slot];
+    struct loop_subscriber *s = &f->subscribers[slot];
 
     if (!s->handshake) {
         uint32_t last = f->ready[--f->ready_count];
@@ -132,7 +132,7 @@ static void on_request(struct fan_out *f, uint32_t slot, int result)
 
 static void on_answer(struct fan_out *f, uint32_t slot, int result)
 {
-    struct subscriber *s = &f->subscribers[slot];
+    struct loop_subscriber *s = &f->subscribers[slot];
 
     if (result < 0) {
         remove_subscriber(f, slot);
@@ -149,7 +149,7 @@ static void on_answer(struct fan_out *f, uint32_t slot, int result)
 
 static void send_next(struct fan_out *f, uint32_t slot)
 {
-    struct subscriber *s = &f->subscribers[slot];
+    struct loop_subscriber *s = &f->subscribers[slot];
     const struct frame *frame = &f->frames[s->next % FRAMES];
     struct io_uring_sqe *entry = next_entry(f, SEND, slot);
 
@@ -160,7 +160,7 @@ static void send_next(struct fan_out *f, uint32_t slot)
 
 static void on_sent(struct fan_out *f, uint32_t slot, int result)
 {
-    struct subscriber *s = &f->subscribers[slot];
+    struct loop_subscriber *s = &f->subscribers[slot];
 
     s->sending = false;
     if (result < 0 || f->head - s->next >= FRAMES) {
@@ -179,7 +179,7 @@ static void on_sent(struct fan_out *f, uint32_t slot, int result)
 /* The same with send(2); what the socket refuses is left to the ring. */
 static void send_now(struct fan_out *f, uint32_t slot)
 {
-    struct subscriber *s = &f->subscribers[slot];
+    struct loop_subscriber *s = &f->subscribers[slot];
     const struct frame *frame = &f->frames[s->next % FRAMES];
     ssize_t n = send(s->fd, frame->bytes, frame->length, MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -199,7 +199,7 @@ static void fan_out_message(struct fan_out *f)
     /* Backwards, because a removal moves the last one into the gap. */
     for (uint32_t i = f->ready_count; i-- > 0;) {
         uint32_t slot = f->ready[i];
-        struct subscriber *s = &f->subscribers[slot];
+        struct loop_subscriber *s = &f->subscribers[slot];
 
         if (s->sending && f->head - s->next >= FRAMES)
             shutdown(s->fd, SHUT_RDWR); /* its send ends with an error, which removes it */

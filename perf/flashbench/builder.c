@@ -26,7 +26,7 @@ struct upstream_connection {
     struct ws_reader reader;
 };
 
-struct builder {
+struct bench_builder {
     int listener;
     struct messages *messages;
     struct flashblock_generator *generator;
@@ -34,11 +34,11 @@ struct builder {
     struct upstream_connection connections[MAX_CONNECTIONS];
 };
 
-int builder_create(struct builder **out, const struct builder_options *options)
+int bench_builder_create(struct bench_builder **out, const struct bench_builder_options *options)
 {
     const struct flashblock_generator_options generator = {
         .seed = options->seed, .size_bytes = options->message_bytes, .per_block = FLASHBLOCKS_A_BLOCK, .first_block_number = 1};
-    struct builder *builder = calloc(1, sizeof *builder);
+    struct bench_builder *builder = calloc(1, sizeof *builder);
     struct sockaddr_storage address;
     socklen_t length = address_to_sockaddr(&options->listen, &address);
 
@@ -53,18 +53,18 @@ int builder_create(struct builder **out, const struct builder_options *options)
     if (builder->listener < 0 || bind(builder->listener, (struct sockaddr *)&address, length) != 0 ||
         listen(builder->listener, MAX_CONNECTIONS) != 0) {
         int error = errno;
-        builder_destroy(builder);
+        bench_builder_destroy(builder);
         return -error;
     }
     if (flashblock_generator_create(&builder->generator, &generator) != 0) {
-        builder_destroy(builder);
+        bench_builder_destroy(builder);
         return -ENOMEM;
     }
     *out = builder;
     return 0;
 }
 
-void builder_destroy(struct builder *builder)
+void bench_builder_destroy(struct bench_builder *builder)
 {
     if (!builder)
         return;
@@ -77,7 +77,7 @@ void builder_destroy(struct builder *builder)
     free(builder);
 }
 
-uint16_t builder_port(const struct builder *builder)
+uint16_t bench_builder_port(const struct bench_builder *builder)
 {
     struct sockaddr_storage sockaddr;
     struct address address = {0};
@@ -88,7 +88,7 @@ uint16_t builder_port(const struct builder *builder)
     return address.port;
 }
 
-unsigned builder_connections(const struct builder *builder)
+unsigned bench_builder_connections(const struct bench_builder *builder)
 {
     unsigned count = 0;
 
@@ -99,11 +99,11 @@ unsigned builder_connections(const struct builder *builder)
 
 /* --- sending --- */
 
-void builder_prepare(struct builder *builder, uint64_t now_ns)
+void bench_builder_prepare(struct bench_builder *builder, uint64_t now_ns)
 {
     if (builder->prepared)
         return;
-    struct message *message = messages_next(builder->messages, now_ns);
+    struct bench_message *message = messages_next(builder->messages, now_ns);
     const struct flashblock *flashblock = flashblock_generator_next(builder->generator);
     uint8_t header[WS_MAX_HEADER_BYTES];
 
@@ -128,10 +128,10 @@ static void drop(struct upstream_connection *connection)
 }
 
 /* Sends until all offered messages are out or the proxy takes no more. True if something is left. */
-static bool flush_connection(struct builder *builder, struct upstream_connection *connection)
+static bool flush_connection(struct bench_builder *builder, struct upstream_connection *connection)
 {
     while (connection->next <= builder->messages->head) {
-        const struct message *message = messages_find(builder->messages, connection->next);
+        const struct bench_message *message = messages_find(builder->messages, connection->next);
         if (!message) { /* overwritten: the proxy is hundreds of messages behind */
             drop(connection);
             return false;
@@ -154,7 +154,7 @@ static bool flush_connection(struct builder *builder, struct upstream_connection
     return false;
 }
 
-bool builder_flush(struct builder *builder)
+bool bench_builder_flush(struct bench_builder *builder)
 {
     bool left = false;
 
@@ -166,20 +166,20 @@ bool builder_flush(struct builder *builder)
     return left;
 }
 
-void builder_offer(struct builder *builder, uint64_t due_ns, uint32_t owed, bool measured)
+void bench_builder_offer(struct bench_builder *builder, uint64_t due_ns, uint32_t owed, bool measured)
 {
-    bool behind = builder_flush(builder);
+    bool behind = bench_builder_flush(builder);
     uint64_t now_ns = clock_monotonic_ns();
 
-    builder_prepare(builder, now_ns);
+    bench_builder_prepare(builder, now_ns);
     messages_offer(builder->messages, behind ? due_ns : clock_monotonic_ns(), owed, measured);
     builder->prepared = false;
-    builder_flush(builder);
+    bench_builder_flush(builder);
 }
 
 /* --- the proxies' side --- */
 
-static void accept_connections(struct builder *builder)
+static void accept_connections(struct bench_builder *builder)
 {
     for (unsigned i = 0; i < MAX_CONNECTIONS; i++) {
         struct upstream_connection *connection = &builder->connections[i];
@@ -192,7 +192,7 @@ static void accept_connections(struct builder *builder)
     }
 }
 
-static bool answer_upgrade(struct builder *builder, struct upstream_connection *connection)
+static bool answer_upgrade(struct bench_builder *builder, struct upstream_connection *connection)
 {
     struct http_request request;
     char accept[WS_ACCEPT_TEXT_BYTES], answer[256];
@@ -232,7 +232,7 @@ static bool take_frames(struct upstream_connection *connection, uint8_t *bytes, 
     return true;
 }
 
-static bool receive(struct builder *builder, struct upstream_connection *connection)
+static bool receive(struct bench_builder *builder, struct upstream_connection *connection)
 {
     uint8_t bytes[RECEIVE_BUFFER_BYTES];
     ssize_t n = recv(connection->fd, bytes, sizeof bytes, MSG_DONTWAIT);
@@ -250,7 +250,7 @@ static bool receive(struct builder *builder, struct upstream_connection *connect
     return answer_upgrade(builder, connection);
 }
 
-void builder_serve(struct builder *builder)
+void bench_builder_serve(struct bench_builder *builder)
 {
     accept_connections(builder);
     for (unsigned i = 0; i < MAX_CONNECTIONS; i++)

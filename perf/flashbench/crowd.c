@@ -26,8 +26,8 @@
 
 struct crowd {
     struct crowd_options options;
-    struct member_rules rules;
-    struct member *members;
+    struct crowd_member_rules rules;
+    struct crowd_member *members;
     uint32_t member_count, open, owed, in_progress, closed, churn_next;
     uint32_t next_new; /* members from here on have never been connected */
     int epoll;
@@ -64,7 +64,7 @@ int crowd_create(struct crowd **out, const struct crowd_options *options)
     if (!crowd)
         return -ENOMEM;
     crowd->options = *options;
-    crowd->rules = (struct member_rules){options->messages, options->skip_above_bytes, options->verify_every};
+    crowd->rules = (struct crowd_member_rules){options->messages, options->skip_above_bytes, options->verify_every};
     for (int kind = 0; kind < CROWD_KINDS; kind++)
         crowd->member_count += options->counts[kind];
     crowd->members = calloc(crowd->member_count + 1, sizeof *crowd->members);
@@ -79,7 +79,7 @@ int crowd_create(struct crowd **out, const struct crowd_options *options)
         enum crowd_kind kind = i < options->counts[CROWD_READER]                                 ? CROWD_READER
                                : i < options->counts[CROWD_READER] + options->counts[CROWD_SLOW] ? CROWD_SLOW
                                                                                                  : CROWD_STALLED;
-        crowd->members[i] = (struct member){.fd = -1, .column = i, .kind = (uint8_t)kind};
+        crowd->members[i] = (struct crowd_member){.fd = -1, .column = i, .kind = (uint8_t)kind};
     }
     crowd->closed = crowd->member_count;
     *out = crowd;
@@ -137,9 +137,9 @@ static void bind_source(const struct crowd *crowd, int fd, uint32_t column)
         return; /* connects from the usual address then */
 }
 
-static void forget(struct crowd *crowd, struct member *member)
+static void forget(struct crowd *crowd, struct crowd_member *member)
 {
-    if (member->state == MEMBER_OPEN) {
+    if (member->state == CROWD_MEMBER_OPEN) {
         crowd->open--;
         crowd->owed -= member->counted;
     } else {
@@ -147,37 +147,37 @@ static void forget(struct crowd *crowd, struct member *member)
     }
     close(member->fd);
     member->fd = -1;
-    member->state = MEMBER_CLOSED;
+    member->state = CROWD_MEMBER_CLOSED;
     member->established = member->counted = false;
     free(member->answer);
     member->answer = NULL;
-    member_reset(member);
+    crowd_member_reset(member);
     crowd->closed++;
 }
 
 /* The proxy ended it. */
-static void on_cut_off(struct crowd *crowd, struct member *member)
+static void on_cut_off(struct crowd *crowd, struct crowd_member *member)
 {
-    uint64_t wait_ns = member->state == MEMBER_CONNECTING ? CONNECT_AGAIN_NS : crowd->options.reconnect_ns;
+    uint64_t wait_ns = member->state == CROWD_MEMBER_CONNECTING ? CONNECT_AGAIN_NS : crowd->options.reconnect_ns;
 
-    if (member->state == MEMBER_OPEN) {
+    if (member->state == CROWD_MEMBER_OPEN) {
         crowd->counters.cut_off[member->kind]++;
         crowd->counters.close_codes[member->close_code]++;
-    } else if (member->state == MEMBER_UPGRADING) {
+    } else if (member->state == CROWD_MEMBER_UPGRADING) {
         crowd->counters.refused++;
     }
     forget(crowd, member);
     member->reopen_ns = wait_ns != 0 ? clock_monotonic_ns() + wait_ns : 0;
 }
 
-static void watch(struct crowd *crowd, const struct member *member, int operation, uint32_t events)
+static void watch(struct crowd *crowd, const struct crowd_member *member, int operation, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.u32 = member->column};
 
     epoll_ctl(crowd->epoll, operation, member->fd, &event);
 }
 
-static void begin_connect(struct crowd *crowd, struct member *member)
+static void begin_connect(struct crowd *crowd, struct crowd_member *member)
 {
     struct sockaddr_storage target;
     socklen_t length = address_to_sockaddr(&crowd->options.target, &target);
@@ -187,7 +187,7 @@ static void begin_connect(struct crowd *crowd, struct member *member)
         member->reopen_ns = clock_monotonic_ns() + NS_PER_S;
         return;
     }
-    member->state = MEMBER_CONNECTING;
+    member->state = CROWD_MEMBER_CONNECTING;
     member->reopen_ns = 0;
     crowd->closed--;
     crowd->in_progress++;
@@ -202,7 +202,7 @@ static void begin_connect(struct crowd *crowd, struct member *member)
         watch(crowd, member, EPOLL_CTL_ADD, EPOLLOUT);
 }
 
-static void on_connected(struct crowd *crowd, struct member *member)
+static void on_connected(struct crowd *crowd, struct crowd_member *member)
 {
     if (send(member->fd, crowd->request, crowd->request_length, MSG_NOSIGNAL) != (ssize_t)crowd->request_length) {
         on_cut_off(crowd, member);
@@ -212,12 +212,12 @@ static void on_connected(struct crowd *crowd, struct member *member)
     if (!member->answer)
         abort();
     member->answer_length = 0;
-    member->state = MEMBER_UPGRADING;
+    member->state = CROWD_MEMBER_UPGRADING;
     watch(crowd, member, EPOLL_CTL_MOD, EPOLLIN | EPOLLRDHUP);
 }
 
 /* From its first message on, a reader is owed every other. */
-static void count_owed(struct crowd *crowd, struct member *member)
+static void count_owed(struct crowd *crowd, struct crowd_member *member)
 {
     if (member->established && !member->counted && member->kind == CROWD_READER) {
         member->counted = true;
@@ -225,9 +225,9 @@ static void count_owed(struct crowd *crowd, struct member *member)
     }
 }
 
-static void take_bytes(struct crowd *crowd, struct member *member, uint8_t *bytes, size_t length, uint64_t now_ns);
+static void take_bytes(struct crowd *crowd, struct crowd_member *member, uint8_t *bytes, size_t length, uint64_t now_ns);
 
-static void on_answer(struct crowd *crowd, struct member *member)
+static void on_answer(struct crowd *crowd, struct crowd_member *member)
 {
     ssize_t n = recv(member->fd, member->answer + member->answer_length, HTTP_MAX_REQUEST_BYTES - member->answer_length, 0);
     struct ws_upgrade_answer answer;
@@ -251,7 +251,7 @@ static void on_answer(struct crowd *crowd, struct member *member)
     member->answer = NULL;
     crowd->in_progress--;
     crowd->open++;
-    member_begin(member, crowd->options.messages);
+    crowd_member_begin(member, crowd->options.messages);
     count_owed(crowd, member);
     if (member->kind != CROWD_READER)
         watch(crowd, member, EPOLL_CTL_MOD, EPOLLRDHUP);
@@ -262,7 +262,7 @@ static void on_answer(struct crowd *crowd, struct member *member)
 
 /* --- reading --- */
 
-static void send_pong(const struct member *member, const struct ws_event *ping)
+static void send_pong(const struct crowd_member *member, const struct ws_event *ping)
 {
     uint8_t pong[WS_MAX_CONTROL_FRAME];
     const uint8_t mask[4] = {0x5a, 0xc3, 0x17, 0x9e};
@@ -272,31 +272,31 @@ static void send_pong(const struct member *member, const struct ws_event *ping)
         return; /* the proxy does not read: its time-out will tell */
 }
 
-static void take_bytes(struct crowd *crowd, struct member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
+static void take_bytes(struct crowd *crowd, struct crowd_member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
-    enum member_outcome outcome = MEMBER_WANTS_MORE;
+    enum crowd_member_outcome outcome = CROWD_MEMBER_WANTS_MORE;
     struct ws_event event;
 
-    for (size_t at = 0; at < length && outcome != MEMBER_ENDED;) {
-        at += member_take(member, &crowd->rules, bytes + at, length - at, now_ns, &event, &outcome);
-        if (outcome == MEMBER_WANTS_PONG)
+    for (size_t at = 0; at < length && outcome != CROWD_MEMBER_ENDED;) {
+        at += crowd_member_take(member, &crowd->rules, bytes + at, length - at, now_ns, &event, &outcome);
+        if (outcome == CROWD_MEMBER_WANTS_PONG)
             send_pong(member, &event);
     }
     count_owed(crowd, member);
-    if (outcome == MEMBER_ENDED) {
+    if (outcome == CROWD_MEMBER_ENDED) {
         crowd->counters.protocol_errors += event.kind == WS_EVENT_ERROR;
         on_cut_off(crowd, member);
     }
 }
 
-static void take_skipped(struct crowd *crowd, struct member *member, size_t length, uint64_t now_ns)
+static void take_skipped(struct crowd *crowd, struct crowd_member *member, size_t length, uint64_t now_ns)
 {
-    member_skipped(member, &crowd->rules, length, now_ns);
+    crowd_member_skipped(member, &crowd->rules, length, now_ns);
     count_owed(crowd, member);
 }
 
 /* recv(2) that also says when the kernel got what it returned, or when it was read where it does not say. */
-static ssize_t receive(struct crowd *crowd, const struct member *member, size_t length, int flags, uint64_t *arrived_ns)
+static ssize_t receive(struct crowd *crowd, const struct crowd_member *member, size_t length, int flags, uint64_t *arrived_ns)
 {
     char control[CMSG_SPACE(sizeof(struct timespec)) + 64];
     struct iovec piece = {.iov_base = crowd->buffer, .iov_len = length};
@@ -322,12 +322,12 @@ static ssize_t receive(struct crowd *crowd, const struct member *member, size_t 
     return n;
 }
 
-static void on_readable(struct crowd *crowd, struct member *member)
+static void on_readable(struct crowd *crowd, struct crowd_member *member)
 {
-    while (member->state == MEMBER_OPEN) {
+    while (member->state == CROWD_MEMBER_OPEN) {
         bool skip = member->skip_left > 0;
         size_t wanted = skip ? (member->skip_left < READ_BUFFER_BYTES ? (size_t)member->skip_left : READ_BUFFER_BYTES)
-                             : member_wants(member, &crowd->rules, READ_BUFFER_BYTES);
+                             : crowd_member_wants(member, &crowd->rules, READ_BUFFER_BYTES);
         bool beginning = !skip && wanted < READ_BUFFER_BYTES; /* no message ends in it, so its time does not matter */
         uint64_t arrived_ns = 0;
         ssize_t n = beginning ? recv(member->fd, crowd->buffer, wanted, MSG_DONTWAIT)
@@ -347,21 +347,21 @@ static void on_readable(struct crowd *crowd, struct member *member)
     }
 }
 
-static void on_event(struct crowd *crowd, struct member *member, uint32_t events)
+static void on_event(struct crowd *crowd, struct crowd_member *member, uint32_t events)
 {
-    switch ((enum member_state)member->state) {
-    case MEMBER_CLOSED:
+    switch ((enum crowd_member_state)member->state) {
+    case CROWD_MEMBER_CLOSED:
         break;
-    case MEMBER_CONNECTING:
+    case CROWD_MEMBER_CONNECTING:
         if (events & (EPOLLERR | EPOLLHUP))
             on_cut_off(crowd, member);
         else
             on_connected(crowd, member);
         break;
-    case MEMBER_UPGRADING:
+    case CROWD_MEMBER_UPGRADING:
         on_answer(crowd, member);
         break;
-    case MEMBER_OPEN:
+    case CROWD_MEMBER_OPEN:
         if (member->kind == CROWD_READER)
             on_readable(crowd, member);
         else
@@ -383,7 +383,7 @@ unsigned crowd_turn(struct crowd *crowd, uint64_t timeout_ns)
 
 /* --- by time --- */
 
-static void take_bite(struct crowd *crowd, struct member *member)
+static void take_bite(struct crowd *crowd, struct crowd_member *member)
 {
     uint64_t left = crowd->options.slow_bytes_per_s * SLOW_BITE_NS / NS_PER_S;
 
@@ -406,7 +406,7 @@ static void feed_slow(struct crowd *crowd, uint64_t now_ns)
         return;
     crowd->next_bite_ns = now_ns + SLOW_BITE_NS;
     for (uint32_t i = first; i < first + crowd->options.counts[CROWD_SLOW]; i++)
-        if (crowd->members[i].state == MEMBER_OPEN)
+        if (crowd->members[i].state == CROWD_MEMBER_OPEN)
             take_bite(crowd, &crowd->members[i]);
 }
 
@@ -415,8 +415,8 @@ static void reconnect(struct crowd *crowd, uint64_t now_ns)
     if (crowd->closed == crowd->member_count - crowd->next_new)
         return; /* only those are closed that never were connected */
     for (uint32_t i = 0; i < crowd->next_new && crowd->in_progress < UPGRADES_AT_ONCE; i++) {
-        struct member *member = &crowd->members[i];
-        if (member->state == MEMBER_CLOSED && member->reopen_ns != 0 && member->reopen_ns <= now_ns)
+        struct crowd_member *member = &crowd->members[i];
+        if (member->state == CROWD_MEMBER_CLOSED && member->reopen_ns != 0 && member->reopen_ns <= now_ns)
             begin_connect(crowd, member);
     }
 }
@@ -443,8 +443,8 @@ void crowd_churn(struct crowd *crowd, uint32_t count)
     uint32_t readers = crowd->options.counts[CROWD_READER];
 
     for (; count > 0 && readers > 0; count--) {
-        struct member *member = &crowd->members[crowd->churn_next++ % readers];
-        if (member->state != MEMBER_OPEN)
+        struct crowd_member *member = &crowd->members[crowd->churn_next++ % readers];
+        if (member->state != CROWD_MEMBER_OPEN)
             continue;
         if (member->established)
             messages_owe(crowd->options.messages, member->expected, -1);
@@ -456,6 +456,6 @@ void crowd_churn(struct crowd *crowd, uint32_t count)
 void crowd_leave(struct crowd *crowd)
 {
     for (uint32_t i = 0; i < crowd->member_count; i++)
-        if (crowd->members[i].state != MEMBER_CLOSED)
+        if (crowd->members[i].state != CROWD_MEMBER_CLOSED)
             forget(crowd, &crowd->members[i]);
 }

@@ -170,7 +170,7 @@ static int compare_values(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-struct summary summarise(double *values, unsigned count)
+struct figure_summary summarise(double *values, unsigned count)
 {
     unsigned known = 0;
 
@@ -178,8 +178,8 @@ struct summary summarise(double *values, unsigned count)
         if (!isnan(values[i]))
             values[known++] = values[i];
     if (known == 0)
-        return (struct summary){NAN, NAN, NAN, 0};
+        return (struct figure_summary){NAN, NAN, NAN, 0};
     qsort(values, known, sizeof(double), compare_values);
     double median = known % 2 == 1 ? values[known / 2] : (values[known / 2 - 1] + values[known / 2]) / 2;
-    return (struct summary){median, values[0], values[known - 1], known};
+    return (struct figure_summary){median, values[0], values[known - 1], known};
 }

@@ -17,12 +17,12 @@ extern const struct figure figures[];
 extern const unsigned figure_count;
 
 /* A set of values, e.g. one figure over all rounds. */
-struct summary {
+struct figure_summary {
     double median, minimum, maximum;
     unsigned count; /* 0: no value */
 };
 
 /* Of the values that are not NAN; sorts them in place. */
-struct summary summarise(double *values, unsigned count);
+struct figure_summary summarise(double *values, unsigned count);
 
 #endif

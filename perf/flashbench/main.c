@@ -20,7 +20,7 @@
 
 #define MAX_DOCUMENTS 32
 
-struct settings {
+struct flashbench_settings {
     struct option_texts proxies, against, only;
     struct option_values subscribers, bytes, intervals, proxy_cores;
     struct run_options run;
@@ -30,7 +30,7 @@ struct settings {
     bool list_presets, no_pin;
 };
 
-static struct settings settings = {
+static struct flashbench_settings settings = {
     .subscribers = {{1000}, 1},
     .bytes = {{25000}, 1},
     .intervals = {{200 * NS_PER_MS}, 1},
@@ -136,7 +136,7 @@ static void parse_command_line(int argc, char **argv)
     command_line_parse(&line, argc, argv);
 }
 
-static void add_proxies(struct measurement *m, const struct option_texts *texts)
+static void add_proxies(struct bench_measurement *m, const struct option_texts *texts)
 {
     for (size_t i = 0; i < texts->count; i++) {
         if (m->proxy_count == MEASUREMENT_MAX_PROXIES)
@@ -147,7 +147,7 @@ static void add_proxies(struct measurement *m, const struct option_texts *texts)
     }
 }
 
-static void choose_proxies(struct measurement *m)
+static void choose_proxies(struct bench_measurement *m)
 {
     if (settings.connect.port == 0) {
         add_proxies(m, &settings.against);
@@ -163,7 +163,7 @@ static void choose_proxies(struct measurement *m)
     m->options.pid = (pid_t)settings.pid;
 }
 
-static void choose_points(struct measurement *m)
+static void choose_points(struct bench_measurement *m)
 {
     for (size_t s = 0; s < settings.subscribers.count; s++)
         for (size_t b = 0; b < settings.bytes.count; b++)
@@ -175,7 +175,7 @@ static void choose_points(struct measurement *m)
             }
 }
 
-static struct proxy *find_proxy(struct measurement *m, const char *label)
+static struct proxy *find_proxy(struct bench_measurement *m, const char *label)
 {
     for (unsigned i = 0; i < m->proxy_count; i++)
         if (strcmp(m->proxies[i].label, label) == 0)
@@ -183,7 +183,7 @@ static struct proxy *find_proxy(struct measurement *m, const char *label)
     return NULL;
 }
 
-static void choose_scenario(struct measurement *m)
+static void choose_scenario(struct bench_measurement *m)
 {
     static struct proxy baseline;
 
@@ -205,7 +205,7 @@ static void choose_scenario(struct measurement *m)
 }
 
 /* The proxy on the first core that we may use and ourselves on the second, unless told otherwise. */
-static void choose_cores(struct measurement *m)
+static void choose_cores(struct bench_measurement *m)
 {
     cpu_set_t allowed;
     int cores[2] = {-1, -1};
@@ -286,14 +286,14 @@ static void write_page(const struct text *own)
     text_dispose(&page);
 }
 
-static int measure(struct measurement *m)
+static int measure(struct bench_measurement *m)
 {
     struct text json = {0};
     bool on_terminal = isatty(STDERR_FILENO) != 0;
 
-    if (measurement_init(m) != 0)
+    if (bench_measurement_init(m) != 0)
         command_line_fail(&line, "no memory for so many runs");
-    bool good = measurement_run(m, on_terminal ? print_progress : NULL, NULL);
+    bool good = bench_measurement_run(m, on_terminal ? print_progress : NULL, NULL);
     if (on_terminal)
         fputs("\r\033[K", stderr);
     report_json(m, &json);
@@ -304,7 +304,7 @@ static int measure(struct measurement *m)
     if (settings.html)
         write_page(&json);
     text_dispose(&json);
-    measurement_dispose(m);
+    bench_measurement_dispose(m);
     return good ? 0 : 1;
 }
 
@@ -320,7 +320,7 @@ static void raise_descriptor_limit(void)
 
 int main(int argc, char **argv)
 {
-    static struct measurement measurement;
+    static struct bench_measurement measurement;
     const struct sigaction interrupt = {.sa_handler = on_signal};
 
     parse_command_line(argc, argv);

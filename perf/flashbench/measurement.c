@@ -10,18 +10,18 @@
 #define MAX_ROUNDS  1000
 #define BASELINE_NS (3 * NS_PER_S)
 
-static struct run_result *slot(const struct measurement *m, unsigned point, unsigned round, unsigned proxy)
+static struct run_result *slot(const struct bench_measurement *m, unsigned point, unsigned round, unsigned proxy)
 {
     return &m->results[(point * m->rounds + round) * m->proxy_count + proxy];
 }
 
-int measurement_init(struct measurement *m)
+int bench_measurement_init(struct bench_measurement *m)
 {
     m->results = calloc((size_t)m->point_count * m->rounds * m->proxy_count, sizeof *m->results);
     return m->results ? 0 : -ENOMEM;
 }
 
-void measurement_dispose(struct measurement *m)
+void bench_measurement_dispose(struct bench_measurement *m)
 {
     for (unsigned i = 0; m->results && i < m->point_count * m->rounds * m->proxy_count; i++)
         run_result_dispose(&m->results[i]);
@@ -29,13 +29,14 @@ void measurement_dispose(struct measurement *m)
     m->results = NULL;
 }
 
-const struct run_result *measurement_result(const struct measurement *m, unsigned point, unsigned round, unsigned proxy)
+const struct run_result *bench_measurement_result(const struct bench_measurement *m, unsigned point, unsigned round,
+                                                  unsigned proxy)
 {
     return slot(m, point, round, proxy);
 }
 
 /* The memory that the proxy takes for a single subscriber; false if it failed. */
-static bool measure_baseline(const struct measurement *m, uint64_t *bytes)
+static bool measure_baseline(const struct bench_measurement *m, uint64_t *bytes)
 {
     const struct run_point point = {1, m->points[0].bytes, m->points[0].interval_ns};
     struct run_options options = m->options;
@@ -54,7 +55,7 @@ static bool measure_baseline(const struct measurement *m, uint64_t *bytes)
 }
 
 /* All proxies once; another one begins each round. False if one failed. */
-static bool run_round(struct measurement *m, unsigned point, unsigned round, run_progress *progress, void *context)
+static bool run_round(struct bench_measurement *m, unsigned point, unsigned round, run_progress *progress, void *context)
 {
     for (unsigned i = 0; i < m->proxy_count && !run_interrupted; i++) {
         unsigned proxy = (i + round) % m->proxy_count;
@@ -69,7 +70,7 @@ static bool run_round(struct measurement *m, unsigned point, unsigned round, run
     return true;
 }
 
-bool measurement_run(struct measurement *m, run_progress *progress, void *context)
+bool bench_measurement_run(struct bench_measurement *m, run_progress *progress, void *context)
 {
     uint64_t baseline_bytes = 0;
     bool good = !m->baseline || measure_baseline(m, &baseline_bytes);
@@ -90,7 +91,8 @@ static double value_of(const struct run_result *result, const struct figure *fig
     return result->totals.messages > 0 ? figure->get(result) : NAN;
 }
 
-struct summary measurement_figure(const struct measurement *m, unsigned point, unsigned proxy, const struct figure *figure)
+struct figure_summary bench_measurement_figure(const struct bench_measurement *m, unsigned point, unsigned proxy,
+                                               const struct figure *figure)
 {
     double values[MAX_ROUNDS];
 
@@ -99,8 +101,8 @@ struct summary measurement_figure(const struct measurement *m, unsigned point, u
     return summarise(values, m->rounds_done[point]);
 }
 
-struct summary measurement_ratio(const struct measurement *m, unsigned point, unsigned proxy, unsigned against,
-                                 const struct figure *figure)
+struct figure_summary bench_measurement_ratio(const struct bench_measurement *m, unsigned point, unsigned proxy, unsigned against,
+                                              const struct figure *figure)
 {
     double ratios[MAX_ROUNDS];
 

@@ -8,7 +8,7 @@
 #define MEASUREMENT_MAX_PROXIES 16
 #define MEASUREMENT_MAX_POINTS  64
 
-struct measurement {
+struct bench_measurement {
     struct run_options options;
     struct proxy proxies[MEASUREMENT_MAX_PROXIES];
     unsigned proxy_count;
@@ -20,22 +20,22 @@ struct measurement {
     unsigned rounds_done[MEASUREMENT_MAX_POINTS];
 };
 
-/* Allocates the results. 0 or -ENOMEM; measurement_dispose frees them. */
-int measurement_init(struct measurement *measurement);
-void measurement_dispose(struct measurement *measurement);
+/* Allocates the results. 0 or -ENOMEM; bench_measurement_dispose frees them. */
+int bench_measurement_init(struct bench_measurement *measurement);
+void bench_measurement_dispose(struct bench_measurement *measurement);
 
 /* Measures everything, or until run_interrupted. False if a run failed. */
-bool measurement_run(struct measurement *measurement, run_progress *progress, void *context);
+bool bench_measurement_run(struct bench_measurement *measurement, run_progress *progress, void *context);
 
-const struct run_result *measurement_result(const struct measurement *measurement, unsigned point, unsigned round,
-                                            unsigned proxy);
+const struct run_result *bench_measurement_result(const struct bench_measurement *measurement, unsigned point, unsigned round,
+                                                  unsigned proxy);
 
 /* One figure of one proxy over the rounds. */
-struct summary measurement_figure(const struct measurement *measurement, unsigned point, unsigned proxy,
-                                  const struct figure *figure);
+struct figure_summary bench_measurement_figure(const struct bench_measurement *measurement, unsigned point, unsigned proxy,
+                                               const struct figure *figure);
 
 /* The same as a ratio to another proxy's, round by round. */
-struct summary measurement_ratio(const struct measurement *measurement, unsigned point, unsigned proxy, unsigned against,
-                                 const struct figure *figure);
+struct figure_summary bench_measurement_ratio(const struct bench_measurement *measurement, unsigned point, unsigned proxy,
+                                              unsigned against, const struct figure *figure);
 
 #endif

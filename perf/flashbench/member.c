@@ -8,17 +8,17 @@
 #define MAX_MESSAGE_BYTES (64u << 20)
 #define LONGEST_HEADER    10 /* of a server's frame */
 
-void member_begin(struct member *member, const struct messages *messages)
+void crowd_member_begin(struct crowd_member *member, const struct messages *messages)
 {
     ws_reader_init(&member->reader, WS_CLIENT, MAX_MESSAGE_BYTES);
-    member->state = MEMBER_OPEN;
+    member->state = CROWD_MEMBER_OPEN;
     member->close_code = 0;
     member->established = messages->head == 0;
     member->expected = messages->head == 0 ? 1 : 0;
-    member_reset(member);
+    crowd_member_reset(member);
 }
 
-void member_reset(struct member *member)
+void crowd_member_reset(struct crowd_member *member)
 {
     free(member->gathered);
     member->gathered = NULL;
@@ -30,9 +30,9 @@ void member_reset(struct member *member)
     member->packed = member->corrupt = member->whole = false;
 }
 
-size_t member_wants(const struct member *member, const struct member_rules *rules, size_t capacity)
+size_t crowd_member_wants(const struct crowd_member *member, const struct crowd_member_rules *rules, size_t capacity)
 {
-    const struct message *next = messages_find(rules->messages, member->expected);
+    const struct bench_message *next = messages_find(rules->messages, member->expected);
     size_t beginning = LONGEST_HEADER + MESSAGE_PREFIX_BYTES;
 
     if (member->whole || !next || next->length <= rules->skip_above_bytes)
@@ -42,13 +42,13 @@ size_t member_wants(const struct member *member, const struct member_rules *rule
 
 /* --- recognising and comparing --- */
 
-static bool is_sampled(const struct member *member, const struct member_rules *rules)
+static bool is_sampled(const struct crowd_member *member, const struct crowd_member_rules *rules)
 {
     return (member->message->number + member->column) % rules->verify_every == 0;
 }
 
 /* Once enough of the beginning is known, or all there is. */
-static void recognise(struct member *member, const struct member_rules *rules)
+static void recognise(struct crowd_member *member, const struct crowd_member_rules *rules)
 {
     size_t white = 0;
 
@@ -61,7 +61,7 @@ static void recognise(struct member *member, const struct member_rules *rules)
         member->packed || !member->message || member->message->length <= rules->skip_above_bytes || is_sampled(member, rules);
 }
 
-static void gather(struct member *member, const uint8_t *bytes, size_t length)
+static void gather(struct crowd_member *member, const uint8_t *bytes, size_t length)
 {
     if (member->position + length > member->gathered_capacity) {
         member->gathered_capacity = (member->position + length) * 2;
@@ -73,9 +73,9 @@ static void gather(struct member *member, const uint8_t *bytes, size_t length)
 }
 
 /* Compares a piece with what was sent, or keeps it where that is not known yet. */
-static void check(struct member *member, const uint8_t *bytes, size_t length)
+static void check(struct crowd_member *member, const uint8_t *bytes, size_t length)
 {
-    const struct message *message = member->message;
+    const struct bench_message *message = member->message;
 
     if (!message) {
         gather(member, bytes, length);
@@ -88,7 +88,8 @@ static void check(struct member *member, const uint8_t *bytes, size_t length)
 }
 
 /* Payload, in pieces: the beginning is collected until it names the message. */
-static void take_payload(struct member *member, const struct member_rules *rules, const uint8_t *bytes, size_t length, bool last)
+static void take_payload(struct crowd_member *member, const struct crowd_member_rules *rules, const uint8_t *bytes, size_t length,
+                         bool last)
 {
     while (member->prefix_length < MESSAGE_PREFIX_BYTES && length > 0) {
         member->prefix[member->prefix_length++] = *bytes++;
@@ -108,7 +109,7 @@ static void take_payload(struct member *member, const struct member_rules *rules
 /* --- the end of a message --- */
 
 /* A brotli form not seen before: what it holds must be a message that was sent, and is remembered as that one's form. */
-static void unpack(struct member *member, const struct member_rules *rules)
+static void unpack(struct crowd_member *member, const struct crowd_member_rules *rules)
 {
     size_t capacity = 0, length;
 
@@ -119,7 +120,7 @@ static void unpack(struct member *member, const struct member_rules *rules)
         abort();
     if (brotli_decompress(member->gathered, member->position, text, capacity, &length) == 0) {
         size_t prefix = length < MESSAGE_PREFIX_BYTES ? length : MESSAGE_PREFIX_BYTES;
-        struct message *message = messages_recognise(rules->messages, text, prefix, member->expected, false);
+        struct bench_message *message = messages_recognise(rules->messages, text, prefix, member->expected, false);
         if (message && message->length == length && memcmp(message->bytes + message->header_length, text, length) == 0) {
             free(message->packed);
             message->packed = member->gathered;
@@ -131,10 +132,10 @@ static void unpack(struct member *member, const struct member_rules *rules)
     free(text);
 }
 
-static void count_delivery(struct member *member, const struct member_rules *rules, uint64_t now_ns)
+static void count_delivery(struct crowd_member *member, const struct crowd_member_rules *rules, uint64_t now_ns)
 {
     struct message_totals *totals = &rules->messages->totals;
-    struct message *message = member->message;
+    struct bench_message *message = member->message;
     uint64_t number = message->number;
 
     if (!member->established) {
@@ -154,60 +155,60 @@ static void count_delivery(struct member *member, const struct member_rules *rul
     messages_arrived(rules->messages, message, member->column, now_ns);
 }
 
-static void finish_message(struct member *member, const struct member_rules *rules, uint64_t now_ns)
+static void finish_message(struct crowd_member *member, const struct crowd_member_rules *rules, uint64_t now_ns)
 {
     if (!member->message && member->packed && member->position > 0)
         unpack(member, rules);
-    const struct message *message = member->message;
+    const struct bench_message *message = member->message;
     if (message && member->position != (member->packed ? message->packed_length : message->length))
         member->corrupt = true;
     if (!message || member->corrupt)
         rules->messages->totals.corrupt++;
     else
         count_delivery(member, rules, now_ns);
-    member_reset(member);
+    crowd_member_reset(member);
 }
 
 /* --- the stream --- */
 
 /* After the beginning of a frame: what follows of it need not be looked at. */
-static void skip_rest(struct member *member)
+static void skip_rest(struct crowd_member *member)
 {
     if (member->message && !member->whole && member->reader.frame_left > 1)
         member->skip_left = member->reader.frame_left;
 }
 
-static enum member_outcome take_event(struct member *member, const struct member_rules *rules, const struct ws_event *event,
-                                      uint64_t now_ns)
+static enum crowd_member_outcome take_event(struct crowd_member *member, const struct crowd_member_rules *rules,
+                                            const struct ws_event *event, uint64_t now_ns)
 {
     switch (event->kind) {
     case WS_EVENT_DATA:
         take_payload(member, rules, event->bytes, event->length, event->last);
         if (event->last)
             finish_message(member, rules, now_ns);
-        return MEMBER_WANTS_MORE;
+        return CROWD_MEMBER_WANTS_MORE;
     case WS_EVENT_PING:
-        return MEMBER_WANTS_PONG;
+        return CROWD_MEMBER_WANTS_PONG;
     case WS_EVENT_CLOSE:
         member->close_code = event->code;
-        return MEMBER_ENDED;
+        return CROWD_MEMBER_ENDED;
     case WS_EVENT_ERROR:
         member->close_code = 0;
-        return MEMBER_ENDED;
+        return CROWD_MEMBER_ENDED;
     case WS_EVENT_NONE:
     case WS_EVENT_PONG:
         break;
     }
-    return MEMBER_WANTS_MORE;
+    return CROWD_MEMBER_WANTS_MORE;
 }
 
-size_t member_take(struct member *member, const struct member_rules *rules, uint8_t *bytes, size_t length, uint64_t now_ns,
-                   struct ws_event *event, enum member_outcome *outcome)
+size_t crowd_member_take(struct crowd_member *member, const struct crowd_member_rules *rules, uint8_t *bytes, size_t length,
+                         uint64_t now_ns, struct ws_event *event, enum crowd_member_outcome *outcome)
 {
     size_t taken = 0;
 
-    *outcome = MEMBER_WANTS_MORE;
-    while (taken < length && *outcome == MEMBER_WANTS_MORE) {
+    *outcome = CROWD_MEMBER_WANTS_MORE;
+    while (taken < length && *outcome == CROWD_MEMBER_WANTS_MORE) {
         taken += ws_read(&member->reader, bytes + taken, length - taken, event);
         *outcome = take_event(member, rules, event, now_ns);
     }
@@ -216,7 +217,7 @@ size_t member_take(struct member *member, const struct member_rules *rules, uint
 }
 
 /* The frame's last byte, which was dropped with the others, is stood in for by a space: so the reader sees the frame end. */
-void member_skipped(struct member *member, const struct member_rules *rules, size_t length, uint64_t now_ns)
+void crowd_member_skipped(struct crowd_member *member, const struct crowd_member_rules *rules, size_t length, uint64_t now_ns)
 {
     uint8_t stand_in = ' ';
     struct ws_event event;

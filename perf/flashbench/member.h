@@ -8,23 +8,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum member_state { MEMBER_CLOSED, MEMBER_CONNECTING, MEMBER_UPGRADING, MEMBER_OPEN };
+enum crowd_member_state { CROWD_MEMBER_CLOSED, CROWD_MEMBER_CONNECTING, CROWD_MEMBER_UPGRADING, CROWD_MEMBER_OPEN };
 
-struct member {
+struct crowd_member {
     int fd;
     uint32_t column;             /* in the messages' tables */
-    uint8_t state;               /* enum member_state */
+    uint8_t state;               /* enum crowd_member_state */
     uint8_t kind;                /* enum crowd_kind */
     bool established;            /* is owed what is offered from now on */
     bool counted;                /* among those that are owed, by the crowd */
     bool packed, corrupt, whole; /* the message being received: brotli; differs; is compared whole */
     uint8_t prefix_length;
     uint16_t close_code;
-    uint64_t expected;       /* number of the next message */
-    uint64_t position;       /* payload bytes of the current message so far */
-    uint64_t skip_left;      /* bytes of the current frame that the kernel is to drop */
-    struct message *message; /* being received, once recognised */
-    uint8_t *gathered;       /* the current message, where its form was not seen before */
+    uint64_t expected;             /* number of the next message */
+    uint64_t position;             /* payload bytes of the current message so far */
+    uint64_t skip_left;            /* bytes of the current frame that the kernel is to drop */
+    struct bench_message *message; /* being received, once recognised */
+    uint8_t *gathered;             /* the current message, where its form was not seen before */
     size_t gathered_capacity;
     uint64_t reopen_ns; /* when it comes back, 0: never */
     uint8_t *answer;    /* of the upgrade, while it comes in */
@@ -33,36 +33,36 @@ struct member {
     struct ws_reader reader;
 };
 
-struct member_rules {
+struct crowd_member_rules {
     struct messages *messages;
     uint64_t skip_above_bytes;
     uint32_t verify_every;
 };
 
 /* What a member wants the crowd to know. */
-enum member_outcome {
-    MEMBER_WANTS_MORE,
-    MEMBER_WANTS_PONG, /* a ping was taken: *event */
-    MEMBER_ENDED,      /* close frame or protocol error: close_code tells (0: protocol error) */
+enum crowd_member_outcome {
+    CROWD_MEMBER_WANTS_MORE,
+    CROWD_MEMBER_WANTS_PONG, /* a ping was taken: *event */
+    CROWD_MEMBER_ENDED,      /* close frame or protocol error: close_code tells (0: protocol error) */
 };
 
 /* A connection was upgraded. */
-void member_begin(struct member *member, const struct messages *messages);
+void crowd_member_begin(struct crowd_member *member, const struct messages *messages);
 
 /* How many bytes to read next: a beginning, so that the rest can be skipped, or as much as there is. */
-size_t member_wants(const struct member *member, const struct member_rules *rules, size_t capacity);
+size_t crowd_member_wants(const struct crowd_member *member, const struct crowd_member_rules *rules, size_t capacity);
 
 /*
  * Takes `length` bytes that arrived at `now_ns`, and returns how many were taken: fewer only if *outcome is not WANTS_MORE. A member
  * that became established by them has `established` set.
  */
-size_t member_take(struct member *member, const struct member_rules *rules, uint8_t *bytes, size_t length, uint64_t now_ns,
-                   struct ws_event *event, enum member_outcome *outcome);
+size_t crowd_member_take(struct crowd_member *member, const struct crowd_member_rules *rules, uint8_t *bytes, size_t length,
+                         uint64_t now_ns, struct ws_event *event, enum crowd_member_outcome *outcome);
 
 /* The kernel dropped `length` of skip_left bytes. */
-void member_skipped(struct member *member, const struct member_rules *rules, size_t length, uint64_t now_ns);
+void crowd_member_skipped(struct crowd_member *member, const struct crowd_member_rules *rules, size_t length, uint64_t now_ns);
 
 /* Forgets the message being received. */
-void member_reset(struct member *member);
+void crowd_member_reset(struct crowd_member *member);
 
 #endif

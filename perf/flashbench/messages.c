@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct message *slot_of(struct messages *messages, uint64_t number)
+static struct bench_message *slot_of(struct messages *messages, uint64_t number)
 {
     return &messages->kept[number & (MESSAGES_KEPT - 1)];
 }
@@ -59,7 +59,7 @@ static int compare_arrivals(const void *a, const void *b)
 }
 
 /* Fills sort_space with arrival and column of everyone who has it, earliest first. Returns how many. */
-static uint32_t sort_arrivals(struct messages *messages, const struct message *message)
+static uint32_t sort_arrivals(struct messages *messages, const struct bench_message *message)
 {
     uint32_t count = 0;
 
@@ -98,7 +98,7 @@ static void count_ranks(struct messages *messages, uint32_t count)
     }
 }
 
-static void count_up(struct messages *messages, const struct message *message, uint64_t now_ns)
+static void count_up(struct messages *messages, const struct bench_message *message, uint64_t now_ns)
 {
     struct message_totals *totals = &messages->totals;
     uint32_t count = sort_arrivals(messages, message);
@@ -128,7 +128,7 @@ static void count_up(struct messages *messages, const struct message *message, u
 
 static void settle_oldest(struct messages *messages, uint64_t now_ns)
 {
-    struct message *message = slot_of(messages, messages->unsettled);
+    struct bench_message *message = slot_of(messages, messages->unsettled);
 
     if (message->measured)
         count_up(messages, message, now_ns);
@@ -140,7 +140,7 @@ bool messages_settle(struct messages *messages, uint64_t now_ns, uint64_t patien
 {
     if (messages->unsettled > messages->head)
         return false;
-    const struct message *oldest = slot_of(messages, messages->unsettled);
+    const struct bench_message *oldest = slot_of(messages, messages->unsettled);
     if (oldest->delivered < oldest->owed && now_ns - oldest->offered_ns < patience_ns)
         return false;
     settle_oldest(messages, now_ns);
@@ -149,9 +149,9 @@ bool messages_settle(struct messages *messages, uint64_t now_ns, uint64_t patien
 
 /* --- life of a message --- */
 
-struct message *messages_next(struct messages *messages, uint64_t now_ns)
+struct bench_message *messages_next(struct messages *messages, uint64_t now_ns)
 {
-    struct message *message = slot_of(messages, messages->head + 1);
+    struct bench_message *message = slot_of(messages, messages->head + 1);
 
     if (message->open)
         settle_oldest(messages, now_ns);
@@ -160,7 +160,7 @@ struct message *messages_next(struct messages *messages, uint64_t now_ns)
 
 void messages_offer(struct messages *messages, uint64_t now_ns, uint32_t owed, bool measured)
 {
-    struct message *message = slot_of(messages, messages->head + 1);
+    struct bench_message *message = slot_of(messages, messages->head + 1);
 
     assert(!message->open);
     if (measured && messages->measured_from_ns == 0)
@@ -176,14 +176,14 @@ void messages_offer(struct messages *messages, uint64_t now_ns, uint32_t owed, b
     memset(message->arrivals, 0, messages->columns * sizeof(uint32_t));
 }
 
-struct message *messages_find(struct messages *messages, uint64_t number)
+struct bench_message *messages_find(struct messages *messages, uint64_t number)
 {
-    struct message *message = slot_of(messages, number);
+    struct bench_message *message = slot_of(messages, number);
 
     return number != 0 && message->number == number ? message : NULL;
 }
 
-static bool begins_with(const struct message *message, const uint8_t *prefix, size_t length, bool packed)
+static bool begins_with(const struct bench_message *message, const uint8_t *prefix, size_t length, bool packed)
 {
     const uint8_t *bytes = packed ? message->packed : message->bytes + message->header_length;
     size_t available = packed ? message->packed_length : message->length;
@@ -191,10 +191,10 @@ static bool begins_with(const struct message *message, const uint8_t *prefix, si
     return message->number != 0 && bytes && length <= available && memcmp(bytes, prefix, length) == 0;
 }
 
-struct message *messages_recognise(struct messages *messages, const uint8_t *prefix, size_t length, uint64_t expected,
-                                   bool packed)
+struct bench_message *messages_recognise(struct messages *messages, const uint8_t *prefix, size_t length, uint64_t expected,
+                                         bool packed)
 {
-    struct message *message = messages_find(messages, expected);
+    struct bench_message *message = messages_find(messages, expected);
 
     if (message && begins_with(message, prefix, length, packed))
         return message;
@@ -207,7 +207,7 @@ struct message *messages_recognise(struct messages *messages, const uint8_t *pre
 void messages_owe(struct messages *messages, uint64_t number, int change)
 {
     for (; number <= messages->head; number++) {
-        struct message *message = messages_find(messages, number);
+        struct bench_message *message = messages_find(messages, number);
         if (!message || !message->open)
             continue;
         assert(change > 0 || message->owed > 0);
@@ -215,7 +215,7 @@ void messages_owe(struct messages *messages, uint64_t number, int change)
     }
 }
 
-void messages_arrived(struct messages *messages, struct message *message, uint32_t column, uint64_t now_ns)
+void messages_arrived(struct messages *messages, struct bench_message *message, uint32_t column, uint64_t now_ns)
 {
     struct message_totals *totals = &messages->totals;
     uint64_t ticks = now_ns > message->offered_ns ? (now_ns - message->offered_ns) / MESSAGE_TICK_NS : 0;

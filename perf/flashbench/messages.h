@@ -15,7 +15,7 @@
 /* So many bytes tell messages apart. */
 #define MESSAGE_PREFIX_BYTES 64
 
-struct message {
+struct bench_message {
     uint64_t number; /* from 1 */
     uint8_t *bytes;  /* of the JSON, behind `header_length` bytes of frame header */
     size_t length, capacity;
@@ -51,7 +51,7 @@ struct message_totals {
 };
 
 struct messages {
-    struct message kept[MESSAGES_KEPT];
+    struct bench_message kept[MESSAGES_KEPT];
     uint64_t head;      /* the newest number offered */
     uint64_t unsettled; /* the oldest number not settled */
     uint32_t columns;   /* subscribers */
@@ -67,23 +67,23 @@ int messages_init(struct messages *messages, uint32_t subscribers);
 void messages_dispose(struct messages *messages);
 
 /* The slot that the next message will have, for its bytes to be written; settles what was there. */
-struct message *messages_next(struct messages *messages, uint64_t now_ns);
+struct bench_message *messages_next(struct messages *messages, uint64_t now_ns);
 
 /* The next message is offered now, and owed to `owed` subscribers. */
 void messages_offer(struct messages *messages, uint64_t now_ns, uint32_t owed, bool measured);
 
 /* A message that is kept, by number, or NULL. */
-struct message *messages_find(struct messages *messages, uint64_t number);
+struct bench_message *messages_find(struct messages *messages, uint64_t number);
 
 /* The kept message that begins with `prefix`, `expected` first; NULL if none does. `packed`: of the forms that came. */
-struct message *messages_recognise(struct messages *messages, const uint8_t *prefix, size_t length, uint64_t expected,
-                                   bool packed);
+struct bench_message *messages_recognise(struct messages *messages, const uint8_t *prefix, size_t length, uint64_t expected,
+                                         bool packed);
 
 /* One more (+1) or less (-1) is owed every offered message from `number` on. */
 void messages_owe(struct messages *messages, uint64_t number, int change);
 
 /* Message `message` has arrived whole at subscriber `column` at `now_ns`. */
-void messages_arrived(struct messages *messages, struct message *message, uint32_t column, uint64_t now_ns);
+void messages_arrived(struct messages *messages, struct bench_message *message, uint32_t column, uint64_t now_ns);
 
 /* Counts up messages that all have, or that are older than `patience_ns`; at most one a call. False if there was nothing to do. */
 bool messages_settle(struct messages *messages, uint64_t now_ns, uint64_t patience_ns);

@@ -8,10 +8,10 @@
 #include <stdio.h>
 
 /* One table a point: a column a proxy, and the last proxy's ratio to each of the others. */
-void report_table(const struct measurement *measurement, FILE *out);
+void report_table(const struct bench_measurement *measurement, FILE *out);
 
 /* The same and the distributions, as one JSON document (RFC 8259). */
-void report_json(const struct measurement *measurement, struct text *out);
+void report_json(const struct bench_measurement *measurement, struct text *out);
 
 /* A self-contained page that compares the runs of `count` such documents. */
 void report_html(const struct text *documents, size_t count, struct text *out);

@@ -184,13 +184,13 @@ static void add_run(struct text *out, const struct run_result *run, unsigned rou
     close_with(out, "}\n");
 }
 
-static void add_ratios(struct text *out, const struct measurement *m, unsigned point)
+static void add_ratios(struct text *out, const struct bench_measurement *m, unsigned point)
 {
     unsigned subject = m->proxy_count - 1;
 
     for (unsigned against = 0; against < subject; against++) {
         for (unsigned i = 0; i < figure_count; i++) {
-            struct summary ratio = measurement_ratio(m, point, subject, against, &figures[i]);
+            struct figure_summary ratio = bench_measurement_ratio(m, point, subject, against, &figures[i]);
             if (!figures[i].compared || ratio.count == 0)
                 continue;
             text_add_string(out, "{");
@@ -247,7 +247,7 @@ static void add_options(struct text *out, const struct run_options *options)
     close_with(out, "}");
 }
 
-void report_json(const struct measurement *m, struct text *out)
+void report_json(const struct bench_measurement *m, struct text *out)
 {
     text_add_string(out, "{\"flashbench\":1,");
     add_host(out);
@@ -256,8 +256,8 @@ void report_json(const struct measurement *m, struct text *out)
     for (unsigned point = 0; point < m->point_count; point++)
         for (unsigned round = 0; round < m->rounds_done[point]; round++)
             for (unsigned proxy = 0; proxy < m->proxy_count; proxy++)
-                if (measurement_result(m, point, round, proxy)->totals.messages > 0)
-                    add_run(out, measurement_result(m, point, round, proxy), round);
+                if (bench_measurement_result(m, point, round, proxy)->totals.messages > 0)
+                    add_run(out, bench_measurement_result(m, point, round, proxy), round);
     close_with(out, "]");
     text_add_string(out, "\"ratios\":[\n");
     for (unsigned point = 0; point < m->point_count; point++)

@@ -6,7 +6,7 @@
 #define TITLE_WIDTH  36
 #define COLUMN_WIDTH 18
 
-static void print_value(FILE *out, const struct summary *summary, const struct figure *figure, unsigned rounds)
+static void print_value(FILE *out, const struct figure_summary *summary, const struct figure *figure, unsigned rounds)
 {
     char text[48];
 
@@ -21,12 +21,12 @@ static void print_value(FILE *out, const struct summary *summary, const struct f
     fprintf(out, "%*s", rounds > 1 && figure->compared && summary->count > 0 ? COLUMN_WIDTH + 1 : COLUMN_WIDTH, text);
 }
 
-static void print_ratios(const struct measurement *m, unsigned point, const struct figure *figure, FILE *out)
+static void print_ratios(const struct bench_measurement *m, unsigned point, const struct figure *figure, FILE *out)
 {
     unsigned subject = m->proxy_count - 1;
 
     for (unsigned against = 0; against < subject; against++) {
-        struct summary ratio = measurement_ratio(m, point, subject, against, figure);
+        struct figure_summary ratio = bench_measurement_ratio(m, point, subject, against, figure);
         if (ratio.count == 0 || !figure->compared)
             fprintf(out, "%24s", "");
         else
@@ -34,7 +34,7 @@ static void print_ratios(const struct measurement *m, unsigned point, const stru
     }
 }
 
-static void print_head(const struct measurement *m, unsigned point, FILE *out)
+static void print_head(const struct bench_measurement *m, unsigned point, FILE *out)
 {
     const struct run_point *p = &m->points[point];
     const struct run_options *o = &m->options;
@@ -59,11 +59,11 @@ static void print_head(const struct measurement *m, unsigned point, FILE *out)
     fputc('\n', out);
 }
 
-static void print_notes(const struct measurement *m, unsigned point, FILE *out)
+static void print_notes(const struct bench_measurement *m, unsigned point, FILE *out)
 {
     for (unsigned proxy = 0; proxy < m->proxy_count; proxy++) {
         for (unsigned round = 0; round < m->rounds_done[point]; round++) {
-            const struct run_result *run = measurement_result(m, point, round, proxy);
+            const struct run_result *run = bench_measurement_result(m, point, round, proxy);
             if (run->was_bottleneck)
                 fprintf(out,
                         "flashbench was too slow itself, or had to share its core (%s, round %u): busy %.0f %%, builder late p99 "
@@ -79,16 +79,16 @@ static void print_notes(const struct measurement *m, unsigned point, FILE *out)
     }
 }
 
-static bool has_messages(const struct measurement *m, unsigned point)
+static bool has_messages(const struct bench_measurement *m, unsigned point)
 {
     for (unsigned round = 0; round < m->rounds_done[point]; round++)
         for (unsigned proxy = 0; proxy < m->proxy_count; proxy++)
-            if (measurement_result(m, point, round, proxy)->totals.messages > 0)
+            if (bench_measurement_result(m, point, round, proxy)->totals.messages > 0)
                 return true;
     return false;
 }
 
-void report_table(const struct measurement *m, FILE *out)
+void report_table(const struct bench_measurement *m, FILE *out)
 {
     for (unsigned point = 0; point < m->point_count; point++) {
         if (!has_messages(m, point))
@@ -99,7 +99,7 @@ void report_table(const struct measurement *m, FILE *out)
             snprintf(title, sizeof title, "%s%s%s", figures[i].title, figures[i].unit[0] != '\0' ? ", " : "", figures[i].unit);
             fprintf(out, "%-*s", TITLE_WIDTH, title);
             for (unsigned proxy = 0; proxy < m->proxy_count; proxy++) {
-                struct summary summary = measurement_figure(m, point, proxy, &figures[i]);
+                struct figure_summary summary = bench_measurement_figure(m, point, proxy, &figures[i]);
                 print_value(out, &summary, &figures[i], m->rounds_done[point]);
             }
             print_ratios(m, point, &figures[i], out);

@@ -29,7 +29,7 @@ struct run {
     const struct run_options *options;
     struct run_result *result;
     struct messages *messages;
-    struct builder *builder;
+    struct bench_builder *builder;
     struct crowd *crowd;
     struct process process;
     pid_t pid;
@@ -113,11 +113,11 @@ static void note_memory(struct run *run, uint64_t now_ns)
 static void tick(struct run *run, uint64_t now_ns)
 {
     run->next_tick_ns = now_ns + TICK_NS;
-    builder_serve(run->builder);
+    bench_builder_serve(run->builder);
     crowd_tick(run->crowd, now_ns);
     churn(run, now_ns);
     if (run->next_due_ns == CLOCK_NEVER || run->next_due_ns > now_ns + TICK_NS / 2) {
-        builder_prepare(run->builder, now_ns);
+        bench_builder_prepare(run->builder, now_ns);
         messages_settle(run->messages, now_ns, run->options->patience_ns);
         note_memory(run, now_ns);
     }
@@ -130,7 +130,7 @@ static void offer(struct run *run, uint64_t now_ns)
     if (measured)
         recorder_add(&run->result->lateness, now_ns - run->next_due_ns);
     for (uint64_t i = 0; i < run->options->burst; i++)
-        builder_offer(run->builder, run->next_due_ns, crowd_owed(run->crowd), measured);
+        bench_builder_offer(run->builder, run->next_due_ns, crowd_owed(run->crowd), measured);
     run->sent += run->options->burst;
     uint64_t backlog = run->messages->head + 1 - run->messages->unsettled;
     if (measured && backlog > run->result->peak_backlog)
@@ -155,7 +155,7 @@ static void turn(struct run *run, const char *what)
     if (before_ns >= run->next_due_ns)
         offer(run, before_ns);
     if (run->builder_behind)
-        run->builder_behind = builder_flush(run->builder);
+        run->builder_behind = bench_builder_flush(run->builder);
     unsigned events = crowd_turn(run->crowd, idle_ns(run, clock_monotonic_ns()));
     uint64_t now_ns = clock_monotonic_ns();
     if (events == 0 && run->options->poll)
@@ -174,11 +174,11 @@ static bool connect_everybody(struct run *run)
     uint64_t wanted = point->subscribers + run->options->slow + run->options->stalled;
     uint64_t deadline_ns = clock_monotonic_ns() + START_PATIENCE_NS + wanted * NS_PER_MS;
 
-    while (goes_on(run) && builder_connections(run->builder) == 0 && clock_monotonic_ns() < deadline_ns) {
-        builder_serve(run->builder);
+    while (goes_on(run) && bench_builder_connections(run->builder) == 0 && clock_monotonic_ns() < deadline_ns) {
+        bench_builder_serve(run->builder);
         nanosleep(&(struct timespec){.tv_nsec = (long)NS_PER_MS}, NULL);
     }
-    if (goes_on(run) && builder_connections(run->builder) == 0)
+    if (goes_on(run) && bench_builder_connections(run->builder) == 0)
         fail(run, "the proxy did not connect to its upstream within %u s", (unsigned)(START_PATIENCE_NS / NS_PER_S));
     if (run->pid != 0)
         process_memory_get(run->pid, &run->result->memory_before);
@@ -341,13 +341,13 @@ static bool create_crowd(struct run *run, const struct address *target)
 
 static bool create_builder(struct run *run)
 {
-    struct builder_options builder = {
+    struct bench_builder_options builder = {
         .message_bytes = run->result->point.bytes, .seed = random_system_seed(), .messages = run->messages};
 
     address_parse(&builder.listen, "127.0.0.1:0");
     if (run->options->builder_listen)
         builder.listen = *run->options->builder_listen;
-    int error = builder_create(&run->builder, &builder);
+    int error = bench_builder_create(&run->builder, &builder);
     if (error != 0)
         fail(run, "the builder cannot listen: %s", strerror(-error));
     return error == 0;
@@ -356,7 +356,7 @@ static bool create_builder(struct run *run)
 static bool start_proxy(struct run *run, struct address *target)
 {
     const struct run_options *options = run->options;
-    struct proxy_addresses addresses = {.upstream_port = builder_port(run->builder)};
+    struct proxy_addresses addresses = {.upstream_port = bench_builder_port(run->builder)};
 
     run->pid = options->pid;
     if (options->connect) {
@@ -386,7 +386,7 @@ static void end(struct run *run)
     crowd_destroy(run->crowd);
     if (run->process.pid != 0)
         process_stop(&run->process, STOP_PATIENCE_MS);
-    builder_destroy(run->builder);
+    bench_builder_destroy(run->builder);
     messages_dispose(run->messages);
     free(run->messages);
     free(run->scrape_before);
