@@ -1,7 +1,8 @@
 # flashrelay: `make help` lists what there is to make.
 #
 # Everything is built out of tree: build/ holds the release binaries, build/<variant>/ those of debug, asan and tsan.
-# A folder is a program: tools/<name>/, tests/<name>/ and perf/<name>/ each become build/<name>; what several share is in a common/.
+# A folder is a program: tools/<name>/, tests/<name>/ and perf/<name>/ each become build/<name>; what several share is in tools/common/
+# and tests/support/.
 
 VARIANT ?= release
 VARIANTS := release debug asan tsan fuzz
