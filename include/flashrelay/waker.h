@@ -25,11 +25,7 @@ static inline void waker_init(struct waker *waker, void (*wake)(struct waker *wa
 }
 
 /* The sleeper: announces that it is about to sleep. It must look for work after this and before it sleeps. */
-static inline void waker_prepare_sleep(struct waker *waker)
-{
-    atomic_store_explicit(&waker->sleeping, true, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
-}
+void waker_prepare_sleep(struct waker *waker);
 
 /* The sleeper: it is awake, or does not sleep after all. */
 static inline void waker_end_sleep(struct waker *waker)
@@ -44,11 +40,6 @@ static inline bool waker_is_sleeping(const struct waker *waker)
 }
 
 /* Ends the sleep, if there is one. Any thread, after it published the work; `from` is its own waker or NULL. */
-static inline void waker_wake(struct waker *waker, struct waker *from)
-{
-    atomic_thread_fence(memory_order_seq_cst);
-    if (waker_is_sleeping(waker) && atomic_exchange_explicit(&waker->sleeping, false, memory_order_acq_rel))
-        waker->wake(waker, from);
-}
+void waker_wake(struct waker *waker, struct waker *from);
 
 #endif

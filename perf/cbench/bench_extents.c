@@ -37,7 +37,7 @@ CBENCH(extents_pump, 1000, 10000)
         cbench_fail(bench, "no memory for the log");
         count = 0;
     }
-    engine_init(&engine, NULL, &(struct engine_options){.holds = &holds});
+    engine_init(&engine, NULL, &(struct engine_options){.holds = &holds}, NULL);
     for (size_t i = 0; i < count; i++)
         extents_init(&connections[i]);
     if (channel)
