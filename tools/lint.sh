@@ -45,7 +45,7 @@ floors() {
     wrong=$(grep -nE '#include "(control|tools|tests|perf)/|#include "\.\./' -r include dataplane control tools perf tests --include='*.[ch]' &&
         true)
     for floor in base http ws tls codec; do
-        wrong+=$(grep -nE '#include "((channel|encode|engine|ingest|shard|relay)/|flashrelay/(engine|shard|ingest|relay|admission|channel|compressor)[a-z_]*\.h)' \
+        wrong+=$(grep -nE '#include "((channel|encode|engine|ingest|shard|relay)/|flashrelay/(engine|shard|ingest|relay|admission|channel|encoder)[a-z_]*\.h)' \
             -r "dataplane/$floor" --include='*.[ch]')
     done
     wrong+=$(grep -nE '#include "(ws|tls|codec)/|#include "flashrelay/(ws|brotli)[a-z_]*\.h' -r dataplane/base dataplane/http --include='*.[ch]')

@@ -86,18 +86,18 @@ static void write_channels(struct exposition *exposition, const struct metrics_s
     }
 }
 
-static void write_compressor(struct exposition *exposition, const struct compressor_counters *compressor)
+static void write_encoder(struct exposition *exposition, const struct encoder_counters *encoder)
 {
     const struct {
         const char *name, *help;
         const counter *value;
     } counters[] = {
-        {"flashrelay_compressor_messages_total", "Messages compressed for subscribers.", &compressor->messages},
-        {"flashrelay_compressor_passed_on_total", "Messages that were brotli already.", &compressor->passed_on},
-        {"flashrelay_compressor_input_bytes_total", "Bytes given to the compressor.", &compressor->bytes_in},
-        {"flashrelay_compressor_output_bytes_total", "Bytes that came of them.", &compressor->bytes_out},
+        {"flashrelay_compressor_messages_total", "Messages compressed for subscribers.", &encoder->messages},
+        {"flashrelay_compressor_passed_on_total", "Messages that were brotli already.", &encoder->passed_on},
+        {"flashrelay_compressor_input_bytes_total", "Bytes given to the compressor.", &encoder->bytes_in},
+        {"flashrelay_compressor_output_bytes_total", "Bytes that came of them.", &encoder->bytes_out},
         {"flashrelay_compressor_delayed_messages_total", "Messages that had to wait for room in the brotli log.",
-         &compressor->no_room},
+         &encoder->no_room},
     };
 
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
@@ -105,8 +105,7 @@ static void write_compressor(struct exposition *exposition, const struct compres
         exposition_value(exposition, NO_LABELS, counter_read(counters[i].value));
     }
     exposition_family(exposition, "flashrelay_compress_seconds", METRIC_HISTOGRAM, "Time to compress a message.");
-    exposition_histogram(exposition, NO_LABELS, &compressor->compress_ns, METRICS_FIRST_POWER, METRICS_LAST_POWER,
-                         METRICS_SECONDS);
+    exposition_histogram(exposition, NO_LABELS, &encoder->compress_ns, METRICS_FIRST_POWER, METRICS_LAST_POWER, METRICS_SECONDS);
 }
 
 void metrics_write_ingest(struct exposition *exposition, const struct metrics_sources *sources)
@@ -114,6 +113,6 @@ void metrics_write_ingest(struct exposition *exposition, const struct metrics_so
     write_upstreams(exposition, sources);
     write_published(exposition, sources->ingest);
     write_channels(exposition, sources);
-    if (sources->compressor)
-        write_compressor(exposition, sources->compressor);
+    if (sources->encoder)
+        write_encoder(exposition, sources->encoder);
 }

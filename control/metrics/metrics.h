@@ -22,7 +22,7 @@ struct metrics_sources {
     char *upstream_labels[OPTIONS_MAX_UPSTREAMS]; /* distinct, without credentials */
     unsigned channel_count;
     const struct channel *channels[METRICS_MAX_CHANNELS];
-    const struct compressor_counters *compressor; /* NULL if not compressing */
+    const struct encoder_counters *encoder; /* NULL if not compressing */
     const struct access_table *access;
     uint64_t (*app_connections)(const struct relay *relay, unsigned app); /* relay_app_connections */
     const struct relay *relay;

@@ -58,8 +58,8 @@ static void add_channels(struct metrics_sources *sources, const struct relay *re
     assert(sources->channel_count <= METRICS_MAX_CHANNELS);
     for (unsigned i = 0; i < sources->channel_count; i++)
         sources->channels[i] = relay_channel(relay, i);
-    if (relay_compressor(relay))
-        sources->compressor = compressor_counters_get(relay_compressor(relay));
+    if (relay_encoder(relay))
+        sources->encoder = encoder_counters_get(relay_encoder(relay));
 }
 
 int metrics_sources_init(struct metrics_sources *sources, const struct relay *relay, const struct options *options,

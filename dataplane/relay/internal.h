@@ -33,14 +33,14 @@ struct relay {
 
     struct ingest *ingest;
     struct engine *ingest_engine;
-    struct compressor *compressor;
-    struct waker *compressor_waker; /* what the ingest wakes where it is not the shards */
+    struct encoder *encoder;
+    struct waker *encoder_waker; /* what the ingest wakes where it is not the shards */
     struct relay_shard *shards;
     struct engine **shard_engines;
     struct waker **shard_wakers;
     struct admission_queue *answers;
 
-    struct relay_thread *threads; /* ingest, shards, compressor */
+    struct relay_thread *threads; /* ingest, shards, encoder */
     unsigned thread_count;
     bool ingest_stopped;
 };

@@ -58,7 +58,7 @@ static int create_channels(struct relay *relay)
 
     if (!options->compress)
         return create_channel(relay, "json", options->shards);
-    error = create_channel(relay, "json", 1); /* only the compressor reads it */
+    error = create_channel(relay, "json", 1); /* only the encoder reads it */
     return error == 0 ? create_channel(relay, "brotli", options->shards) : error;
 }
 
@@ -70,7 +70,7 @@ static int create_ingest(struct relay *relay)
 
     options->channel = relay->channels[0];
     options->decompress = !relay->options.compress;
-    options->wakers = relay->options.compress ? &relay->compressor_waker : relay->shard_wakers;
+    options->wakers = relay->options.compress ? &relay->encoder_waker : relay->shard_wakers;
     options->waker_count = relay->options.compress ? 1 : relay->options.shards;
     error = ingest_create(&relay->ingest, options);
     if (error != 0)
@@ -83,9 +83,9 @@ static int create_ingest(struct relay *relay)
     return 0;
 }
 
-static int create_compressor(struct relay *relay)
+static int create_encoder(struct relay *relay)
 {
-    struct compressor_options options = {
+    struct encoder_options options = {
         .source = relay->channels[0],
         .target = relay->channels[1],
         .marks = relay->marks[0],
@@ -98,10 +98,10 @@ static int create_compressor(struct relay *relay)
 
     if (!relay->options.compress)
         return 0;
-    error = compressor_create(&relay->compressor, &options);
+    error = encoder_create(&relay->encoder, &options);
     if (error != 0)
-        return relay_fail(error, "the compressor");
-    relay->compressor_waker = compressor_waker(relay->compressor);
+        return relay_fail(error, "the encoder");
+    relay->encoder_waker = encoder_waker(relay->encoder);
     return 0;
 }
 
@@ -119,7 +119,7 @@ static int create_shard(struct relay *relay, unsigned index)
     options.index = options.reader = index;
     options.channel = relay->channels[last];
     options.marks = relay->marks[last];
-    options.publisher = relay->compressor ? relay->compressor_waker : engine_waker(relay->ingest_engine);
+    options.publisher = relay->encoder ? relay->encoder_waker : engine_waker(relay->ingest_engine);
     options.admission = relay->options.admission;
     options.app_connections = own->app_connections;
     options.seed += index;
@@ -221,7 +221,7 @@ int relay_create_parts(struct relay *relay)
     if (error == 0)
         error = create_ingest(relay);
     if (error == 0)
-        error = create_compressor(relay);
+        error = create_encoder(relay);
     if (error == 0)
         error = create_shards(relay);
     return error == 0 ? listen_on_all(relay) : error;

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long the compressor sleeps when nobody wakes it. */
-#define COMPRESSOR_WAIT_MS 1000
+/* How long the encoder sleeps when nobody wakes it. */
+#define ENCODER_WAIT_MS 1000
 
 static void warn_of_shared_cores(const struct relay_options *options)
 {
@@ -51,10 +51,10 @@ static uint64_t monotonic(void *context)
     return clock_monotonic_ns();
 }
 
-static void turn_compressor(void *compressor)
+static void turn_encoder(void *encoder)
 {
-    if (!compressor_turn(compressor, monotonic, NULL))
-        compressor_wait(compressor, COMPRESSOR_WAIT_MS);
+    if (!encoder_turn(encoder, monotonic, NULL))
+        encoder_wait(encoder, ENCODER_WAIT_MS);
 }
 
 static void add_thread(struct relay *relay, const char *name, void (*turn)(void *object), void *object, struct waker *waker,
@@ -90,8 +90,8 @@ static void add_ingest_and_shards(struct relay *relay)
 static void set_up_threads(struct relay *relay)
 {
     add_ingest_and_shards(relay);
-    if (relay->compressor)
-        add_thread(relay, "compressor", turn_compressor, relay->compressor, compressor_waker(relay->compressor), -1);
+    if (relay->encoder)
+        add_thread(relay, "encoder", turn_encoder, relay->encoder, encoder_waker(relay->encoder), -1);
 }
 
 int relay_start(struct relay *relay)
@@ -159,7 +159,7 @@ void relay_destroy(struct relay *relay)
         destroy_shards(relay);
     engine_destroy(relay->ingest_engine);
     ingest_destroy(relay->ingest);
-    compressor_destroy(relay->compressor);
+    encoder_destroy(relay->encoder);
     for (unsigned i = 0; i < 2; i++) {
         channel_destroy(relay->channels[i]);
         free(relay->marks[i]);
@@ -218,7 +218,7 @@ const struct engine *relay_ingest_engine(const struct relay *relay)
     return relay->ingest_engine;
 }
 
-const struct compressor *relay_compressor(const struct relay *relay)
+const struct encoder *relay_encoder(const struct relay *relay)
 {
-    return relay->compressor;
+    return relay->encoder;
 }

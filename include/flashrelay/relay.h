@@ -1,8 +1,8 @@
-/* A whole data plane: channels, ingest, shards, compressor and their threads. Control creates one and reads its figures. */
+/* A whole data plane: channels, ingest, shards, encoder and their threads. Control creates one and reads its figures. */
 #ifndef FLASHRELAY_RELAY_H
 #define FLASHRELAY_RELAY_H
 
-#include "flashrelay/compressor.h"
+#include "flashrelay/encoder.h"
 #include "flashrelay/ingest.h"
 #include "flashrelay/shard.h"
 
@@ -50,6 +50,6 @@ const struct engine *relay_shard_engine(const struct relay *relay, unsigned inde
 uint64_t relay_app_connections(const struct relay *relay, unsigned app);
 const struct ingest *relay_ingest(const struct relay *relay);
 const struct engine *relay_ingest_engine(const struct relay *relay);
-const struct compressor *relay_compressor(const struct relay *relay); /* NULL if not compressing */
+const struct encoder *relay_encoder(const struct relay *relay); /* NULL if not compressing */
 
 #endif

@@ -1,4 +1,4 @@
-/* What ingest and compressor do once a message: identity, the memory of recent ones, brotli. */
+/* What ingest and encoder do per message: identity, the memory of recent ones, brotli. */
 #include "cbench/cbench.h"
 #include "cbench/sample.h"
 

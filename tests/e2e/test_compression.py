@@ -88,7 +88,7 @@ def test_broken_brotli_is_dropped(relayed, subscribe, spoil):
     relay.wait_metric("flashrelay_upstream_invalid_messages_total", 1)
 
 
-def test_a_burst_through_the_compressor(builder, start_relay, subscribe):
+def test_a_burst_through_the_encoder(builder, start_relay, subscribe):
     relay = start_relay(builder, "--enable-compression", "--per-ip-connection-limit=0", "--message-buffer-size=1000")
     upstream = builder.accept()
     subscribers = [subscribe(relay) for _ in range(20)]

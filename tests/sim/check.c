@@ -220,7 +220,7 @@ void check_calm(struct sim_world *world)
     for (unsigned i = 0; i < world->plan.builders; i++)
         check_builder_is_connected(world, &world->builders[i]);
     if (channel_head(world->plane.target) != channel_head(world->plane.source))
-        fail(world, "the compressor is behind");
+        fail(world, "the encoder is behind");
     for (unsigned i = 0; i < world->plan.clients; i++)
         if (world->clients[i].state == CLIENT_OPEN)
             check_client_is_served(world, &world->clients[i]);

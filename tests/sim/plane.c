@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { THREAD_INGEST, THREAD_CONTROL, THREAD_COMPRESSOR, THREAD_SHARDS };
+enum { THREAD_INGEST, THREAD_CONTROL, THREAD_ENCODER, THREAD_SHARDS };
 
 static const struct ip_address relay_ip = {{[10] = 0xff, [11] = 0xff, 10, 0, 0, 1}};
 
@@ -101,18 +101,18 @@ static void create_ingest(struct sim_world *world)
     ingest_attach(plane->ingest, plane->ingest_engine);
 }
 
-static void create_compressor(struct sim_world *world)
+static void create_encoder(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
-    struct compressor_options options = {.source = plane->source,
-                                         .target = plane->target,
-                                         .marks = &plane->source_marks,
-                                         .wakers = plane->compressor_wakes,
-                                         .waker_count = world->plan.shards + 1,
-                                         .publisher = engine_waker(plane->ingest_engine),
-                                         .max_message_bytes = world->plan.max_message_bytes};
+    struct encoder_options options = {.source = plane->source,
+                                      .target = plane->target,
+                                      .marks = &plane->source_marks,
+                                      .wakers = plane->encoder_wakes,
+                                      .waker_count = world->plan.shards + 1,
+                                      .publisher = engine_waker(plane->ingest_engine),
+                                      .max_message_bytes = world->plan.max_message_bytes};
 
-    must(compressor_create(&plane->compressor, &options));
+    must(encoder_create(&plane->encoder, &options));
 }
 
 static void create_shard(struct sim_world *world, unsigned index)
@@ -124,7 +124,7 @@ static void create_shard(struct sim_world *world, unsigned index)
                                     .marks = &plane->target_marks,
                                     .reader = index,
                                     .publisher =
-                                        plan->compress ? compressor_waker(plane->compressor) : engine_waker(plane->ingest_engine),
+                                        plan->compress ? encoder_waker(plane->encoder) : engine_waker(plane->ingest_engine),
                                     .admission = &plane->admission,
                                     .access = &plane->access,
                                     .max_subscribers = plan->instance_limit + 8,
@@ -170,16 +170,16 @@ void plane_create(struct sim_world *world)
     create_admission(world);
     create_ingest(world);
     if (world->plan.compress)
-        create_compressor(world);
+        create_encoder(world);
     for (unsigned i = 0; i < world->plan.shards; i++)
         create_shard(world, i);
     plane->spies[0] = spy_create(world, record_source);
     plane->spies[1] = spy_create(world, record_target);
     if (world->plan.compress) {
         plane->ingest_wakes[0] = plane->spies[0];
-        plane->ingest_wakes[1] = compressor_waker(plane->compressor);
+        plane->ingest_wakes[1] = encoder_waker(plane->encoder);
     }
-    struct waker **shard_wakes = world->plan.compress ? plane->compressor_wakes : plane->ingest_wakes;
+    struct waker **shard_wakes = world->plan.compress ? plane->encoder_wakes : plane->ingest_wakes;
     shard_wakes[0] = world->plan.compress ? plane->spies[1] : plane->spies[0];
     for (unsigned i = 0; i < world->plan.shards; i++)
         shard_wakes[1 + i] = plane->shard_wakers[i];
@@ -195,7 +195,7 @@ void plane_destroy(struct sim_world *world)
     }
     engine_destroy(plane->ingest_engine);
     ingest_destroy(plane->ingest);
-    compressor_destroy(plane->compressor);
+    encoder_destroy(plane->encoder);
     limits_destroy(plane->limits);
     channel_destroy(plane->target);
     if (plane->source != plane->target)
@@ -215,7 +215,7 @@ unsigned plane_threads(const struct sim_world *world)
 
 const char *plane_thread_name(unsigned thread)
 {
-    static const char *const names[] = {"ingest", "control", "compressor", "shard 0", "shard 1", "shard 2"};
+    static const char *const names[] = {"ingest", "control", "encoder", "shard 0", "shard 1", "shard 2"};
 
     return names[thread];
 }
@@ -235,8 +235,8 @@ bool plane_thread_is_runnable(const struct sim_world *world, unsigned thread)
         return engine_is_runnable(plane->ingest_engine);
     case THREAD_CONTROL:
         return !admission_queue_is_empty(&plane->admission.requests);
-    case THREAD_COMPRESSOR:
-        return plane->compressor && !waker_is_sleeping(compressor_waker(plane->compressor));
+    case THREAD_ENCODER:
+        return plane->encoder && !waker_is_sleeping(encoder_waker(plane->encoder));
     default:
         return engine_is_runnable(plane->shard_engines[thread - THREAD_SHARDS]);
     }
@@ -274,12 +274,12 @@ static uint64_t tell_time(void *context)
 }
 
 /* As its thread does: announces its sleep, looks once more, and goes on if there was something. */
-static void turn_compressor(struct sim_world *world)
+static void turn_encoder(struct sim_world *world)
 {
-    struct waker *waker = compressor_waker(world->plane.compressor);
+    struct waker *waker = encoder_waker(world->plane.encoder);
 
     waker_prepare_sleep(waker);
-    if (compressor_turn(world->plane.compressor, tell_time, world))
+    if (encoder_turn(world->plane.encoder, tell_time, world))
         waker_end_sleep(waker);
 }
 
@@ -292,8 +292,8 @@ void plane_thread_turn(struct sim_world *world, unsigned thread)
     case THREAD_CONTROL:
         turn_control(world);
         break;
-    case THREAD_COMPRESSOR:
-        turn_compressor(world);
+    case THREAD_ENCODER:
+        turn_encoder(world);
         break;
     default:
         shard_turn(world->plane.shards[thread - THREAD_SHARDS], CLOCK_NEVER);

@@ -261,8 +261,8 @@ static void add_totals(struct totals *totals, const struct sim_world *world)
     }
     for (unsigned i = 0; i < world->plan.shards; i++)
         add_shard_totals(totals, shard_counters_get(world->plane.shards[i]));
-    if (world->plane.compressor)
-        totals->compressed += counter_read(&compressor_counters_get(world->plane.compressor)->messages);
+    if (world->plane.encoder)
+        totals->compressed += counter_read(&encoder_counters_get(world->plane.encoder)->messages);
 }
 
 void sim_world_run(const struct plan *plan, struct totals *totals)

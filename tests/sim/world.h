@@ -8,7 +8,7 @@
 #include "access/limits.h"
 #include "flashrelay/access.h"
 #include "flashrelay/admission.h"
-#include "flashrelay/compressor.h"
+#include "flashrelay/encoder.h"
 #include "flashrelay/engine_sim.h"
 #include "flashrelay/ingest.h"
 #include "flashrelay/random.h"
@@ -201,7 +201,7 @@ struct plane {
     struct ingest *ingest;
     struct engine *ingest_engine;
     struct ws_uri upstreams[MAX_BUILDERS];
-    struct compressor *compressor;
+    struct encoder *encoder;
     struct shard *shards[MAX_SHARDS];
     struct engine *shard_engines[MAX_SHARDS];
     struct waker *shard_wakers[MAX_SHARDS];
@@ -209,7 +209,7 @@ struct plane {
     struct admission admission;
     struct admission_queue answers[MAX_SHARDS];
     struct limits *limits;
-    struct waker *ingest_wakes[MAX_SHARDS + 1], *compressor_wakes[MAX_SHARDS + 1];
+    struct waker *ingest_wakes[MAX_SHARDS + 1], *encoder_wakes[MAX_SHARDS + 1];
     struct waker *spies[2]; /* of the source and the target: told of every publish at once */
 };
 
@@ -271,7 +271,7 @@ static inline uint64_t between(struct random *random, uint64_t low, uint64_t hig
 
 void plane_create(struct sim_world *world);
 void plane_destroy(struct sim_world *world);
-/* The threads: ingest, shards, compressor, control. */
+/* The threads: ingest, shards, encoder, control. */
 unsigned plane_threads(const struct sim_world *world);
 bool plane_thread_is_runnable(const struct sim_world *world, unsigned thread);
 uint64_t plane_thread_deadline(const struct sim_world *world, unsigned thread);

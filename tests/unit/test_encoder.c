@@ -1,5 +1,5 @@
-/* The compressor between two channels: what it compresses and passes on, no room on either side, nothing lost, sleep and wake-up. */
-#include "flashrelay/compressor.h"
+/* The encoder between two channels: what it compresses and passes on, no room on either side, nothing lost, sleep and wake-up. */
+#include "flashrelay/encoder.h"
 
 #include "flashrelay/brotli_codec.h"
 #include "flashrelay/clock.h"
@@ -18,17 +18,17 @@
 
 enum { ARENA = 8192, ENTRIES = 64, LARGEST = 4000 };
 
-struct compressor_world {
-    struct channel_marks source_marks, target_marks; /* reader 0 each: the compressor, a subscriber */
+struct encoder_world {
+    struct channel_marks source_marks, target_marks; /* reader 0 each: the encoder, a subscriber */
     struct channel *source, *target;
     struct waker ingest, shard; /* only woken */
     struct waker *wakers[1];
-    struct compressor *compressor;
+    struct encoder *encoder;
     unsigned ingest_wakes, shard_wakes;
     uint64_t clock_ns;
 };
 
-static struct compressor_world *woken_world;
+static struct encoder_world *woken_world;
 
 static void count_wake(struct waker *waker, struct waker *from)
 {
@@ -42,15 +42,15 @@ static void count_wake(struct waker *waker, struct waker *from)
 
 static uint64_t clock_of(void *context)
 {
-    struct compressor_world *f = context;
+    struct encoder_world *f = context;
 
     return f->clock_ns += 1000;
 }
 
 static int set_up(void **state)
 {
-    struct compressor_world *f = aligned_alloc(_Alignof(struct compressor_world), sizeof *f);
-    struct compressor_options options;
+    struct encoder_world *f = aligned_alloc(_Alignof(struct encoder_world), sizeof *f);
+    struct encoder_options options;
 
     assert_non_null(f);
     memset(f, 0, sizeof *f);
@@ -61,14 +61,14 @@ static int set_up(void **state)
     waker_prepare_sleep(&f->ingest);
     waker_prepare_sleep(&f->shard);
     f->wakers[0] = &f->shard;
-    options = (struct compressor_options){.source = f->source,
-                                          .target = f->target,
-                                          .marks = &f->source_marks,
-                                          .wakers = f->wakers,
-                                          .waker_count = 1,
-                                          .publisher = &f->ingest,
-                                          .max_message_bytes = LARGEST};
-    assert_int_equal(compressor_create(&f->compressor, &options), 0);
+    options = (struct encoder_options){.source = f->source,
+                                       .target = f->target,
+                                       .marks = &f->source_marks,
+                                       .wakers = f->wakers,
+                                       .waker_count = 1,
+                                       .publisher = &f->ingest,
+                                       .max_message_bytes = LARGEST};
+    assert_int_equal(encoder_create(&f->encoder, &options), 0);
     woken_world = f;
     *state = f;
     return 0;
@@ -76,9 +76,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    struct compressor_world *f = *state;
+    struct encoder_world *f = *state;
 
-    compressor_destroy(f->compressor);
+    encoder_destroy(f->encoder);
     channel_destroy(f->source);
     channel_destroy(f->target);
     free(f);
@@ -94,17 +94,17 @@ static void make_json(char *text, size_t length, unsigned seed)
     text[0] = '{';
 }
 
-static int append(struct compressor_world *f, uint64_t sequence, const void *payload, size_t length)
+static int append(struct encoder_world *f, uint64_t sequence, const void *payload, size_t length)
 {
     return channel_append(f->source, sequence, WS_BINARY, payload, length, sequence * 100);
 }
 
-static bool turn(struct compressor_world *f)
+static bool turn(struct encoder_world *f)
 {
-    return compressor_turn(f->compressor, clock_of, f);
+    return encoder_turn(f->encoder, clock_of, f);
 }
 
-static void assert_payload(struct compressor_world *f, uint64_t sequence, const void *payload, size_t length)
+static void assert_payload(struct encoder_world *f, uint64_t sequence, const void *payload, size_t length)
 {
     struct channel_frame frame;
 
@@ -115,7 +115,7 @@ static void assert_payload(struct compressor_world *f, uint64_t sequence, const 
     assert_int_equal(frame.bytes[0], 0x80 | WS_BINARY);
 }
 
-static void assert_packed(struct compressor_world *f, uint64_t sequence, const void *json, size_t length)
+static void assert_packed(struct encoder_world *f, uint64_t sequence, const void *json, size_t length)
 {
     struct channel_frame frame;
     uint8_t unpacked[LARGEST];
@@ -132,8 +132,8 @@ static void assert_packed(struct compressor_world *f, uint64_t sequence, const v
 
 static void json_is_compressed_under_its_sequence_number(void **state)
 {
-    struct compressor_world *f = *state;
-    const struct compressor_counters *counters = compressor_counters_get(f->compressor);
+    struct encoder_world *f = *state;
+    const struct encoder_counters *counters = encoder_counters_get(f->encoder);
     char json[1000];
 
     channel_reader_join(f->target, 0);
@@ -155,7 +155,7 @@ static void json_is_compressed_under_its_sequence_number(void **state)
 static void the_rest_is_passed_on(void **state)
 {
     static const uint8_t brotli[] = {0x8b, 0x01, 0x80, 'h', 'e', 'l', 'l', 'o', 0x03};
-    struct compressor_world *f = *state;
+    struct encoder_world *f = *state;
 
     channel_reader_join(f->target, 0);
     assert_int_equal(append(f, 1, brotli, sizeof brotli), 0);
@@ -166,12 +166,12 @@ static void the_rest_is_passed_on(void **state)
     assert_payload(f, 1, brotli, sizeof brotli);
     assert_payload(f, 2, "", 0);
     assert_payload(f, 3, "text", 4);
-    assert_int_equal(counter_read(&compressor_counters_get(f->compressor)->passed_on), 3);
+    assert_int_equal(counter_read(&encoder_counters_get(f->encoder)->passed_on), 3);
 }
 
 static void gaps_stay_gaps(void **state)
 {
-    struct compressor_world *f = *state;
+    struct encoder_world *f = *state;
     struct channel_frame frame;
 
     channel_reader_join(f->target, 0);
@@ -188,9 +188,9 @@ static void gaps_stay_gaps(void **state)
     assert_payload(f, 4, "four", 4);
 }
 
-static void the_source_waits_for_the_compressor_and_its_publisher_is_woken(void **state)
+static void the_source_waits_for_the_encoder_and_its_publisher_is_woken(void **state)
 {
-    struct compressor_world *f = *state;
+    struct encoder_world *f = *state;
     char json[LARGEST];
     uint64_t sequence = 0;
 
@@ -210,8 +210,8 @@ static void the_source_waits_for_the_compressor_and_its_publisher_is_woken(void 
 /* A subscriber that lets go one message at a time: each of 40 passes through a log that holds two. */
 static void nothing_is_lost_while_the_target_has_no_room(void **state)
 {
-    struct compressor_world *f = *state;
-    const struct compressor_counters *counters = compressor_counters_get(f->compressor);
+    struct encoder_world *f = *state;
+    const struct encoder_counters *counters = encoder_counters_get(f->encoder);
     uint64_t appended = 0, read = 0, most_waiting = 0;
     char json[LARGEST];
 
@@ -240,7 +240,7 @@ static void nothing_is_lost_while_the_target_has_no_room(void **state)
 /* --- sleep --- */
 
 struct worker {
-    struct compressor_world *world;
+    struct encoder_world *world;
     _Atomic bool stop;
 };
 
@@ -253,12 +253,12 @@ static uint64_t monotonic(void *context)
 static void *work(void *context)
 {
     struct worker *worker = context;
-    struct compressor *compressor = worker->world->compressor;
+    struct encoder *encoder = worker->world->encoder;
 
     while (!atomic_load(&worker->stop))
-        if (!compressor_turn(compressor, monotonic, NULL))
-            compressor_wait(compressor, 3600 * 1000);
-    while (compressor_turn(compressor, monotonic, NULL))
+        if (!encoder_turn(encoder, monotonic, NULL))
+            encoder_wait(encoder, 3600 * 1000);
+    while (encoder_turn(encoder, monotonic, NULL))
         continue;
     return NULL;
 }
@@ -266,7 +266,7 @@ static void *work(void *context)
 /* With a time-out of an hour a wake-up that is lost never ends. */
 static void no_wake_up_is_lost(void **state)
 {
-    struct compressor_world *f = *state;
+    struct encoder_world *f = *state;
     struct worker worker = {.world = f};
     pthread_t thread;
     char text[32];
@@ -280,14 +280,14 @@ static void no_wake_up_is_lost(void **state)
 
         while (append(f, sequence, text, (size_t)length) == -ENOSPC)
             sched_yield();
-        waker_wake(compressor_waker(f->compressor), NULL);
+        waker_wake(encoder_waker(f->encoder), NULL);
         while (channel_head(f->target) < sequence)
             sched_yield();
         assert_payload(f, sequence, text, (size_t)length);
         channel_mark_set(&f->target_marks, 0, sequence + 1);
     }
     atomic_store(&worker.stop, true);
-    compressor_wake(f->compressor);
+    encoder_wake(f->encoder);
     pthread_join(thread, NULL);
 }
 
@@ -299,7 +299,7 @@ int main(void)
         TEST(json_is_compressed_under_its_sequence_number),
         TEST(the_rest_is_passed_on),
         TEST(gaps_stay_gaps),
-        TEST(the_source_waits_for_the_compressor_and_its_publisher_is_woken),
+        TEST(the_source_waits_for_the_encoder_and_its_publisher_is_woken),
         TEST(nothing_is_lost_while_the_target_has_no_room),
         TEST(no_wake_up_is_lost),
     };
