@@ -105,7 +105,7 @@ static void write_encoder(struct exposition *exposition, const struct encoder_co
         exposition_value(exposition, NO_LABELS, counter_read(counters[i].value));
     }
     exposition_family(exposition, "flashrelay_compress_seconds", METRIC_HISTOGRAM, "Time to compress a message.");
-    exposition_histogram(exposition, NO_LABELS, &encoder->compress_ns, METRICS_FIRST_POWER, METRICS_LAST_POWER, METRICS_SECONDS);
+    exposition_histogram(exposition, NO_LABELS, &encoder->encode_ns, METRICS_FIRST_POWER, METRICS_LAST_POWER, METRICS_SECONDS);
 }
 
 void metrics_write_ingest(struct exposition *exposition, const struct metrics_sources *sources)

@@ -26,7 +26,7 @@ struct relay_shard {
 
 struct relay {
     struct relay_options options;
-    /* [0] what upstreams bring, [1] the same in brotli, if compressing; subscribers receive the last. Each with marks of its own. */
+    /* [0] what upstreams bring, [1] the same encoded, if compressing; subscribers receive the last. Each with marks of its own. */
     struct channel *channels[2];
     struct channel_marks *marks[2];
     unsigned channel_count;

@@ -59,7 +59,7 @@ static int create_channels(struct relay *relay)
     if (!options->compress)
         return create_channel(relay, "json", options->shards);
     error = create_channel(relay, "json", 1); /* only the encoder reads it */
-    return error == 0 ? create_channel(relay, "brotli", options->shards) : error;
+    return error == 0 ? create_channel(relay, brotli_encoding.name, options->shards) : error;
 }
 
 static int create_ingest(struct relay *relay)
@@ -86,6 +86,7 @@ static int create_ingest(struct relay *relay)
 static int create_encoder(struct relay *relay)
 {
     struct encoder_options options = {
+        .encoding = &brotli_encoding,
         .source = relay->channels[0],
         .target = relay->channels[1],
         .marks = relay->marks[0],

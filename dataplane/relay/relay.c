@@ -91,7 +91,7 @@ static void set_up_threads(struct relay *relay)
 {
     add_ingest_and_shards(relay);
     if (relay->encoder)
-        add_thread(relay, "encoder", turn_encoder, relay->encoder, encoder_waker(relay->encoder), -1);
+        add_thread(relay, encoder_name(relay->encoder), turn_encoder, relay->encoder, encoder_waker(relay->encoder), -1);
 }
 
 int relay_start(struct relay *relay)

@@ -62,7 +62,7 @@ static void create_channels(struct sim_world *world)
     struct plane *plane = &world->plane;
 
     channel_marks_init(&plane->target_marks, world->plan.shards);
-    plane->target = create_channel(&world->plan, world->plan.compress ? "brotli" : "json", &plane->target_marks);
+    plane->target = create_channel(&world->plan, world->plan.compress ? brotli_encoding.name : "json", &plane->target_marks);
     plane->source = plane->target;
     if (world->plan.compress) {
         channel_marks_init(&plane->source_marks, 1);
@@ -104,7 +104,8 @@ static void create_ingest(struct sim_world *world)
 static void create_encoder(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
-    struct encoder_options options = {.source = plane->source,
+    struct encoder_options options = {.encoding = &brotli_encoding,
+                                      .source = plane->source,
                                       .target = plane->target,
                                       .marks = &plane->source_marks,
                                       .wakers = plane->encoder_wakes,

@@ -1,4 +1,4 @@
-/* The encoder between two channels: what it compresses and passes on, no room on either side, nothing lost, sleep and wake-up. */
+/* The encoder between two channels: what it encodes, passes on and leaves out, no room on either side, nothing lost, sleep and wake-up. */
 #include "flashrelay/encoder.h"
 
 #include "flashrelay/brotli_codec.h"
@@ -47,21 +47,63 @@ static uint64_t clock_of(void *context)
     return f->clock_ns += 1000;
 }
 
+/* An encoding that goes by a message's first letter: encodes an 'e' (as the message twice), leaves out an 'l', passes on the rest. */
+static int create_letters(void **context)
+{
+    *context = malloc(1);
+    return *context ? 0 : -ENOMEM;
+}
+
+static size_t twice(size_t length)
+{
+    return 2 * length;
+}
+
+static enum encoding_outcome encode_letters(void *context, const uint8_t *bytes, size_t length, uint8_t *out, size_t capacity,
+                                            size_t *out_length)
+{
+    assert_non_null(context);
+    assert_in_range(capacity, twice(length), twice(LARGEST));
+    if (length == 0 || (bytes[0] != 'e' && bytes[0] != 'l'))
+        return ENCODING_PASSED_ON;
+    if (bytes[0] == 'l')
+        return ENCODING_LEFT_OUT;
+    memcpy(out, bytes, length);
+    memcpy(out + length, bytes, length);
+    *out_length = twice(length);
+    return ENCODING_ENCODED;
+}
+
+static const struct encoding letters_encoding = {
+    .name = "letters", .create = create_letters, .destroy = free, .output_limit = twice, .encode = encode_letters};
+
+/* What a test starts with: cmocka's initial state. */
+struct scene {
+    const struct encoding *encoding;
+    size_t target_bytes;
+};
+
+static const struct scene with_brotli = {&brotli_encoding, ARENA};
+static const struct scene with_letters = {&letters_encoding, ARENA};
+static const struct scene with_small_target = {&letters_encoding, ARENA / 2};
+
 static int set_up(void **state)
 {
+    const struct scene *scene = *state;
     struct encoder_world *f = aligned_alloc(_Alignof(struct encoder_world), sizeof *f);
     struct encoder_options options;
 
     assert_non_null(f);
     memset(f, 0, sizeof *f);
     f->source = make_channel(&f->source_marks, 1, ARENA, ENTRIES);
-    f->target = make_channel(&f->target_marks, 1, ARENA, ENTRIES);
+    f->target = make_channel(&f->target_marks, 1, scene->target_bytes, ENTRIES);
     waker_init(&f->ingest, count_wake);
     waker_init(&f->shard, count_wake);
     waker_prepare_sleep(&f->ingest);
     waker_prepare_sleep(&f->shard);
     f->wakers[0] = &f->shard;
-    options = (struct encoder_options){.source = f->source,
+    options = (struct encoder_options){.encoding = scene->encoding,
+                                       .source = f->source,
                                        .target = f->target,
                                        .marks = &f->source_marks,
                                        .wakers = f->wakers,
@@ -149,7 +191,7 @@ static void json_is_compressed_under_its_sequence_number(void **state)
     assert_int_equal(counter_read(&counters->passed_on), 0);
     assert_int_equal(counter_read(&counters->bytes_in), sizeof json);
     assert_in_range(counter_read(&counters->bytes_out), 1, sizeof json - 1);
-    assert_int_equal(histogram_count(&counters->compress_ns), 1);
+    assert_int_equal(histogram_count(&counters->encode_ns), 1);
 }
 
 static void the_rest_is_passed_on(void **state)
@@ -169,10 +211,102 @@ static void the_rest_is_passed_on(void **state)
     assert_int_equal(counter_read(&encoder_counters_get(f->encoder)->passed_on), 3);
 }
 
+static void what_has_no_room_in_brotli_is_passed_on(void **state)
+{
+    static const uint8_t json[] = "{\"index\":0}";
+    uint8_t out[4];
+    size_t out_length;
+    void *context;
+
+    (void)state;
+    assert_int_equal(brotli_encoding.create(&context), 0);
+    assert_int_equal(brotli_encoding.encode(context, json, sizeof json - 1, out, sizeof out, &out_length), ENCODING_PASSED_ON);
+    brotli_encoding.destroy(context);
+}
+
+static void assert_gap(struct encoder_world *f, uint64_t sequence)
+{
+    struct channel_frame frame;
+
+    channel_frame_get(f->target, sequence, &frame);
+    assert_int_equal(frame.length, 0);
+}
+
+static void an_encoding_encodes_passes_on_and_leaves_out(void **state)
+{
+    struct encoder_world *f = *state;
+    const struct encoder_counters *counters = encoder_counters_get(f->encoder);
+
+    channel_reader_join(f->target, 0);
+    assert_string_equal(encoder_name(f->encoder), "letters");
+    assert_int_equal(append(f, 1, "left out", 8), 0);
+    assert_int_equal(append(f, 2, "encoded", 7), 0);
+    assert_int_equal(append(f, 3, "", 0), 0);
+    assert_int_equal(append(f, 4, "left out", 8), 0);
+    assert_int_equal(append(f, 5, "passed on", 9), 0);
+    assert_int_equal(append(f, 6, "left out", 8), 0);
+    while (turn(f))
+        continue;
+    assert_gap(f, 1);
+    assert_payload(f, 2, "encodedencoded", 14);
+    assert_payload(f, 3, "", 0);
+    assert_gap(f, 4);
+    assert_payload(f, 5, "passed on", 9);
+    assert_gap(f, 6);
+    assert_int_equal(channel_head(f->target), 6);
+    assert_int_equal(f->shard_wakes, 3);
+    assert_int_equal(counter_read(&counters->messages), 3);
+    assert_int_equal(counter_read(&counters->passed_on), 2);
+    assert_int_equal(counter_read(&counters->bytes_in), 7);
+    assert_int_equal(counter_read(&counters->bytes_out), 14);
+    assert_int_equal(histogram_count(&counters->encode_ns), 1);
+}
+
+/* A gap takes a sequence number too: a subscriber that has nothing to receive has to move its mark from time to time. */
+static void messages_left_out_in_a_row_wake_the_readers_when_entries_run_short(void **state)
+{
+    struct encoder_world *f = *state;
+    uint64_t sequence;
+
+    channel_reader_join(f->target, 0);
+    for (sequence = 1; sequence < 3 * ENTRIES; sequence++) {
+        unsigned wakes = f->shard_wakes;
+
+        assert_int_equal(append(f, sequence, "left out", 8), 0);
+        if (turn(f))
+            continue;
+        assert_int_equal(f->shard_wakes, wakes + 1);
+        assert_int_equal(f->ingest_wakes, 0);
+        channel_mark_set(&f->target_marks, 0, sequence);
+        assert_true(turn(f));
+    }
+    assert_int_equal(append(f, sequence, "passed on", 9), 0);
+    assert_true(turn(f));
+    assert_payload(f, sequence, "passed on", 9);
+    assert_int_equal(f->shard_wakes, 3);
+    assert_int_equal(counter_read(&encoder_counters_get(f->encoder)->messages), 1);
+}
+
+static void what_the_target_can_never_hold_becomes_a_gap(void **state)
+{
+    struct encoder_world *f = *state;
+    char large[ARENA / 4 + 1] = "encoded";
+
+    channel_reader_join(f->target, 0);
+    assert_int_equal(append(f, 1, "passed on", 9), 0);
+    assert_int_equal(append(f, 2, large, sizeof large), 0);
+    assert_int_equal(append(f, 3, "passed on", 9), 0);
+    while (turn(f))
+        continue;
+    assert_payload(f, 1, "passed on", 9);
+    assert_gap(f, 2);
+    assert_payload(f, 3, "passed on", 9);
+    assert_int_equal(counter_read(&encoder_counters_get(f->encoder)->messages), 2);
+}
+
 static void gaps_stay_gaps(void **state)
 {
     struct encoder_world *f = *state;
-    struct channel_frame frame;
 
     channel_reader_join(f->target, 0);
     assert_int_equal(append(f, 1, "one", 3), 0);
@@ -181,10 +315,8 @@ static void gaps_stay_gaps(void **state)
     while (turn(f))
         continue;
     assert_payload(f, 1, "one", 3);
-    for (uint64_t gap = 2; gap <= 3; gap++) {
-        channel_frame_get(f->target, gap, &frame);
-        assert_int_equal(frame.length, 0);
-    }
+    assert_gap(f, 2);
+    assert_gap(f, 3);
     assert_payload(f, 4, "four", 4);
 }
 
@@ -241,7 +373,7 @@ static void nothing_is_lost_while_the_target_has_no_room(void **state)
 
 struct worker {
     struct encoder_world *world;
-    _Atomic bool stop;
+    _Atomic bool stopping, ended;
 };
 
 static uint64_t monotonic(void *context)
@@ -255,11 +387,12 @@ static void *work(void *context)
     struct worker *worker = context;
     struct encoder *encoder = worker->world->encoder;
 
-    while (!atomic_load(&worker->stop))
+    while (!atomic_load(&worker->stopping))
         if (!encoder_turn(encoder, monotonic, NULL))
             encoder_wait(encoder, 3600 * 1000);
     while (encoder_turn(encoder, monotonic, NULL))
         continue;
+    atomic_store(&worker->ended, true);
     return NULL;
 }
 
@@ -286,22 +419,26 @@ static void no_wake_up_is_lost(void **state)
         assert_payload(f, sequence, text, (size_t)length);
         channel_mark_set(&f->target_marks, 0, sequence + 1);
     }
-    atomic_store(&worker.stop, true);
-    encoder_wake(f->encoder);
+    for (atomic_store(&worker.stopping, true); !atomic_load(&worker.ended); sched_yield())
+        waker_wake(encoder_waker(f->encoder), NULL);
     pthread_join(thread, NULL);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name, scene) cmocka_unit_test_prestate_setup_teardown(name, set_up, tear_down, (void *)&(scene))
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(json_is_compressed_under_its_sequence_number),
-        TEST(the_rest_is_passed_on),
-        TEST(gaps_stay_gaps),
-        TEST(the_source_waits_for_the_encoder_and_its_publisher_is_woken),
-        TEST(nothing_is_lost_while_the_target_has_no_room),
-        TEST(no_wake_up_is_lost),
+        TEST(json_is_compressed_under_its_sequence_number, with_brotli),
+        TEST(the_rest_is_passed_on, with_brotli),
+        cmocka_unit_test(what_has_no_room_in_brotli_is_passed_on),
+        TEST(an_encoding_encodes_passes_on_and_leaves_out, with_letters),
+        TEST(messages_left_out_in_a_row_wake_the_readers_when_entries_run_short, with_letters),
+        TEST(what_the_target_can_never_hold_becomes_a_gap, with_small_target),
+        TEST(gaps_stay_gaps, with_brotli),
+        TEST(the_source_waits_for_the_encoder_and_its_publisher_is_woken, with_brotli),
+        TEST(nothing_is_lost_while_the_target_has_no_room, with_brotli),
+        TEST(no_wake_up_is_lost, with_brotli),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
