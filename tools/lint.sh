@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the whole tree: format, clang-tidy, cppcheck, and that no floor includes what is above it.
+# Checks the whole tree: format, clang-tidy, cppcheck, that no floor includes what is above it, and that comments cite what is there.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -66,8 +66,24 @@ circles() {
     [ -z "$pairs" ] || tsort <<<"$pairs" >/dev/null
 }
 
+# Documents that comments cite are in the tree, and the cited sections of the data plane's pages are headings there.
+citations() {
+    local wrong
+    wrong=$(git grep -noE '[A-Za-z0-9_./-]+\.md\b' -- '*.c' '*.h' | while IFS=: read -r file line page; do
+        [ -f "$page" ] || echo "$file:$line: no such document: $page"
+    done)
+    wrong+=$(cat "${sources[@]}" "${headers[@]}" | tr '\n' ' ' | sed 's| \* | |g' | tr -s ' ' |
+        grep -oE 'dataplane/(README|WIRE)\.md, "[^"]+"( and "[^"]+")*' | while read -r citation; do
+            grep -oE '"[^"]+"' <<<"$citation" | tr -d '"' | while read -r section; do
+                grep -qxF -e "## $section" -e "### $section" "${citation%%,*}" || echo "${citation%%,*}: no such section: $section"
+            done
+        done)
+    [ -z "$wrong" ] || { echo "$wrong"; return 1; }
+}
+
 check "who includes whom" floors
 check "no circles" circles
+check "citations" citations
 check "clang-format" format
 check "cppcheck" cpp_check
 check "clang-tidy" tidy

@@ -1,4 +1,7 @@
-/* The lag policy: who refuses bytes is watched until everything offered was taken, and cut off by the rules of the design (2 and 3). */
+/*
+ * The lag policy: who refuses bytes is watched until everything offered was taken, and cut off if it falls too far behind
+ * (dataplane/README.md, "Who lags is who refuses bytes") or below the floor (dataplane/README.md, "The publisher never waits").
+ */
 #ifndef DATAPLANE_SHARD_LAG_H
 #define DATAPLANE_SHARD_LAG_H
 

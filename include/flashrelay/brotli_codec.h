@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* True if a message is JSON rather than brotli: its first byte after white space is '{' (wire.md, 1). */
+/*
+ * True if a message is JSON rather than brotli: its first byte after white space is '{' (dataplane/WIRE.md, "Telling encodings apart").
+ */
 bool message_is_json(const uint8_t *bytes, size_t length);
 
 /*

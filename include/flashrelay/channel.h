@@ -3,9 +3,9 @@
  * one publisher thread appends, any number of reader threads follow. Frames have sequence numbers from 1; a sequence number may have no
  * frame in a channel (a gap: an entry of length 0). All channels of a relay share the sequence numbers and the set of reader marks.
  *
- * Rules (design, ideas 1 and 2): frames never move; the publisher never waits for a reader; a reader publishes in its mark the lowest
- * sequence number that it may still touch; only the publisher frees, in order, below the lowest mark; where room runs short it raises
- * the channel's floor, and readers let go of what is below it at their next turn.
+ * Rules (dataplane/README.md, "One log, many cursors" and "The publisher never waits"): frames never move; the publisher never waits for
+ * a reader; a reader publishes in its mark the lowest sequence number that it may still touch; only the publisher frees, in order, below
+ * the lowest mark; where room runs short it raises the channel's floor, and readers let go of what is below it at their next turn.
  */
 #ifndef FLASHRELAY_CHANNEL_H
 #define FLASHRELAY_CHANNEL_H

@@ -44,7 +44,7 @@ enum disconnect_cause {
 /* Names for metrics labels and logs: "peer_closed", ... */
 const char *disconnect_cause_name(enum disconnect_cause cause);
 
-/* Written by the shard's thread, read by any. Names follow the reference's metrics where it has one (wire.md, 5). */
+/* Written by the shard's thread, read by any. Names follow the reference's metrics where it has one (dataplane/WIRE.md, "Metrics"). */
 struct shard_counters {
     counter sent_messages, sent_bytes, failed_messages;
     counter new_connections, closed_connections, active_connections;
