@@ -99,6 +99,7 @@ static int create_relay(struct service *service)
         .log_memory_bytes = options->log_memory_bytes,
         .notsent_lowat_bytes = (uint32_t)options->notsent_lowat_bytes,
         .busy_poll = options->busy_poll,
+        .engine = options->engine,
         .zerocopy = options->zerocopy,
         .cpu_list = options->cpu_list.cores,
         .cpu_count = options->cpu_list.count,

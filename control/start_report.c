@@ -1,6 +1,5 @@
 #include "start_report.h"
 
-#include "flashrelay/engine_uring.h"
 #include "version.h"
 
 #include <inttypes.h>
@@ -42,27 +41,6 @@ static void warn_of_plain_pages(const struct relay *relay)
     }
 }
 
-static void append(char *text, size_t capacity, bool condition, const char *word)
-{
-    size_t length = strlen(text);
-
-    if (condition)
-        snprintf(text + length, capacity - length, "%s%s", length ? ", " : "", word);
-}
-
-static void describe_engine(const struct relay *relay, char *text, size_t capacity)
-{
-    const struct uring_features *features = engine_uring_features(relay_shard_engine(relay, 0));
-
-    text[0] = '\0';
-    append(text, capacity, features->defer_taskrun, "deferred completions");
-    append(text, capacity, features->buffer_ring, "buffer rings");
-    append(text, capacity, features->multishot_receive, "multishot receive");
-    append(text, capacity, features->message_ring, "ring messages");
-    append(text, capacity, features->zerocopy_send, "zero-copy send");
-    append(text, capacity, text[0] == '\0', "no optional features");
-}
-
 static void log_limits(const struct options *options)
 {
     char per_ip[32] = "any number";
@@ -82,6 +60,7 @@ void start_report_running(const struct options *options, const struct relay *rel
     static const char *const pages[] = {"huge", "transparent huge", "plain"};
     char listen[ADDRESS_TEXT_BYTES], metrics[ADDRESS_TEXT_BYTES] = "off", engine[160];
     struct address address = options->listen_addr;
+    const struct engine_choice *engines = relay_engines(relay);
     struct channel_figures figures;
 
     address.port = engine_listen_port(relay_shard_engine(relay, 0));
@@ -92,12 +71,14 @@ void start_report_running(const struct options *options, const struct relay *rel
         address_format(&address, metrics);
     }
     channel_figures_get(relay_channel(relay, 0), &figures);
-    describe_engine(relay, engine, sizeof engine);
+    engines->kind->describe(engines->shared, engine, sizeof engine);
     log_line(LOG_INFO, "start",
              "flashrelay %s listens on %s; metrics: %s; upstreams: %u; shards: %u; log memory: %" PRIu64
-             " MiB on %s pages%s; io_uring: %s",
+             " MiB on %s pages%s; engine %s: %s",
              version_text(), listen, metrics, options->upstreams.count, relay_shard_count(relay), figures.arena_bytes / MIB,
-             pages[figures.pages], options->enable_compression ? ", twice for brotli" : "", engine);
+             pages[figures.pages], options->enable_compression ? ", twice for brotli" : "", engines->kind->name, engine);
+    if (engines->reason[0])
+        log_line(LOG_INFO, "start", "engine %s was chosen: %s", engines->kind->name, engines->reason);
     log_limits(options);
     warn_of_plain_pages(relay);
 }

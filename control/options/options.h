@@ -62,6 +62,7 @@ struct options {
     uint64_t shards;
     uint64_t log_memory_bytes, max_message_bytes, notsent_lowat_bytes;
     bool busy_poll;
+    const char *engine; /* name of a kind, or "auto"; static */
     enum engine_zerocopy zerocopy;
     struct core_list cpu_list; /* empty: threads are not pinned */
 };

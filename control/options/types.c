@@ -3,6 +3,7 @@
 #include "access/keys.h"
 #include "options/options.h"
 
+#include "flashrelay/engine_kind.h"
 #include "flashrelay/ws_uri.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -206,6 +207,23 @@ static int read_rotation(const struct option *option, void *field, const char *t
     return 0;
 }
 
+static int read_engine(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
+{
+    static const struct word words[] = {{"auto", 0}};
+    int value;
+
+    (void)option;
+    for (unsigned i = 0; engine_kinds[i]; i++)
+        if (strcasecmp(text, engine_kinds[i]->name) == 0) {
+            *(const char **)field = engine_kinds[i]->name;
+            return 0;
+        }
+    if (FIND_WORD(words, text, &value) < 0)
+        return refuse(expected, "expected auto or uring");
+    *(const char **)field = "auto";
+    return 0;
+}
+
 static int read_zerocopy(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
 {
     static const struct word words[] = {{"auto", ENGINE_ZEROCOPY_AUTO}, {"on", ENGINE_ZEROCOPY_ON}, {"off", ENGINE_ZEROCOPY_OFF}};
@@ -279,6 +297,7 @@ const struct option_type option_level = {.value_name = "LEVEL", .read = read_lev
 const struct option_type option_verbosity = {.is_count = true, .read = read_level};
 const struct option_type option_log_format = {.value_name = "FORMAT", .read = read_log_format};
 const struct option_type option_rotation = {.value_name = "WHEN", .read = read_rotation};
+const struct option_type option_engine = {.value_name = "auto|uring", .read = read_engine};
 const struct option_type option_zerocopy = {.value_name = "auto|on|off", .read = read_zerocopy};
 const struct option_type option_cores = {.value_name = "CORES", .read = read_cores};
 const struct option_type option_refused = {.value_name = "TEXT", .read = read_refused};

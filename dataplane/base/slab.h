@@ -28,6 +28,17 @@ void slab_dispose(struct slab *slab);
 void *slab_take(struct slab *slab);
 void slab_give(struct slab *slab, void *element);
 
+/* The number of an element that was taken, below the capacity; and the element of a number. */
+static inline uint32_t slab_number(const struct slab *slab, const void *element)
+{
+    return (uint32_t)((size_t)((const uint8_t *)element - slab->memory) / slab->element_bytes);
+}
+
+static inline void *slab_element(const struct slab *slab, uint32_t number)
+{
+    return slab->memory + slab->element_bytes * number;
+}
+
 static inline uint32_t slab_used(const struct slab *slab)
 {
     return slab->touched - slab->free_count;

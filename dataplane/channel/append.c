@@ -1,5 +1,6 @@
 /* The publisher's half of a channel: appending, freeing, and raising the floor. */
 #include "channel/internal.h"
+#include "channel/memory.h"
 #include "flashrelay/ws.h"
 
 #include <assert.h>
@@ -28,29 +29,51 @@ static struct channel_entry *create_entries(uint32_t count)
     return entries;
 }
 
-int channel_create(struct channel **out, const struct channel_options *options)
+static bool are_valid(const struct channel_options *options)
 {
     uint32_t entries = options->entries;
+
+    return entries != 0 && (entries & (entries - 1)) == 0 && options->marks;
+}
+
+static int create_parts(struct channel *channel, const struct channel_options *options)
+{
+    channel->entries = create_entries(options->entries);
+    if (!channel->entries)
+        return -ENOMEM;
+    if (options->selections > 0) {
+        channel->selections = calloc(options->selections, sizeof *channel->selections);
+        if (!channel->selections)
+            return -ENOMEM;
+    }
+    channel->selection_limit = options->selections;
+    if (options->arena_bytes == 0)
+        return 0;
+    return channel->source->map(channel->source->context, &channel->memory, options->arena_bytes);
+}
+
+int channel_create(struct channel **out, const struct channel_options *options)
+{
     void *memory;
 
-    if (options->arena_bytes == 0 || entries == 0 || (entries & (entries - 1)) != 0 || !options->marks)
+    if (!are_valid(options))
         return -EINVAL;
     if (posix_memalign(&memory, _Alignof(struct channel), sizeof(struct channel)) != 0)
         return -ENOMEM;
-    struct channel *channel = memory;
-    memset(channel, 0, sizeof *channel);
-    channel->entries = create_entries(entries);
-    if (!channel->entries || channel_memory_map(&channel->memory, options->arena_bytes) != 0) {
-        free(channel->entries);
-        free(channel);
-        return -ENOMEM;
-    }
-    channel->arena = channel->memory.base;
-    channel->mask = entries - 1;
+    struct channel *channel = memset(memory, 0, sizeof *channel);
+    channel->mask = options->entries - 1;
     channel->marks = options->marks;
     channel->name = options->name;
+    channel->source = options->memory ? options->memory : &channel_memory_memfd;
+    channel->memory.descriptor = -1;
+    channel->oldest_own = 1;
     atomic_init(&channel->floor, 1);
     counter_set(&channel->tail, 1);
+    int error = create_parts(channel, options);
+    if (error != 0) {
+        channel_destroy(channel);
+        return error;
+    }
     *out = channel;
     return 0;
 }
@@ -59,9 +82,17 @@ void channel_destroy(struct channel *channel)
 {
     if (!channel)
         return;
-    channel_memory_unmap(&channel->memory);
+    if (channel->memory.base)
+        channel->source->unmap(channel->source->context, &channel->memory);
+    free((void *)channel->selections);
     free(channel->entries);
     free(channel);
+}
+
+void channel_set_selection(struct channel *channel, uint16_t number, const struct selection *selection)
+{
+    assert(number > 0 && number <= channel->selection_limit);
+    atomic_store_explicit(&channel->selections[number - 1], selection, memory_order_release);
 }
 
 /* Only the publisher writes the head, so it may read it as it likes. */
@@ -82,6 +113,25 @@ static uint64_t lowest_mark(const struct channel_marks *marks)
     return lowest;
 }
 
+/* A frame that lies in the channel's own arena: neither a gap nor a view. */
+static bool is_own(const struct channel *channel, uint64_t sequence)
+{
+    const struct channel_entry *entry = channel_entry_at(channel, sequence);
+    const uint8_t *base = channel->memory.base;
+
+    return entry->length != 0 && entry->bytes >= base && entry->bytes < base + channel->memory.length;
+}
+
+/* The first own frame from `sequence` on, or the head's successor. */
+static uint64_t find_own(const struct channel *channel, uint64_t sequence)
+{
+    uint64_t head = own_head(channel);
+
+    while (sequence <= head && !is_own(channel, sequence))
+        sequence++;
+    return sequence;
+}
+
 void channel_reclaim(struct channel *channel)
 {
     uint64_t end = own_head(channel) + 1;
@@ -90,37 +140,36 @@ void channel_reclaim(struct channel *channel)
 
     for (end = lowest < end ? lowest : end; tail < end; tail++) {
         uint32_t length = channel_entry_at(channel, tail)->length;
-        counter_subtract(&channel->held_bytes, length);
+        counter_subtract(&channel->held_bytes, is_own(channel, tail) ? length : 0);
         counter_subtract(&channel->frames, length != 0);
     }
     counter_set(&channel->tail, tail);
+    channel->oldest_own = find_own(channel, channel->oldest_own > tail ? channel->oldest_own : tail);
 }
 
-/* Where `length` bytes would go if everything below `tail` were free; NO_OFFSET if nowhere. An empty log starts again at 0. */
-static size_t find_offset(const struct channel *channel, uint64_t tail, size_t length)
+/* Where `length` bytes would go if `oldest` were the oldest own frame held; NO_OFFSET if nowhere. An empty log starts again at 0. */
+static size_t find_offset(const struct channel *channel, uint64_t oldest, size_t length)
 {
-    uint64_t head = own_head(channel);
     size_t write = channel->write_offset, arena_bytes = channel->memory.length;
 
-    while (tail <= head && channel_entry_at(channel, tail)->length == 0)
-        tail++;
-    if (tail > head)
+    if (oldest > own_head(channel))
         return length <= arena_bytes ? 0 : NO_OFFSET;
-    size_t oldest = channel_entry_at(channel, tail)->offset;
-    if (write <= oldest)
-        return length <= oldest - write ? write : NO_OFFSET;
+    size_t begin = (size_t)(channel_entry_at(channel, oldest)->bytes - channel->memory.base);
+    if (write <= begin)
+        return length <= begin - write ? write : NO_OFFSET;
     if (length <= arena_bytes - write)
         return write;
-    return length <= oldest ? 0 : NO_OFFSET;
+    return length <= begin ? 0 : NO_OFFSET;
 }
 
-/* The same, for a frame `sequence`, which also needs entries up to its own. */
-static size_t find_room(const struct channel *channel, uint64_t tail, uint64_t sequence, size_t length)
+/* The same for a frame `sequence` as things are, which also needs entries up to its own. */
+static size_t find_room(const struct channel *channel, uint64_t sequence, size_t length)
 {
-    return sequence - tail <= channel->mask ? find_offset(channel, tail, length) : NO_OFFSET;
+    return sequence - counter_read(&channel->tail) <= channel->mask ? find_offset(channel, channel->oldest_own, length)
+                                                                    : NO_OFFSET;
 }
 
-/* Raises the floor just as far as the frame needs. */
+/* Raises the floor just as far as the frame needs: past what takes its entry, and past own frames until its bytes have room. */
 static void raise_floor(struct channel *channel, uint64_t sequence, size_t length)
 {
     uint64_t head = own_head(channel);
@@ -128,8 +177,12 @@ static void raise_floor(struct channel *channel, uint64_t sequence, size_t lengt
     uint64_t tail = counter_read(&channel->tail);
     uint64_t needed = floor > tail ? floor : tail;
 
-    while (needed <= head && find_room(channel, needed, sequence, length) == NO_OFFSET)
-        needed++;
+    if (sequence > channel->mask && needed < sequence - channel->mask)
+        needed = sequence - channel->mask;
+    for (uint64_t oldest = find_own(channel, needed); oldest <= head && find_offset(channel, oldest, length) == NO_OFFSET;) {
+        needed = oldest + 1;
+        oldest = find_own(channel, needed);
+    }
     if (needed > floor)
         atomic_store_explicit(&channel->floor, needed, memory_order_seq_cst);
 }
@@ -141,17 +194,26 @@ static void raise_floor(struct channel *channel, uint64_t sequence, size_t lengt
 static size_t make_room(struct channel *channel, uint64_t sequence, size_t length)
 {
     channel_reclaim(channel);
-    size_t offset = find_room(channel, counter_read(&channel->tail), sequence, length);
+    size_t offset = find_room(channel, sequence, length);
     if (offset != NO_OFFSET)
         return offset;
 
     raise_floor(channel, sequence, length);
     atomic_store_explicit(&channel->waiting, true, memory_order_seq_cst);
     channel_reclaim(channel);
-    offset = find_room(channel, counter_read(&channel->tail), sequence, length);
+    offset = find_room(channel, sequence, length);
     if (offset == NO_OFFSET)
         counter_add(&channel->append_refusals, 1);
     return offset;
+}
+
+static void write_entry(struct channel *channel, uint64_t sequence, const struct channel_entry *entry)
+{
+    struct channel_entry *written = &channel->entries[sequence & channel->mask];
+
+    channel->ordinal += entry->length != 0;
+    *written = *entry;
+    written->ordinal = channel->ordinal;
 }
 
 /* Records everything up to `sequence` and shows it to the readers. */
@@ -160,9 +222,8 @@ static void publish(struct channel *channel, uint64_t sequence, const struct cha
     static const struct channel_entry gap;
 
     for (uint64_t skipped = own_head(channel) + 1; skipped < sequence; skipped++)
-        channel->entries[skipped & channel->mask] = gap;
-    channel->entries[sequence & channel->mask] = *entry;
-    counter_add(&channel->held_bytes, entry->length);
+        write_entry(channel, skipped, &gap);
+    write_entry(channel, sequence, entry);
     counter_add(&channel->frames, entry->length != 0);
     if (atomic_load_explicit(&channel->waiting, memory_order_relaxed))
         atomic_store_explicit(&channel->waiting, false, memory_order_seq_cst);
@@ -192,14 +253,16 @@ int channel_append(struct channel *channel, uint64_t sequence, uint8_t opcode, c
         return -ENOSPC;
 
     uint8_t *frame = channel->memory.base + offset;
+    channel_memory_populate(&channel->memory, offset + total);
     memcpy(frame, header, header_length);
     if (length > 0)
         memcpy(frame + header_length, payload, length);
     if (offset == 0 && channel->write_offset != 0)
         counter_add(&channel->wraps, 1);
     channel->write_offset = offset + total;
+    counter_add(&channel->held_bytes, total);
     struct channel_entry entry = {
-        .offset = offset, .ingest_ns = ingest_ns, .length = (uint32_t)total, .header_length = (uint8_t)header_length};
+        .bytes = frame, .ingest_ns = ingest_ns, .length = (uint32_t)total, .header_length = (uint8_t)header_length};
     publish(channel, sequence, &entry);
     return 0;
 }
@@ -210,5 +273,15 @@ int channel_append_gap(struct channel *channel, uint64_t sequence)
     if (make_room(channel, sequence, 0) == NO_OFFSET)
         return -ENOSPC;
     publish(channel, sequence, &(struct channel_entry){.length = 0});
+    return 0;
+}
+
+int channel_append_view(struct channel *view, uint64_t sequence, const struct channel *source)
+{
+    assert_sequence(view, sequence);
+    assert(view->marks == source->marks);
+    if (make_room(view, sequence, 0) == NO_OFFSET)
+        return -ENOSPC;
+    publish(view, sequence, channel_entry_at(source, sequence));
     return 0;
 }

@@ -1,26 +1,27 @@
-/* What the publishing and the reading half of a channel share. */
+/* What the files of a channel share. */
 #ifndef DATAPLANE_CHANNEL_INTERNAL_H
 #define DATAPLANE_CHANNEL_INTERNAL_H
 
-#include "channel/memory.h"
 #include "flashrelay/channel.h"
 #include "flashrelay/counter.h"
 
 /* Where a frame lies. Written before the head reaches its sequence number, not changed until all readers have passed it. */
 struct channel_entry {
-    uint64_t offset; /* in the arena */
+    const uint8_t *bytes; /* in the channel's arena or, in a view, in another's */
     uint64_t ingest_ns;
-    uint32_t length; /* 0: a gap */
+    uint64_t ordinal; /* how many frames there were up to this entry: a gap has its predecessor's */
+    uint32_t length;  /* 0: a gap */
     uint8_t header_length;
 };
 
 struct channel {
     /* Fixed after creation. */
-    const uint8_t *arena;
     struct channel_entry *entries; /* by sequence & mask */
     uint64_t mask;
     struct channel_marks *marks;
-    struct channel_memory memory;
+    const struct selection *_Atomic *selections; /* by number less 1 */
+    uint16_t selection_limit;
+    const struct channel_memory_source *source;
     const char *name;
 
     /*
@@ -34,7 +35,10 @@ struct channel {
 
     /* The publisher's; the counters are read for figures. */
     _Alignas(64) counter tail; /* lowest sequence number held; head + 1 when empty */
-    size_t write_offset;       /* where the next frame goes if it fits before the arena's end */
+    struct channel_memory memory;
+    size_t write_offset; /* where the next frame goes if it fits before the arena's end */
+    uint64_t oldest_own; /* sequence number of the oldest frame held in the arena; the head's successor if there is none */
+    uint64_t ordinal;    /* frames appended so far */
     counter held_bytes, frames, append_refusals, wraps;
 };
 

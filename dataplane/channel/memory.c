@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <linux/mman.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,8 +12,8 @@
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14; older headers lack it */
 #endif
 
-#define PROTECTION (PROT_READ | PROT_WRITE)
-#define ANONYMOUS  (MAP_PRIVATE | MAP_ANONYMOUS)
+/* How much is populated at once: some tens of microseconds on plain pages. */
+#define STEP_BYTES ((size_t)256 << 10)
 
 static size_t round_up(size_t bytes, size_t unit)
 {
@@ -24,88 +25,73 @@ static size_t page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Kernels before 5.14 answer EINVAL: there every page is touched instead. */
-static int populate(uint8_t *base, size_t length)
+/* Creates a memfd of `length` bytes and maps it, aligned as its pages are. */
+static int map_memfd(struct channel_memory *memory, size_t length, unsigned flags)
 {
-    if (madvise(base, length, MADV_POPULATE_WRITE) == 0)
-        return 0;
-    if (errno != EINVAL)
-        return -ENOMEM;
-    for (size_t i = 0; i < length; i += page_bytes())
-        *(volatile uint8_t *)(base + i) = 0;
-    return 0;
-}
+    int descriptor = memfd_create("flashrelay-log", MFD_CLOEXEC | flags), error;
 
-static int map_huge(struct channel_memory *memory)
-{
-    void *base = mmap(NULL, memory->length, PROTECTION, ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
-
-    if (base == MAP_FAILED)
-        return -ENOMEM;
-    if (populate(base, memory->length) != 0) {
-        munmap(base, memory->length);
-        return -ENOMEM;
+    if (descriptor < 0)
+        return -errno;
+    void *base = ftruncate(descriptor, (off_t)length) == 0 ? mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
+                                                           : MAP_FAILED;
+    if (base == MAP_FAILED) {
+        error = -errno;
+        close(descriptor);
+        return error;
     }
-    memory->base = base;
-    memory->pages = CHANNEL_PAGES_HUGE;
+    *memory = (struct channel_memory){.base = base, .length = length, .descriptor = descriptor, .pages = CHANNEL_PAGES_PLAIN};
     return 0;
 }
 
-/* madvise succeeds also where the administrator has switched transparent huge pages off. */
+/* madvise succeeds also where the administrator has switched transparent huge pages of shared memory off. */
 static bool transparent_pages_allowed(void)
 {
-    char text[64] = "";
-    int file = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+    char text[128] = "";
+    int file = open("/sys/kernel/mm/transparent_hugepage/shmem_enabled", O_RDONLY | O_CLOEXEC);
 
     if (file < 0)
         return false;
     ssize_t length = read(file, text, sizeof text - 1);
     close(file);
-    return length > 0 && !strstr(text, "[never]");
+    return length > 0 && !strstr(text, "[never]") && !strstr(text, "[deny]");
 }
 
-/* Maps `length` bytes that begin at a multiple of `alignment`. */
-static uint8_t *map_aligned(size_t length, size_t alignment)
-{
-    uint8_t *base = mmap(NULL, length + alignment, PROTECTION, ANONYMOUS, -1, 0);
-
-    if (base == MAP_FAILED)
-        return NULL;
-    size_t before = (alignment - (uintptr_t)base % alignment) % alignment;
-    if (before > 0)
-        munmap(base, before);
-    if (alignment > before)
-        munmap(base + before + length, alignment - before);
-    return base + before;
-}
-
-static int map_ordinary(struct channel_memory *memory, bool large)
-{
-    memory->base = map_aligned(memory->length, large ? HUGE_PAGE_BYTES : page_bytes());
-    if (!memory->base)
-        return -ENOMEM;
-    memory->pages = CHANNEL_PAGES_PLAIN;
-    if (large && transparent_pages_allowed() && madvise(memory->base, memory->length, MADV_HUGEPAGE) == 0)
-        memory->pages = CHANNEL_PAGES_TRANSPARENT;
-    if (populate(memory->base, memory->length) != 0) {
-        channel_memory_unmap(memory);
-        return -ENOMEM;
-    }
-    return 0;
-}
-
-int channel_memory_map(struct channel_memory *memory, size_t bytes)
+/* Huge pages of the system's pool are reserved by mapping them: writing to them can't fail later. */
+static int map(void *context, struct channel_memory *memory, size_t bytes)
 {
     bool large = bytes >= HUGE_PAGE_BYTES;
+    size_t length = round_up(bytes, large ? HUGE_PAGE_BYTES : page_bytes());
 
-    memory->length = round_up(bytes, large ? HUGE_PAGE_BYTES : page_bytes());
-    if (large && map_huge(memory) == 0)
+    (void)context;
+    if (large && map_memfd(memory, length, MFD_HUGETLB | MFD_HUGE_2MB) == 0) {
+        memory->pages = CHANNEL_PAGES_HUGE;
         return 0;
-    return map_ordinary(memory, large);
+    }
+    int error = map_memfd(memory, length, 0);
+    if (error == 0 && large && transparent_pages_allowed() && madvise(memory->base, length, MADV_HUGEPAGE) == 0)
+        memory->pages = CHANNEL_PAGES_TRANSPARENT;
+    return error;
 }
 
-void channel_memory_unmap(struct channel_memory *memory)
+static void unmap(void *context, struct channel_memory *memory)
 {
+    (void)context;
     munmap(memory->base, memory->length);
+    close(memory->descriptor);
     memory->base = NULL;
+}
+
+const struct channel_memory_source channel_memory_memfd = {.map = map, .unmap = unmap};
+
+void channel_memory_populate(struct channel_memory *memory, size_t bytes)
+{
+    size_t from = memory->populated_bytes;
+    size_t step = memory->pages == CHANNEL_PAGES_PLAIN ? STEP_BYTES : HUGE_PAGE_BYTES;
+    size_t to = round_up(bytes, step);
+
+    if (bytes <= from)
+        return;
+    to = to < memory->length ? to : memory->length;
+    madvise(memory->base + from, to - from, MADV_POPULATE_WRITE);
+    memory->populated_bytes = to;
 }

@@ -1,4 +1,4 @@
-/* The big mapping behind a channel: huge pages where the system has them, and every page present before it is used. */
+/* The default source of a channel's memory: a memfd, which another process can be given, on huge pages where the system has them. */
 #ifndef DATAPLANE_CHANNEL_MEMORY_H
 #define DATAPLANE_CHANNEL_MEMORY_H
 
@@ -6,14 +6,9 @@
 
 #define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
-struct channel_memory {
-    uint8_t *base;
-    size_t length; /* as asked for, rounded up to whole pages: huge ones from HUGE_PAGE_BYTES on */
-    enum channel_pages pages;
-};
+extern const struct channel_memory_source channel_memory_memfd;
 
-/* Maps and populates at least `bytes`. 0 or -ENOMEM. channel_memory_unmap takes it back. */
-int channel_memory_map(struct channel_memory *memory, size_t bytes);
-void channel_memory_unmap(struct channel_memory *memory);
+/* Makes the first `bytes` present, in steps, ahead of their use. What can't be had is faulted in, or not, by the write itself. */
+void channel_memory_populate(struct channel_memory *memory, size_t bytes);
 
 #endif

@@ -49,34 +49,65 @@ void channel_frame_get(const struct channel *channel, uint64_t sequence, struct 
 {
     const struct channel_entry *entry = channel_entry_at(channel, sequence);
 
-    frame->bytes = channel->arena + entry->offset;
+    frame->bytes = entry->bytes;
     frame->length = entry->length;
     frame->header_length = entry->header_length;
     frame->ingest_ns = entry->ingest_ns;
 }
 
-/* Frames are packed, so one run covers all of them but where the log began again at the arena's start. */
-size_t channel_run(const struct channel *channel, uint64_t from, uint64_t to, uint32_t skip_bytes, size_t limit_bytes,
-                   const uint8_t **bytes)
+const struct selection *channel_selection(const struct channel *channel, uint16_t number)
 {
-    const struct channel_entry *entry = NULL;
+    if (number == 0)
+        return NULL;
+    assert(number <= channel->selection_limit);
+    return atomic_load_explicit(&channel->selections[number - 1], memory_order_acquire);
+}
 
-    for (; from < to; from++) {
-        entry = channel_entry_at(channel, from);
-        if (entry->length != 0)
-            break;
-    }
+static bool is_selected(const struct channel *channel, const struct selection *selection, uint64_t sequence)
+{
+    return !selection || selection_has(selection, channel, sequence);
+}
+
+/* The length of frame `sequence` if it is sent, else 0. */
+static uint32_t sent_bytes(const struct channel *channel, const struct selection *selection, uint64_t sequence)
+{
+    uint32_t length = channel_entry_at(channel, sequence)->length;
+
+    return length != 0 && is_selected(channel, selection, sequence) ? length : 0;
+}
+
+uint64_t channel_count_frames(const struct channel *channel, const struct selection *selection, uint64_t from, uint64_t to)
+{
+    uint64_t count = 0;
+
     if (from >= to)
         return 0;
+    if (!selection)
+        return channel_entry_at(channel, to - 1)->ordinal - channel_entry_at(channel, from)->ordinal +
+               (channel_entry_at(channel, from)->length != 0);
+    for (; from < to; from++)
+        count += sent_bytes(channel, selection, from) != 0;
+    return count;
+}
+
+/* Frames are packed, so one run covers all of them but where one is left out, or the log began again at the arena's start. */
+size_t channel_run(const struct channel *channel, const struct selection *selection, uint64_t from, uint64_t to,
+                   uint32_t skip_bytes, size_t limit_bytes, const uint8_t **bytes)
+{
+    while (from < to && sent_bytes(channel, selection, from) == 0)
+        from++;
+    if (from >= to)
+        return 0;
+    const struct channel_entry *entry = channel_entry_at(channel, from);
     assert(skip_bytes < entry->length);
-    uint64_t end = entry->offset + entry->length;
+    const uint8_t *end = entry->bytes + entry->length;
     size_t run = entry->length - skip_bytes;
-    *bytes = channel->arena + entry->offset + skip_bytes;
+    *bytes = entry->bytes + skip_bytes;
     while (run < limit_bytes && ++from < to) {
         entry = channel_entry_at(channel, from);
-        if (entry->length == 0)
+        if (sent_bytes(channel, selection, from) == 0)
             continue;
-        if (entry->offset != end)
+        if (entry->bytes != end)
             break;
         end += entry->length;
         run += entry->length;
@@ -84,23 +115,29 @@ size_t channel_run(const struct channel *channel, uint64_t from, uint64_t to, ui
     return run < limit_bytes ? run : limit_bytes;
 }
 
-uint32_t channel_advance(const struct channel *channel, uint64_t *from, uint64_t to, uint32_t *skip_bytes, size_t taken_bytes)
+/* What was taken has begun, so its first frame was selected, whatever became of the selection meanwhile. */
+struct channel_advanced channel_advance(const struct channel *channel, const struct selection *selection, uint64_t *from,
+                                        uint64_t to, uint32_t *skip_bytes, size_t taken_bytes)
 {
+    struct channel_advanced advanced = {0};
     uint64_t sequence = *from;
-    uint32_t skip = *skip_bytes, frames = 0;
+    uint32_t skip = *skip_bytes;
 
     for (; sequence < to; sequence++) {
-        uint32_t length = channel_entry_at(channel, sequence)->length;
+        uint32_t length = sent_bytes(channel, selection, sequence);
         if (taken_bytes < length - skip)
             break;
+        if (length == 0)
+            continue;
         taken_bytes -= length - skip;
         skip = 0;
-        frames += length != 0;
+        advanced.frames++;
+        advanced.payload_bytes += length - channel_entry_at(channel, sequence)->header_length;
     }
     assert(sequence < to || taken_bytes == 0);
     *from = sequence;
     *skip_bytes = skip + (uint32_t)taken_bytes;
-    return frames;
+    return advanced;
 }
 
 void channel_figures_get(const struct channel *channel, struct channel_figures *figures)
@@ -121,6 +158,6 @@ void channel_figures_get(const struct channel *channel, struct channel_figures *
 
 void channel_memory(const struct channel *channel, const uint8_t **base, size_t *length)
 {
-    *base = channel->arena;
+    *base = channel->memory.base;
     *length = channel->memory.length;
 }

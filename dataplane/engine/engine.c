@@ -3,8 +3,10 @@
 
 #include "engine/base.h"
 #include "engine/extents.h"
+#include "engine/unread.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 
 void engine_init(struct engine *engine, const struct engine_ops *ops, const struct engine_options *options,
@@ -26,6 +28,9 @@ void engine_dispose(struct engine *engine)
         block = next;
     }
     engine->control_blocks = (struct control_blocks){0};
+    unread_drop_all(engine);
+    free(engine->channels);
+    engine->channels = NULL;
 }
 
 void engine_destroy(struct engine *engine)
@@ -56,9 +61,34 @@ struct waker *engine_waker(struct engine *engine)
     return &engine->waker;
 }
 
-void engine_register_memory(struct engine *engine, const uint8_t *base, size_t length)
+int engine_add_channel(struct engine *engine, struct channel *channel, struct holds *holds)
 {
-    engine->ops->register_memory(engine, base, length);
+    unsigned number = 0;
+
+    while (number < engine->channel_count && engine->channels[number].channel)
+        number++;
+    if (number == ENGINE_MAX_CHANNELS)
+        return -ENOSPC;
+    if (number == engine->channel_capacity) {
+        unsigned capacity = number > 0 ? 2 * number : 1;
+        struct engine_channel *channels = reallocarray(engine->channels, capacity, sizeof *channels);
+
+        if (!channels)
+            return -ENOMEM;
+        engine->channels = channels;
+        engine->channel_capacity = capacity;
+    }
+    if (number == engine->channel_count)
+        engine->channel_count++;
+    engine->channels[number] = (struct engine_channel){.channel = channel, .holds = holds};
+    engine->ops->add_channel(engine, channel);
+    return (int)number;
+}
+
+void engine_remove_channel(struct engine *engine, uint16_t channel)
+{
+    assert(channel < engine->channel_count);
+    engine->channels[channel] = (struct engine_channel){0};
 }
 
 int engine_listen(struct engine *engine, const struct address *address, const struct engine_listen_options *options)
@@ -86,8 +116,14 @@ struct connection *engine_connect(struct engine *engine, const struct address *r
     return engine->ops->connect(engine, remote, owner);
 }
 
-int engine_append_frames(struct engine *engine, struct connection *connection, struct channel *channel, uint64_t from,
-                         uint64_t to)
+void engine_select(struct engine *engine, struct connection *connection, uint16_t selection)
+{
+    (void)engine;
+    assert(connection->held_sequence == HOLDS_NONE);
+    connection->selection = selection;
+}
+
+int engine_append_frames(struct engine *engine, struct connection *connection, uint16_t channel, uint64_t from, uint64_t to)
 {
     assert(!connection->finishing);
     return connection->dead ? 0 : extents_append_frames(engine, connection, channel, from, to);
@@ -104,9 +140,30 @@ void engine_drop_unbegun(struct engine *engine, struct connection *connection, u
     extents_drop_unbegun(engine, connection, resume_from);
 }
 
+uint64_t engine_next_untaken(const struct connection *connection)
+{
+    return extents_next_untaken(connection);
+}
+
+bool engine_has_unsent(const struct connection *connection)
+{
+    return connection->extent_count > 0;
+}
+
+bool engine_sends_control(const struct connection *connection)
+{
+    return connection->extent_count > 0 && connection->extents[0].kind != EXTENT_FRAMES;
+}
+
+size_t engine_copy_unbegun_control(const struct connection *connection, uint8_t copy[CONTROL_RUN_BYTES])
+{
+    return extents_copy_unbegun_control(connection, copy);
+}
+
 void engine_serve(struct engine *engine, struct connection *connection)
 {
-    if (!connection->queued && !connection->blocked && !connection->dead && connection->extent_count > 0)
+    if (!connection->queued && !connection->blocked && !connection->dead && !connection->detaching &&
+        connection->extent_count > 0)
         engine->ops->serve(engine, connection);
 }
 
@@ -118,7 +175,7 @@ void engine_receive_resume(struct engine *engine, struct connection *connection)
 
 void engine_finish(struct engine *engine, struct connection *connection)
 {
-    if (connection->dead || connection->finishing)
+    if (connection->dead || connection->finishing || connection->detaching)
         return;
     connection->finishing = true;
     engine->ops->finish(engine, connection);
@@ -131,4 +188,20 @@ void engine_abort(struct engine *engine, struct connection *connection)
     connection->dead = true;
     extents_release(engine, connection);
     engine->ops->abort(engine, connection);
+}
+
+int engine_detach(struct engine *engine, struct connection *connection)
+{
+    if (!engine->ops->detach)
+        return -ENOTSUP;
+    if (connection->dead || connection->finishing || connection->detaching)
+        return -EALREADY;
+    connection->detaching = true;
+    engine->ops->detach(engine, connection);
+    return 0;
+}
+
+int engine_attach(struct engine *engine, const struct engine_handoff *handoff, void *owner, struct connection **out)
+{
+    return engine->ops->attach ? engine->ops->attach(engine, handoff, owner, out) : -ENOTSUP;
 }

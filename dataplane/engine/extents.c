@@ -35,28 +35,52 @@ static void control_block_put(struct engine *engine, uint8_t *block)
 
 static void extent_dispose(struct engine *engine, struct extent *extent)
 {
-    if (extent->channel)
-        return;
-    if (extent->capacity == CONTROL_RUN_BYTES)
+    switch ((enum extent_kind)extent->kind) {
+    case EXTENT_FRAMES:
+        break;
+    case EXTENT_CONTROL:
         control_block_put(engine, extent->bytes);
-    else
+        break;
+    case EXTENT_BYTES:
         free(extent->bytes);
+        break;
+    }
+}
+
+static bool is_frames(const struct extent *extent)
+{
+    return extent->kind == EXTENT_FRAMES;
+}
+
+static uint64_t end_of(const struct extent *extent)
+{
+    return extent->from + extent->count;
+}
+
+static const struct channel *channel_of(const struct engine *engine, const struct extent *extent)
+{
+    return engine->channels[extent->channel].channel;
+}
+
+static const struct selection *selection_of(const struct engine *engine, const struct connection *connection)
+{
+    return channel_selection(engine->channels[connection->channel].channel, connection->selection);
 }
 
 /* Brings held_sequence and the holds up to what the stream touches now. */
 static void hold_update(struct engine *engine, struct connection *connection)
 {
     uint64_t lowest = connection->pinned_sequence;
-    struct holds *holds = engine->options.holds;
 
     for (unsigned i = 0; i < connection->extent_count; i++) {
         const struct extent *extent = &connection->extents[i];
 
-        if (extent->channel && extent->from < lowest)
+        if (is_frames(extent) && extent->from < lowest)
             lowest = extent->from;
     }
     if (lowest == connection->held_sequence)
         return;
+    struct holds *holds = engine->channels[connection->channel].holds;
     if (holds && lowest != HOLDS_NONE)
         holds_add(holds, lowest);
     if (holds && connection->held_sequence != HOLDS_NONE)
@@ -77,21 +101,24 @@ void extents_init(struct connection *connection)
     *connection = (struct connection){.held_sequence = HOLDS_NONE, .pinned_sequence = HOLDS_NONE};
 }
 
-int extents_append_frames(struct engine *engine, struct connection *connection, struct channel *channel, uint64_t from,
-                          uint64_t to)
+int extents_append_frames(struct engine *engine, struct connection *connection, uint16_t channel, uint64_t from, uint64_t to)
 {
     unsigned count = connection->extent_count;
+    struct extent *last = count > 0 ? &connection->extents[count - 1] : NULL;
 
-    assert(from <= to);
+    assert(from <= to && to - from <= UINT32_MAX);
+    assert(connection->held_sequence == HOLDS_NONE || connection->channel == channel);
     if (from == to)
         return 0;
-    if (count > 0 && connection->extents[count - 1].channel == channel && connection->extents[count - 1].to == from) {
-        connection->extents[count - 1].to = to;
+    if (last && is_frames(last) && end_of(last) == from) {
+        last->count += (uint32_t)(to - from);
         return 0;
     }
     if (count == CONNECTION_EXTENTS)
         return -ENOBUFS;
-    connection->extents[count] = (struct extent){.channel = channel, .from = from, .to = to};
+    connection->channel = channel;
+    connection->extents[count] =
+        (struct extent){.from = from, .count = (uint32_t)(to - from), .channel = channel, .kind = EXTENT_FRAMES};
     connection->extent_count++;
     hold_update(engine, connection);
     return 0;
@@ -101,38 +128,42 @@ int extents_append_bytes(struct engine *engine, struct connection *connection, c
 {
     unsigned count = connection->extent_count;
     struct extent *last = count > 0 ? &connection->extents[count - 1] : NULL;
-    struct extent *run;
+    bool is_short = length <= CONTROL_RUN_BYTES;
+    struct extent run = {.count = (uint32_t)length, .kind = is_short ? EXTENT_CONTROL : EXTENT_BYTES};
 
     assert(length <= UINT32_MAX);
     if (length == 0)
         return 0;
-    if (last && !last->channel && last->capacity - last->length >= length) {
-        memcpy(last->bytes + last->length, bytes, length);
-        last->length += (uint32_t)length;
+    if (last && last->kind == EXTENT_CONTROL && CONTROL_RUN_BYTES - last->count >= length) {
+        memcpy(last->bytes + last->count, bytes, length);
+        last->count += (uint32_t)length;
         return 0;
     }
     if (count == CONNECTION_EXTENTS)
         return -ENOBUFS;
-    run = &connection->extents[count];
-    *run = (struct extent){.length = (uint32_t)length};
-    run->capacity = length <= CONTROL_RUN_BYTES ? CONTROL_RUN_BYTES : (uint32_t)length;
-    run->bytes = length <= CONTROL_RUN_BYTES ? control_block_get(engine) : malloc(length);
-    if (!run->bytes)
+    run.bytes = is_short ? control_block_get(engine) : malloc(length);
+    if (!run.bytes)
         return -ENOMEM;
-    memcpy(run->bytes, bytes, length);
-    connection->extent_count++;
+    memcpy(run.bytes, bytes, length);
+    connection->extents[connection->extent_count++] = run;
     return 0;
 }
 
+static bool has_begun(const struct connection *connection)
+{
+    return connection->extent_count > 0 && (connection->taken_bytes > 0 || connection->offered_bytes > 0);
+}
+
 /* The first frame of extents[0] of which no byte was taken or is on its way. */
-static uint64_t first_unbegun_frame(const struct connection *connection)
+static uint64_t first_unbegun_frame(const struct engine *engine, const struct connection *connection)
 {
     const struct extent *extent = &connection->extents[0];
     uint64_t frame = extent->from;
     uint32_t skip_bytes = connection->taken_bytes;
 
     if (connection->offered_bytes > 0)
-        channel_advance(extent->channel, &frame, extent->to, &skip_bytes, connection->offered_bytes);
+        channel_advance(channel_of(engine, extent), selection_of(engine, connection), &frame, end_of(extent), &skip_bytes,
+                        connection->offered_bytes);
     return skip_bytes > 0 ? frame + 1 : frame;
 }
 
@@ -142,19 +173,19 @@ void extents_drop_unbegun(struct engine *engine, struct connection *connection, 
     uint64_t dropped_from = HOLDS_NONE;
     unsigned kept = 0;
 
-    if (connection->extent_count > 0 && (connection->taken_bytes > 0 || connection->offered_bytes > 0)) {
+    if (has_begun(connection)) {
         kept = 1;
-        if (first->channel) {
-            uint64_t end = first_unbegun_frame(connection);
+        if (is_frames(first)) {
+            uint64_t end = first_unbegun_frame(engine, connection);
 
-            dropped_from = end < first->to ? end : HOLDS_NONE;
-            first->to = end;
+            dropped_from = end < end_of(first) ? end : HOLDS_NONE;
+            first->count = (uint32_t)(end - first->from);
         }
     }
     for (unsigned i = kept; i < connection->extent_count; i++) {
         struct extent *extent = &connection->extents[i];
 
-        if (extent->channel && dropped_from == HOLDS_NONE)
+        if (is_frames(extent) && dropped_from == HOLDS_NONE)
             dropped_from = extent->from;
         extent_dispose(engine, extent);
     }
@@ -164,18 +195,40 @@ void extents_drop_unbegun(struct engine *engine, struct connection *connection, 
         *resume_from = dropped_from;
 }
 
+uint64_t extents_next_untaken(const struct connection *connection)
+{
+    for (unsigned i = 0; i < connection->extent_count; i++)
+        if (is_frames(&connection->extents[i]))
+            return connection->extents[i].from;
+    return HOLDS_NONE;
+}
+
+size_t extents_copy_unbegun_control(const struct connection *connection, uint8_t copy[CONTROL_RUN_BYTES])
+{
+    for (unsigned i = has_begun(connection) ? 1 : 0; i < connection->extent_count; i++) {
+        const struct extent *extent = &connection->extents[i];
+
+        if (extent->kind != EXTENT_CONTROL)
+            continue;
+        memcpy(copy, extent->bytes, extent->count);
+        return extent->count;
+    }
+    return 0;
+}
+
 size_t extents_next_run(struct engine *engine, struct connection *connection, size_t limit_bytes, const uint8_t **bytes)
 {
     while (connection->extent_count > 0) {
         struct extent *extent = &connection->extents[0];
         size_t length;
 
-        if (!extent->channel) {
-            length = extent->length - connection->taken_bytes;
+        if (!is_frames(extent)) {
+            length = extent->count - connection->taken_bytes;
             *bytes = extent->bytes + connection->taken_bytes;
             return length < limit_bytes ? length : limit_bytes;
         }
-        length = channel_run(extent->channel, extent->from, extent->to, connection->taken_bytes, limit_bytes, bytes);
+        length = channel_run(channel_of(engine, extent), selection_of(engine, connection), extent->from, end_of(extent),
+                             connection->taken_bytes, limit_bytes, bytes);
         if (length > 0)
             return length;
         pop_first(engine, connection);
@@ -184,12 +237,19 @@ size_t extents_next_run(struct engine *engine, struct connection *connection, si
     return 0;
 }
 
-static void take_frames(struct connection *connection, size_t taken_bytes, struct engine_progress *progress)
+static void take_frames(struct engine *engine, struct connection *connection, size_t taken_bytes,
+                        struct engine_progress *progress)
 {
     struct extent *extent = &connection->extents[0];
+    uint64_t from = extent->from, end = end_of(extent);
     bool was_begun = connection->taken_bytes > 0;
+    struct channel_advanced advanced = channel_advance(channel_of(engine, extent), selection_of(engine, connection), &from, end,
+                                                       &connection->taken_bytes, taken_bytes);
 
-    progress->frames = channel_advance(extent->channel, &extent->from, extent->to, &connection->taken_bytes, taken_bytes);
+    extent->from = from;
+    extent->count = (uint32_t)(end - from);
+    progress->frames = advanced.frames;
+    progress->payload_bytes = advanced.payload_bytes;
     /* Every frame touched was begun just now, but for the first if it had begun before. */
     progress->began_frame = progress->frames + (connection->taken_bytes > 0) > (was_begun ? 1u : 0u);
 }
@@ -203,13 +263,13 @@ void extents_take(struct engine *engine, struct connection *connection, size_t t
     if (taken_bytes == 0)
         return;
     assert(connection->extent_count > 0);
-    if (extent->channel) {
-        take_frames(connection, taken_bytes, progress);
-        complete = extent->from == extent->to;
+    if (is_frames(extent)) {
+        take_frames(engine, connection, taken_bytes, progress);
+        complete = extent->count == 0;
     } else {
-        assert(taken_bytes <= extent->length - connection->taken_bytes);
+        assert(taken_bytes <= extent->count - connection->taken_bytes);
         connection->taken_bytes += (uint32_t)taken_bytes;
-        complete = connection->taken_bytes == extent->length;
+        complete = connection->taken_bytes == extent->count;
     }
     if (complete)
         pop_first(engine, connection);
@@ -230,4 +290,39 @@ void extents_release(struct engine *engine, struct connection *connection)
     connection->taken_bytes = 0;
     connection->offered_bytes = 0;
     hold_update(engine, connection);
+}
+
+void extents_hand_off(const struct connection *connection, struct engine_handoff *handoff)
+{
+    assert(connection->offered_bytes == 0);
+    handoff->selection = connection->selection;
+    handoff->taken_bytes = connection->taken_bytes;
+    handoff->piece_count = connection->extent_count;
+    for (unsigned i = 0; i < connection->extent_count; i++) {
+        const struct extent *extent = &connection->extents[i];
+
+        if (is_frames(extent))
+            handoff->pieces[i] = (struct engine_piece){
+                .kind = EXTENT_FRAMES, .channel = extent->channel, .from = extent->from, .to = end_of(extent)};
+        else
+            handoff->pieces[i] = (struct engine_piece){.kind = EXTENT_BYTES, .bytes = extent->bytes, .length = extent->count};
+    }
+}
+
+int extents_take_over(struct engine *engine, struct connection *connection, const struct engine_handoff *handoff)
+{
+    int error = 0;
+
+    connection->selection = handoff->selection;
+    for (unsigned i = 0; i < handoff->piece_count && error == 0; i++) {
+        const struct engine_piece *piece = &handoff->pieces[i];
+
+        error = piece->kind == EXTENT_FRAMES ? extents_append_frames(engine, connection, piece->channel, piece->from, piece->to)
+                                             : extents_append_bytes(engine, connection, piece->bytes, piece->length);
+    }
+    if (error != 0)
+        extents_release(engine, connection);
+    else
+        connection->taken_bytes = handoff->taken_bytes;
+    return error;
 }

@@ -10,11 +10,12 @@
 /* Prepares a new connection's empty stream. */
 void extents_init(struct connection *connection);
 
-/* As engine_append_frames, engine_append_bytes and engine_drop_unbegun say. */
-int extents_append_frames(struct engine *engine, struct connection *connection, struct channel *channel, uint64_t from,
-                          uint64_t to);
+/* As engine_append_frames, engine_append_bytes, engine_drop_unbegun, engine_next_untaken and engine_copy_unbegun_control say. */
+int extents_append_frames(struct engine *engine, struct connection *connection, uint16_t channel, uint64_t from, uint64_t to);
 int extents_append_bytes(struct engine *engine, struct connection *connection, const void *bytes, size_t length);
 void extents_drop_unbegun(struct engine *engine, struct connection *connection, uint64_t *resume_from);
+uint64_t extents_next_untaken(const struct connection *connection);
+size_t extents_copy_unbegun_control(const struct connection *connection, uint8_t copy[CONTROL_RUN_BYTES]);
 
 /*
  * The next contiguous bytes to send, at most `limit_bytes`, all of extents[0]. They stay where they are until they are taken.
@@ -36,5 +37,11 @@ void extents_pin(struct engine *engine, struct connection *connection, uint64_t 
 
 /* Lets go of all extents; what is pinned stays so. */
 void extents_release(struct engine *engine, struct connection *connection);
+
+/* Describes the stream in `handoff`, which lends its bytes; no answer to an offer is outstanding. */
+void extents_hand_off(const struct connection *connection, struct engine_handoff *handoff);
+
+/* Fills an empty stream with what `handoff` describes. 0 or -ENOMEM, and the stream is empty. */
+int extents_take_over(struct engine *engine, struct connection *connection, const struct engine_handoff *handoff);
 
 #endif

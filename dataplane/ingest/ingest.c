@@ -126,7 +126,6 @@ void ingest_engine_options(struct ingest *ingest, struct engine_options *options
 {
     options->handler = &HANDLER;
     options->context = ingest;
-    options->holds = NULL;
     options->max_connections = CONNECTIONS_PER_UPSTREAM * ingest->options.upstream_count;
     options->receive_buffers = RECEIVE_BUFFERS;
     options->receive_buffer_bytes = RECEIVE_BUFFER_BYTES;

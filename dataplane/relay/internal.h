@@ -31,6 +31,7 @@ struct relay {
     struct channel_marks *marks[2];
     unsigned channel_count;
 
+    struct engine_choice engines; /* [0] the ingest's, then the shards' */
     struct ingest *ingest;
     struct engine *ingest_engine;
     struct encoder *encoder;

@@ -1,7 +1,6 @@
 /* What a relay consists of, made in the order in which one part needs another. */
 #include "relay/internal.h"
 
-#include "flashrelay/engine_uring.h"
 #include "flashrelay/log.h"
 
 #include <errno.h>
@@ -76,7 +75,7 @@ static int create_ingest(struct relay *relay)
     if (error != 0)
         return error; /* the ingest has said why */
     ingest_engine_options(relay->ingest, &engine_options);
-    error = engine_uring_create(&relay->ingest_engine, &engine_options);
+    error = engine_choice_create(&relay->engines, &relay->ingest_engine, &engine_options, 0);
     if (error != 0)
         return relay_fail(error, "the ingest's engine");
     ingest_attach(relay->ingest, relay->ingest_engine);
@@ -117,10 +116,14 @@ static int create_shard(struct relay *relay, unsigned index)
         if (!own->app_connections)
             return relay_fail(-ENOMEM, "counters of apps");
     }
-    options.index = options.reader = index;
-    options.channel = relay->channels[last];
-    options.marks = relay->marks[last];
-    options.publisher = relay->encoder ? relay->encoder_waker : engine_waker(relay->ingest_engine);
+    options.index = index;
+    options.channels[0] = (struct shard_channel){
+        .channel = relay->channels[last],
+        .marks = relay->marks[last],
+        .reader = index,
+        .publisher = relay->encoder ? relay->encoder_waker : engine_waker(relay->ingest_engine),
+    };
+    options.channel_count = 1;
     options.admission = relay->options.admission;
     options.app_connections = own->app_connections;
     options.seed += index;
@@ -138,19 +141,15 @@ static int create_shard_engine(struct relay *relay, unsigned index)
         .busy_poll = relay_spins(relay_options, index + 1),
         .zerocopy = relay_options->zerocopy,
     };
-    const uint8_t *base;
-    size_t length;
     int error;
 
     shard_engine_options(relay->shards[index].shard, &options);
-    error = engine_uring_create(&relay->shard_engines[index], &options);
+    error = engine_choice_create(&relay->engines, &relay->shard_engines[index], &options, 1 + index);
     if (error != 0)
         return relay_fail(error, "a shard's engine");
     relay->shard_wakers[index] = engine_waker(relay->shard_engines[index]);
-    channel_memory(relay->channels[relay->channel_count - 1], &base, &length);
-    engine_register_memory(relay->shard_engines[index], base, length);
-    shard_attach(relay->shards[index].shard, relay->shard_engines[index]);
-    return 0;
+    error = shard_attach(relay->shards[index].shard, relay->shard_engines[index]);
+    return error == 0 ? 0 : relay_fail(error, "a shard");
 }
 
 static int create_shards(struct relay *relay)
@@ -185,7 +184,7 @@ static int listen_on_all(struct relay *relay)
                                                   .notsent_lowat_bytes = relay->options.notsent_lowat_bytes};
     struct address address = relay->options.listen;
     char text[ADDRESS_TEXT_BYTES];
-    int error = address.port != 0 ? engine_uring_probe_port(&address) : 0;
+    int error = address.port != 0 ? relay->engines.kind->prove_free(relay->engines.shared, &address) : 0;
 
     for (unsigned i = 0; i < relay->options.shards && error == 0; i++) {
         error = engine_listen(relay->shard_engines[i], &address, &options);
@@ -213,10 +212,25 @@ static int create_arrays(struct relay *relay)
     return 0;
 }
 
+/* One engine for the ingest, and one for each shard. */
+static int choose_engines(struct relay *relay)
+{
+    const struct relay_options *options = &relay->options;
+    int error = engine_choose(&relay->engines, options->engine, 1 + options->shards);
+
+    if (error == -ENOENT)
+        log_line(LOG_ERROR, "relay", "there is no engine called %s", options->engine);
+    else if (error != 0)
+        log_line(LOG_ERROR, "relay", "no engine: %s", relay->engines.reason);
+    return error;
+}
+
 int relay_create_parts(struct relay *relay)
 {
     int error = create_arrays(relay);
 
+    if (error == 0)
+        error = choose_engines(relay);
     if (error == 0)
         error = create_channels(relay);
     if (error == 0)

@@ -158,6 +158,7 @@ void relay_destroy(struct relay *relay)
     if (relay->shard_engines)
         destroy_shards(relay);
     engine_destroy(relay->ingest_engine);
+    engine_choice_close(&relay->engines);
     ingest_destroy(relay->ingest);
     encoder_destroy(relay->encoder);
     for (unsigned i = 0; i < 2; i++) {
@@ -192,6 +193,11 @@ unsigned relay_shard_count(const struct relay *relay)
 const struct shard *relay_shard(const struct relay *relay, unsigned index)
 {
     return relay->shards[index].shard;
+}
+
+const struct engine_choice *relay_engines(const struct relay *relay)
+{
+    return &relay->engines;
 }
 
 const struct engine *relay_shard_engine(const struct relay *relay, unsigned index)

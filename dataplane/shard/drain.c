@@ -49,7 +49,7 @@ void drain_turn(struct shard *shard)
         return; /* what is queued on the listener comes with the next turn's I/O */
     }
     for (uint32_t limit = due(drain, shard->now_ns); drain->closed < limit && shard->open_count > 0; drain->closed++)
-        session_close_at_shutdown(shard, shard->open[random_below(&shard->random, shard->open_count)]);
+        session_close_at_shutdown(shard, shard_pick_open(shard));
     if (slab_used(&shard->subscribers) == 0)
         atomic_store_explicit(&drain->finished, true, memory_order_release);
 }

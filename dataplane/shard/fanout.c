@@ -1,9 +1,10 @@
 #include "shard/fanout.h"
 
-#include "shard/internal.h"
+#include "shard/subscriber.h"
 
-#include "flashrelay/histogram.h"
 #include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
 
 /* How far ahead the walk asks for memory: a subscriber's struct, then, once that is there, its connection. */
 #define PREFETCH_SUBSCRIBERS 8
@@ -11,289 +12,284 @@
 /* Subscribers who have everything already cost little: so many more may be passed in a turn. */
 #define VISITS_PER_SEND 4
 
-void fanout_init(struct shard *shard)
+/* --- life --- */
+
+/* Mapped for the most there can be, touched as far as there are. */
+static int map_group(struct fanout_group *group, uint32_t capacity)
 {
-    shard->fanout.mark = CHANNEL_MARK_NONE;
+    void *memory =
+        mmap(NULL, capacity * sizeof *group->open, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    group->open = memory;
+    return 0;
 }
+
+int fanout_init(struct fanout *fanout, struct channel *channel, struct fanout_mark *mark, const struct slab *subscribers,
+                uint32_t capacity, struct shard_counters *counters)
+{
+    int error;
+
+    *fanout =
+        (struct fanout){.channel = channel, .mark = mark, .subscribers = subscribers, .capacity = capacity, .counters = counters};
+    fanout->times.histograms = (struct round_histograms){&counters->first_send_ns, &counters->last_send_ns, &counters->spread_ns};
+    error = holds_init(&fanout->holds, SHARD_MAX_CHANNEL_ENTRIES);
+    for (unsigned i = 0; i < FANOUT_GROUPS && error == 0; i++)
+        error = map_group(&fanout->groups[i], capacity);
+    return error;
+}
+
+void fanout_dispose(struct fanout *fanout)
+{
+    for (unsigned i = 0; i < FANOUT_GROUPS; i++)
+        if (fanout->groups[i].open)
+            munmap(fanout->groups[i].open, fanout->capacity * sizeof *fanout->groups[i].open);
+    holds_dispose(&fanout->holds);
+}
+
+int fanout_attach(struct fanout *fanout, struct engine *engine)
+{
+    int number = engine_add_channel(engine, fanout->channel, &fanout->holds);
+
+    if (number < 0)
+        return number;
+    fanout->engine = engine;
+    fanout->number = (uint16_t)number;
+    return 0;
+}
+
+/* --- who takes part --- */
 
 static bool is_running(const struct fanout *fanout)
 {
     return fanout->target > fanout->completed;
 }
 
-static void publish_backlog(struct shard *shard, uint64_t head)
+static struct subscriber *subscriber_at(const struct fanout *fanout, const struct fanout_group *group, uint32_t place)
 {
-    counter_set(&shard->counters.backlog_frames, head > shard->fanout.completed ? head - shard->fanout.completed : 0);
+    return slab_element(fanout->subscribers, group->open[place]);
 }
 
-/* --- who takes part --- */
-
-void fanout_join(struct shard *shard, struct subscriber *subscriber)
+/* The number after the channel's newest. What is below the mark may be gone, also where another channel has moved it. */
+static uint64_t join_channel(struct fanout *fanout)
 {
-    struct fanout *fanout = &shard->fanout;
+    struct fanout_mark *mark = fanout->mark;
     uint64_t next;
 
-    if (fanout->mark == CHANNEL_MARK_NONE)
-        fanout->mark = next = channel_reader_join(shard->options.channel, shard->options.reader);
-    else
-        next = channel_head(shard->options.channel) + 1;
-    if (shard->open_count == 0)
+    if (mark->sequence == CHANNEL_MARK_NONE)
+        return mark->sequence = channel_reader_join(fanout->channel, mark->reader);
+    next = channel_head(fanout->channel) + 1;
+    return next > mark->sequence ? next : mark->sequence;
+}
+
+void fanout_join(struct fanout *fanout, struct subscriber *subscriber)
+{
+    struct fanout_group *group = &fanout->groups[subscriber->group];
+    uint64_t next = join_channel(fanout);
+
+    if (fanout->open_count == 0)
         fanout->completed = fanout->target = next - 1;
     subscriber->cursor = subscriber->next_untaken = next;
-    subscriber->open_index = shard->open_count;
-    shard->open[shard->open_count++] = subscriber;
+    subscriber->open_index = group->count;
+    group->open[group->count++] = slab_number(fanout->subscribers, subscriber);
+    fanout->open_count++;
 }
 
-/* The measurement waits no more for this subscriber. */
-static void measurement_leave(struct shard *shard, struct subscriber *subscriber)
+static void stop_waiting(struct fanout *fanout, struct subscriber *subscriber)
 {
-    struct measurement *measurement = &shard->fanout.measurement;
-
-    if (subscriber->measurement == measurement->id && measurement->running)
-        measurement->pending--;
-    subscriber->measurement = 0;
+    round_times_leave(&fanout->times, subscriber->measurement);
+    subscriber->measurement = ROUND_TIMES_NONE;
 }
 
-void fanout_leave(struct shard *shard, struct subscriber *subscriber)
+void fanout_leave(struct fanout *fanout, struct subscriber *subscriber, uint64_t now_ns)
 {
+    struct fanout_group *group = &fanout->groups[subscriber->group];
     uint32_t index = subscriber->open_index;
-    struct subscriber *last = shard->open[--shard->open_count];
+    struct subscriber *last = subscriber_at(fanout, group, --group->count);
 
-    measurement_leave(shard, subscriber);
-    shard->open[index] = last;
+    fanout->open_count--;
+    stop_waiting(fanout, subscriber);
+    group->open[index] = group->open[group->count];
     last->open_index = index;
     subscriber->open_index = SUBSCRIBER_NO_INDEX;
     /* The last one may have moved from where the round has yet to come to where it has been. */
-    if (last != subscriber && is_running(&shard->fanout))
-        fanout_offer(shard, last);
+    if (last != subscriber && is_running(fanout))
+        fanout_offer(fanout, last, now_ns);
 }
 
-/* --- measuring --- */
-
-static void record(struct histogram *histogram, const struct measurement *measurement, uint64_t end_ns)
+struct subscriber *fanout_open_at(const struct fanout *fanout, uint32_t place)
 {
-    for (uint32_t i = 0; i < measurement->frames; i++)
-        histogram_record(histogram, end_ns - measurement->ingest_ns[i], 1);
-}
+    const struct fanout_group *group = fanout->groups;
 
-static void measurement_end(struct shard *shard)
-{
-    struct measurement *measurement = &shard->fanout.measurement;
-
-    if (!measurement->running)
-        return;
-    measurement->running = false;
-    if (measurement->last_ns == 0)
-        return;
-    record(&shard->counters.last_send_ns, measurement, measurement->last_ns);
-    histogram_record(&shard->counters.spread_ns, measurement->last_ns - measurement->first_ns, measurement->frames);
-}
-
-/* The frames [from, to) are about to be offered. A measurement that still waits for somebody ends with what it has. */
-static void measurement_begin(struct shard *shard, uint64_t from, uint64_t to)
-{
-    struct measurement *measurement = &shard->fanout.measurement;
-    uint64_t first = to - from > FANOUT_MEASURED_FRAMES ? to - FANOUT_MEASURED_FRAMES : from;
-
-    measurement_end(shard);
-    measurement->id = measurement->id == UINT32_MAX ? 1 : measurement->id + 1;
-    measurement->running = true;
-    measurement->offered = false;
-    measurement->from = from;
-    measurement->pending = 0;
-    measurement->frames = 0;
-    measurement->first_ns = measurement->last_ns = 0;
-    for (uint64_t sequence = first; sequence < to; sequence++) {
-        struct channel_frame frame;
-
-        channel_frame_get(shard->options.channel, sequence, &frame);
-        if (frame.length > 0)
-            measurement->ingest_ns[measurement->frames++] = frame.ingest_ns;
-    }
-}
-
-/* A subscriber that the measurement waits for was served: whole, in part, or it refused. */
-static void measurement_progressed(struct shard *shard, struct subscriber *subscriber, size_t taken_bytes)
-{
-    struct measurement *measurement = &shard->fanout.measurement;
-    bool whole = subscriber->next_untaken == subscriber->cursor;
-
-    if (subscriber->measurement != measurement->id || !measurement->running)
-        return;
-    if (measurement->first_ns == 0 && taken_bytes > 0 && subscriber->next_untaken >= measurement->from) {
-        measurement->first_ns = shard->now_ns;
-        record(&shard->counters.first_send_ns, measurement, shard->now_ns);
-    }
-    if (!whole && !subscriber->connection->blocked)
-        return;
-    if (whole && measurement->first_ns != 0)
-        measurement->last_ns = shard->now_ns;
-    measurement_leave(shard, subscriber);
-    if (measurement->offered && measurement->pending == 0)
-        measurement_end(shard);
+    assert(place < fanout->open_count);
+    while (place >= group->count)
+        place -= group++->count;
+    return subscriber_at(fanout, group, place);
 }
 
 /* --- offering --- */
 
-void fanout_offer(struct shard *shard, struct subscriber *subscriber)
+void fanout_offer(struct fanout *fanout, struct subscriber *subscriber, uint64_t now_ns)
 {
     struct connection *connection = subscriber->connection;
-    uint64_t end = shard->fanout.target + 1;
+    uint64_t end = fanout->target + 1;
     int error;
 
     if (subscriber->cursor >= end)
         return;
     if (subscriber->next_untaken == subscriber->cursor)
-        subscriber->offered_at_ns = shard->now_ns;
-    error = engine_append_frames(shard->engine, connection, shard->options.channel, subscriber->cursor, end);
+        subscriber->offered_at_ns = now_ns;
+    error = engine_append_frames(fanout->engine, connection, fanout->number, subscriber->cursor, end);
     assert(error == 0); /* a subscriber's stream is at most: what is in flight, control frames, frames */
     (void)error;
     subscriber->cursor = end;
     if (connection->blocked)
         return;
-    engine_serve(shard->engine, connection);
-    measurement_leave(shard, subscriber);
-    subscriber->measurement = shard->fanout.measurement.id;
-    shard->fanout.measurement.pending++;
+    engine_serve(fanout->engine, connection);
+    stop_waiting(fanout, subscriber);
+    subscriber->measurement = round_times_wait(&fanout->times);
 }
 
-/* Each round begins at another subscriber than the last, so nobody is always first or always last. */
-static void begin_round(struct shard *shard, uint64_t head)
+/* Another subscriber than the last round began with. */
+static uint32_t next_start(const struct fanout_group *group, struct random *random)
 {
-    struct fanout *fanout = &shard->fanout;
-    uint32_t count = shard->open_count;
+    uint32_t count = group->count;
 
-    measurement_begin(shard, fanout->completed + 1, head + 1);
-    fanout->target = head;
-    fanout->start = count == 1 ? 0 : (uint32_t)((fanout->start + 1 + random_below(&shard->random, count - 1)) % count);
-    fanout->next = fanout->start;
+    return count <= 1 ? 0 : (uint32_t)((group->start + 1 + random_below(random, count - 1)) % count);
+}
+
+static void begin_group(struct fanout *fanout)
+{
+    fanout->next = fanout->groups[fanout->group].start;
     fanout->wrapped = false;
 }
 
-static void end_round(struct shard *shard)
+static void begin_round(struct fanout *fanout, struct random *random, uint64_t head)
 {
-    struct measurement *measurement = &shard->fanout.measurement;
-
-    shard->fanout.completed = shard->fanout.target;
-    measurement->offered = true;
-    if (measurement->pending == 0)
-        measurement_end(shard);
+    round_times_begin(&fanout->times, fanout->channel, fanout->completed + 1, head + 1);
+    fanout->target = head;
+    for (unsigned i = 0; i < FANOUT_GROUPS; i++)
+        fanout->groups[i].start = next_start(&fanout->groups[i], random);
+    fanout->group = 0;
+    begin_group(fanout);
 }
 
-/* Whom the round visits next, or NULL at its end. */
-static struct subscriber *next_in_round(struct shard *shard)
+static void end_round(struct fanout *fanout)
 {
-    struct fanout *fanout = &shard->fanout;
+    fanout->completed = fanout->target;
+    round_times_offered(&fanout->times);
+}
 
-    if (!fanout->wrapped && fanout->next >= shard->open_count) {
+/* Whom the round visits next in its group, or NULL at the group's end. */
+static struct subscriber *next_in_group(struct fanout *fanout)
+{
+    struct fanout_group *group = &fanout->groups[fanout->group];
+
+    if (!fanout->wrapped && fanout->next >= group->count) {
         fanout->wrapped = true;
         fanout->next = 0;
     }
-    if (fanout->next >= shard->open_count || (fanout->wrapped && fanout->next >= fanout->start))
+    if (fanout->next >= group->count || (fanout->wrapped && fanout->next >= group->start))
         return NULL;
-    return shard->open[fanout->next++];
+    return subscriber_at(fanout, group, fanout->next++);
 }
 
-static void prefetch(const struct shard *shard, uint32_t index)
+/* Whom the round visits next, or NULL at its end. */
+static struct subscriber *next_in_round(struct fanout *fanout)
 {
-    if (index + PREFETCH_SUBSCRIBERS < shard->open_count)
-        __builtin_prefetch(shard->open[index + PREFETCH_SUBSCRIBERS], 1);
-    if (index + PREFETCH_CONNECTIONS < shard->open_count)
-        __builtin_prefetch(shard->open[index + PREFETCH_CONNECTIONS]->connection, 1);
+    struct subscriber *subscriber = next_in_group(fanout);
+
+    while (!subscriber && fanout->group + 1 < FANOUT_GROUPS) {
+        fanout->group++;
+        begin_group(fanout);
+        subscriber = next_in_group(fanout);
+    }
+    return subscriber;
 }
 
-static void offer_slice(struct shard *shard)
+static void prefetch(const struct fanout *fanout)
 {
-    uint32_t sends = shard->engine->options.sends_per_turn;
+    const struct fanout_group *group = &fanout->groups[fanout->group];
+    uint32_t place = fanout->next;
+
+    if (place + PREFETCH_SUBSCRIBERS < group->count)
+        __builtin_prefetch(subscriber_at(fanout, group, place + PREFETCH_SUBSCRIBERS), 1);
+    if (place + PREFETCH_CONNECTIONS < group->count)
+        __builtin_prefetch(subscriber_at(fanout, group, place + PREFETCH_CONNECTIONS)->connection, 1);
+}
+
+static void offer_slice(struct fanout *fanout, uint64_t now_ns)
+{
+    uint32_t sends = fanout->engine->options.sends_per_turn;
     uint32_t visits = sends * VISITS_PER_SEND;
 
     while (sends > 0 && visits-- > 0) {
-        struct subscriber *subscriber = next_in_round(shard);
+        struct subscriber *subscriber = next_in_round(fanout);
 
         if (!subscriber) {
-            end_round(shard);
+            end_round(fanout);
             return;
         }
-        prefetch(shard, shard->fanout.next);
-        if (subscriber->cursor <= shard->fanout.target)
+        prefetch(fanout);
+        if (subscriber->cursor <= fanout->target)
             sends--;
-        fanout_offer(shard, subscriber);
+        fanout_offer(fanout, subscriber, now_ns);
     }
 }
 
-bool fanout_is_due(const struct shard *shard)
+bool fanout_is_due(const struct fanout *fanout)
 {
-    if (shard->open_count == 0)
+    if (fanout->open_count == 0)
         return false;
-    return is_running(&shard->fanout) || channel_head(shard->options.channel) > shard->fanout.completed;
+    return is_running(fanout) || channel_head(fanout->channel) > fanout->completed;
 }
 
-void fanout_turn(struct shard *shard)
+void fanout_turn(struct fanout *fanout, struct random *random, uint64_t now_ns)
 {
-    struct fanout *fanout = &shard->fanout;
-    uint64_t head = channel_head(shard->options.channel);
+    uint64_t head = channel_head(fanout->channel);
 
-    if (shard->open_count == 0)
+    if (fanout->open_count == 0)
         fanout->completed = fanout->target = head;
     else if (!is_running(fanout) && head > fanout->completed)
-        begin_round(shard, head);
+        begin_round(fanout, random, head);
     if (is_running(fanout))
-        offer_slice(shard);
-    publish_backlog(shard, head);
+        offer_slice(fanout, now_ns);
 }
 
 /* --- what comes of it --- */
 
-/* The lowest frame that the engine has not yet brought to the peer whole; the cursor if there is none. */
-static uint64_t find_next_untaken(const struct subscriber *subscriber)
+void fanout_progressed(struct fanout *fanout, struct subscriber *subscriber, const struct engine_progress *progress,
+                       uint64_t now_ns)
 {
-    const struct connection *connection = subscriber->connection;
+    uint64_t next_untaken = engine_next_untaken(subscriber->connection);
+    struct round_service service = {.took_bytes = progress->bytes > 0, .blocked = subscriber->connection->blocked};
 
-    for (unsigned i = 0; i < connection->extent_count; i++)
-        if (connection->extents[i].channel)
-            return connection->extents[i].from;
-    return subscriber->cursor;
-}
-
-/* Payload bytes of the `frames` frames that end below `end`; the mark has not passed them yet. */
-static uint64_t payload_bytes(const struct channel *channel, uint64_t end, uint32_t frames)
-{
-    uint64_t bytes = 0;
-
-    while (frames > 0) {
-        struct channel_frame frame;
-
-        channel_frame_get(channel, --end, &frame);
-        frames -= frame.length > 0;
-        bytes += frame.length - frame.header_length;
-    }
-    return bytes;
-}
-
-void fanout_progressed(struct shard *shard, struct subscriber *subscriber, const struct engine_progress *progress)
-{
-    subscriber->next_untaken = find_next_untaken(subscriber);
+    subscriber->next_untaken = next_untaken != HOLDS_NONE ? next_untaken : subscriber->cursor;
     if (progress->frames > 0) {
-        counter_add(&shard->counters.sent_messages, progress->frames);
-        counter_add(&shard->counters.sent_bytes,
-                    payload_bytes(shard->options.channel, subscriber->next_untaken, progress->frames));
-        histogram_record(&shard->counters.send_ns, shard->now_ns - subscriber->offered_at_ns, progress->frames);
+        counter_add(&fanout->counters->sent_messages, progress->frames);
+        counter_add(&fanout->counters->sent_bytes, progress->payload_bytes);
+        histogram_record(&fanout->counters->send_ns, now_ns - subscriber->offered_at_ns, progress->frames);
     }
-    measurement_progressed(shard, subscriber, progress->bytes);
+    service.next_untaken = subscriber->next_untaken;
+    service.whole = subscriber->next_untaken == subscriber->cursor;
+    if (round_times_served(&fanout->times, subscriber->measurement, &service, now_ns))
+        subscriber->measurement = ROUND_TIMES_NONE;
 }
 
-void fanout_publish_mark(struct shard *shard)
+uint64_t fanout_backlog(const struct fanout *fanout)
 {
-    struct fanout *fanout = &shard->fanout;
-    uint64_t mark = holds_lowest(&shard->holds);
+    uint64_t head = channel_head(fanout->channel);
+
+    return head > fanout->completed ? head - fanout->completed : 0;
+}
+
+uint64_t fanout_lowest(const struct fanout *fanout)
+{
+    uint64_t lowest = holds_lowest(&fanout->holds);
 
     _Static_assert(HOLDS_NONE == CHANNEL_MARK_NONE, "nothing held is nothing marked");
-    if (shard->open_count > 0 && fanout->completed + 1 < mark)
-        mark = fanout->completed + 1;
-    if (mark == fanout->mark)
-        return;
-    fanout->mark = mark;
-    channel_mark_set(shard->options.marks, shard->options.reader, mark);
-    if (channel_is_waiting(shard->options.channel) && shard->options.publisher)
-        waker_wake(shard->options.publisher, engine_waker(shard->engine));
+    if (fanout->open_count > 0 && fanout->completed + 1 < lowest)
+        lowest = fanout->completed + 1;
+    return lowest;
 }

@@ -15,25 +15,34 @@ struct shard {
     struct engine *engine;
     uint64_t now_ns; /* the engine's clock at the last callback or turn */
     struct random random;
-    struct holds holds;
 
     struct slab subscribers;
     struct slab heads;   /* incomplete requests, HTTP_MAX_REQUEST_BYTES each */
     struct slab readers; /* half-read frames and messages */
 
-    struct subscriber **open; /* the open ones, dense, in no order; `fanout` walks it */
-    uint32_t open_count;
+    struct fanout fanouts[SHARD_MAX_CHANNELS];    /* one per channel */
+    struct fanout_mark marks[SHARD_MAX_CHANNELS]; /* one per set of marks */
+    unsigned mark_count;
+    uint32_t open_count; /* subscribers that are open, of all channels */
     uint32_t handshakes; /* in the handshake or admitting */
     bool accept_paused;
 
     struct timer_queue handshaking, pings, pongs, closing;
-    struct timer_queue blocked; /* who took bytes last is last */
-    uint64_t lag_head;          /* the head at the last look at all of them */
-    uint64_t lag_look_ns;       /* when to look again even if nothing is published, CLOCK_NEVER */
+    struct timer_queue blocked;             /* who took bytes last is last */
+    uint64_t lag_heads[SHARD_MAX_CHANNELS]; /* the heads at the last look at all of them */
+    uint64_t lag_look_ns;                   /* when to look again even if nothing is published, CLOCK_NEVER */
 
-    struct fanout fanout;
     struct drain drain;
     struct shard_counters counters;
 };
+
+/* An open subscriber, drawn at random; there is one. */
+struct subscriber *shard_pick_open(struct shard *shard);
+
+/* The fan-out of the channel that the subscriber follows. */
+static inline struct fanout *shard_fanout_of(struct shard *shard, const struct subscriber *subscriber)
+{
+    return &shard->fanouts[subscriber->channel];
+}
 
 #endif

@@ -3,6 +3,7 @@
 #include "flashrelay/histogram.h"
 #include "flashrelay/log.h"
 #include "shard/internal.h"
+#include "shard/lag_rule.h"
 #include "shard/session.h"
 
 /* --- cutting off --- */
@@ -24,7 +25,7 @@ static void count_watched(struct shard *shard, int change)
 
 static void watch(struct shard *shard, struct subscriber *subscriber)
 {
-    subscriber->blocked_at = channel_head(shard->options.channel);
+    subscriber->blocked_at = channel_head(shard_fanout_of(shard, subscriber)->channel);
     subscriber->blocked_since_ns = shard->now_ns;
     timer_start(&shard->blocked, &subscriber->blocked, shard->now_ns);
     count_watched(shard, 1);
@@ -38,32 +39,38 @@ void lag_forget(struct shard *shard, struct subscriber *subscriber)
     count_watched(shard, -1);
 }
 
-/* Frames published since it last kept up: what it has taken since counts for it. */
-static uint64_t lag_of(const struct shard *shard, const struct subscriber *subscriber)
+/* Frames published since it last kept up, of those that it is sent: what it has taken since counts for it. */
+static uint64_t lag_of(struct shard *shard, const struct subscriber *subscriber)
 {
-    uint64_t head = channel_head(shard->options.channel);
-    uint64_t last_taken = subscriber->next_untaken - 1;
-    uint64_t from = last_taken > subscriber->blocked_at ? last_taken : subscriber->blocked_at;
+    const struct channel *channel = shard_fanout_of(shard, subscriber)->channel;
+    uint64_t from = subscriber->next_untaken > subscriber->blocked_at ? subscriber->next_untaken : subscriber->blocked_at + 1;
 
-    return head > from ? head - from : 0;
+    return channel_count_frames(channel, channel_selection(channel, subscriber->selection), from, channel_head(channel) + 1);
 }
 
 /* Cuts it off if it is too far behind; true if it did. Within the grace that is put off. */
-static bool judge(struct shard *shard, struct subscriber *subscriber, uint64_t lag)
+static bool cut_off_if_behind(struct shard *shard, struct subscriber *subscriber, uint64_t frames)
 {
+    const struct lag_limit limit = {.frames = shard->options.message_buffer_size, .grace_ns = SHARD_LAG_GRACE_NS};
+    const struct lag_state state = {
+        .blocked = subscriber->connection->blocked, .blocked_since_ns = subscriber->blocked_since_ns, .frames = frames};
     uint64_t grace_end_ns = subscriber->blocked_since_ns + SHARD_LAG_GRACE_NS;
 
-    if (shard->options.message_buffer_size == 0 || lag <= shard->options.message_buffer_size || !subscriber->connection->blocked)
+    switch (lag_decide(&limit, &state, shard->now_ns)) {
+    case LAG_KEEP:
         return false;
-    if (grace_end_ns > shard->now_ns) {
+    case LAG_DECIDE_LATER:
         shard->lag_look_ns = grace_end_ns < shard->lag_look_ns ? grace_end_ns : shard->lag_look_ns;
         return false;
+    case LAG_CUT_OFF:
+        break;
     }
     cut_off(shard, subscriber, DISCONNECT_LAGGED, "too many messages behind");
     return true;
 }
 
-void lag_progressed(struct shard *shard, struct subscriber *subscriber, uint64_t taken_bytes)
+/* What it took or acknowledged starts its send time anew. */
+void lag_progressed(struct shard *shard, struct subscriber *subscriber, const struct engine_progress *progress)
 {
     bool watched = timer_is_running(&subscriber->blocked);
 
@@ -71,9 +78,9 @@ void lag_progressed(struct shard *shard, struct subscriber *subscriber, uint64_t
         return;
     if (!watched)
         watch(shard, subscriber);
-    else if (subscriber->connection->extent_count == 0)
+    else if (!engine_has_unsent(subscriber->connection))
         lag_forget(shard, subscriber);
-    else if (!judge(shard, subscriber, lag_of(shard, subscriber)) && taken_bytes > 0)
+    else if (!cut_off_if_behind(shard, subscriber, lag_of(shard, subscriber)) && progress->bytes + progress->acknowledged > 0)
         timer_start(&shard->blocked, &subscriber->blocked, shard->now_ns);
 }
 
@@ -82,21 +89,26 @@ void lag_progressed(struct shard *shard, struct subscriber *subscriber, uint64_t
 /* Everybody watched, whenever something new was published or a grace ends. */
 static void look_at_all(struct shard *shard)
 {
-    uint64_t head = channel_head(shard->options.channel);
-    bool is_new = head != shard->lag_head;
+    bool is_new[SHARD_MAX_CHANNELS], any_is_new = false;
 
-    if (!is_new && shard->now_ns < shard->lag_look_ns)
+    for (unsigned i = 0; i < shard->options.channel_count; i++) {
+        uint64_t head = channel_head(shard->fanouts[i].channel);
+
+        is_new[i] = head != shard->lag_heads[i];
+        any_is_new |= is_new[i];
+        shard->lag_heads[i] = head;
+    }
+    if (!any_is_new && shard->now_ns < shard->lag_look_ns)
         return;
-    shard->lag_head = head;
     shard->lag_look_ns = CLOCK_NEVER;
     for (struct list_node *node = shard->blocked.timers.next, *next; node != &shard->blocked.timers; node = next) {
         struct subscriber *subscriber = LIST_ENTRY(node, struct subscriber, blocked.node);
         uint64_t lag = lag_of(shard, subscriber);
 
         next = node->next;
-        if (is_new)
+        if (is_new[subscriber->channel])
             histogram_record(&shard->counters.lag_frames, lag, 1);
-        judge(shard, subscriber, lag);
+        cut_off_if_behind(shard, subscriber, lag);
     }
 }
 
@@ -140,16 +152,19 @@ static bool holds_up(const struct subscriber *subscriber, uint64_t floor)
 }
 
 /* Closing drops all that has not begun; who still touches a frame below the floor then is aborted, as is who was closing already. */
-void lag_cut_below(struct shard *shard, uint64_t floor)
+void lag_cut_below(struct shard *shard, const struct fanout *fanout, uint64_t floor)
 {
-    for (uint32_t i = shard->open_count; i-- > 0;)
-        if (holds_up(shard->open[i], floor))
-            cut_off(shard, shard->open[i], DISCONNECT_LOG_FLOOR, "too slow for the log");
+    for (uint32_t i = fanout->open_count; i-- > 0;) {
+        struct subscriber *subscriber = fanout_open_at(fanout, i);
+
+        if (holds_up(subscriber, floor))
+            cut_off(shard, subscriber, DISCONNECT_LOG_FLOOR, "too slow for the log");
+    }
     for (struct list_node *node = shard->closing.timers.next, *next; node != &shard->closing.timers; node = next) {
         struct subscriber *subscriber = LIST_ENTRY(node, struct subscriber, timer.node);
 
         next = node->next;
-        if (subscriber->connection->held_sequence < floor)
+        if (shard_fanout_of(shard, subscriber) == fanout && subscriber->connection->held_sequence < floor)
             subscriber_abort(shard, subscriber);
     }
 }

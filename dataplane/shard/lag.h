@@ -9,9 +9,11 @@
 
 struct shard;
 struct subscriber;
+struct fanout;
+struct engine_progress;
 
-/* After each service: the subscriber took `taken_bytes`, or refused some. It may be cut off. */
-void lag_progressed(struct shard *shard, struct subscriber *subscriber, uint64_t taken_bytes);
+/* After each service, or acknowledgement: the subscriber may be watched, not any more, or be cut off. */
+void lag_progressed(struct shard *shard, struct subscriber *subscriber, const struct engine_progress *progress);
 
 /* It is watched no more. */
 void lag_forget(struct shard *shard, struct subscriber *subscriber);
@@ -23,6 +25,6 @@ void lag_turn(struct shard *shard);
 uint64_t lag_deadline(const struct shard *shard);
 
 /* Cuts off whoever refuses, or still keeps, a frame below `floor`. */
-void lag_cut_below(struct shard *shard, uint64_t floor);
+void lag_cut_below(struct shard *shard, const struct fanout *fanout, uint64_t floor);
 
 #endif

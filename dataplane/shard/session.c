@@ -7,23 +7,6 @@
 
 /* --- control frames --- */
 
-/* Those of the connection's control bytes that have not begun and are followed by nothing but frames; they fit into one run. */
-static size_t copy_unbegun_control(const struct connection *connection, uint8_t copy[CONTROL_RUN_BYTES])
-{
-    bool begun = connection->taken_bytes > 0 || connection->offered_bytes > 0;
-
-    for (unsigned i = begun ? 1 : 0; i < connection->extent_count; i++) {
-        const struct extent *extent = &connection->extents[i];
-
-        if (extent->channel)
-            continue;
-        assert(extent->length <= CONTROL_RUN_BYTES);
-        memcpy(copy, extent->bytes, extent->length);
-        return extent->length;
-    }
-    return 0;
-}
-
 /*
  * Sends a control frame before all frames that have not begun: what is not in flight is taken off the stream and put behind it. Control
  * frames that wait already stay in front of it, as long as all fit into one run; a peer that reads none of them has only the newest
@@ -33,7 +16,7 @@ static bool send_control(struct shard *shard, struct subscriber *subscriber, con
 {
     struct connection *connection = subscriber->connection;
     uint8_t waiting[CONTROL_RUN_BYTES];
-    size_t waiting_bytes = copy_unbegun_control(connection, waiting);
+    size_t waiting_bytes = engine_copy_unbegun_control(connection, waiting);
     uint64_t resume_from;
     bool sent;
 
@@ -43,7 +26,8 @@ static bool send_control(struct shard *shard, struct subscriber *subscriber, con
     memcpy(waiting + waiting_bytes, frame, length);
     sent = engine_append_bytes(shard->engine, connection, waiting, waiting_bytes + length) == 0;
     if (resume_from != HOLDS_NONE)
-        engine_append_frames(shard->engine, connection, shard->options.channel, resume_from, subscriber->cursor);
+        engine_append_frames(shard->engine, connection, shard_fanout_of(shard, subscriber)->number, resume_from,
+                             subscriber->cursor);
     engine_serve(shard->engine, connection);
     return sent;
 }
@@ -93,7 +77,7 @@ void session_close_at_shutdown(struct shard *shard, struct subscriber *subscribe
     uint8_t frame[WS_MAX_CONTROL_FRAME];
     size_t length = ws_write_close(frame, WS_CLOSE_GOING_AWAY, "shutting down", NULL);
 
-    fanout_offer(shard, subscriber);
+    fanout_offer(shard_fanout_of(shard, subscriber), subscriber, shard->now_ns);
     subscriber_blame(shard, subscriber, DISCONNECT_SHUTDOWN);
     subscriber_finish(shard, subscriber, frame, length, SUBSCRIBER_SEND_PENDING);
 }

@@ -9,7 +9,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 /* Connections that the engine may bring between its being told to pause and its doing so, and at the end of the listener. */
 #define SPARE_SLOTS 1024
@@ -95,7 +94,7 @@ static void note_answered(struct shard *shard, struct subscriber *subscriber)
 {
     const struct connection *connection = subscriber->connection;
 
-    if (connection->extent_count > 0 && !connection->extents[0].channel)
+    if (engine_sends_control(connection))
         return;
     subscriber->answered = true;
     if (subscriber->receive_paused)
@@ -111,12 +110,12 @@ static void on_progressed(void *context, struct connection *connection, const st
     shard->now_ns = now_ns;
     if (!subscriber || !subscriber->was_open)
         return;
-    fanout_progressed(shard, subscriber, progress);
+    fanout_progressed(shard_fanout_of(shard, subscriber), subscriber, progress, now_ns);
     if (subscriber->state != SUBSCRIBER_OPEN)
         return;
     if (!subscriber->answered)
         note_answered(shard, subscriber);
-    lag_progressed(shard, subscriber, progress->bytes);
+    lag_progressed(shard, subscriber, progress);
 }
 
 static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
@@ -176,10 +175,77 @@ static void end_timers(struct shard *shard)
 
 static void cut_below_floor(struct shard *shard)
 {
-    uint64_t floor = channel_floor(shard->options.channel);
+    for (unsigned i = 0; i < shard->options.channel_count; i++) {
+        const struct fanout *fanout = &shard->fanouts[i];
+        uint64_t floor = channel_floor(fanout->channel);
 
-    if (floor > holds_lowest(&shard->holds))
-        lag_cut_below(shard, floor);
+        if (floor > holds_lowest(&fanout->holds))
+            lag_cut_below(shard, fanout, floor);
+    }
+}
+
+static void offer(struct shard *shard)
+{
+    uint64_t backlog = 0;
+
+    for (unsigned i = 0; i < shard->options.channel_count; i++) {
+        fanout_turn(&shard->fanouts[i], &shard->random, shard->now_ns);
+        backlog += fanout_backlog(&shard->fanouts[i]);
+    }
+    counter_set(&shard->counters.backlog_frames, backlog);
+}
+
+static bool is_offer_due(const struct shard *shard)
+{
+    for (unsigned i = 0; i < shard->options.channel_count; i++)
+        if (fanout_is_due(&shard->fanouts[i]))
+            return true;
+    return false;
+}
+
+/* The lowest frame that this shard may still touch in the channels of one set of marks. */
+static uint64_t lowest_of(const struct shard *shard, const struct fanout_mark *mark)
+{
+    uint64_t lowest = CHANNEL_MARK_NONE;
+
+    for (unsigned i = 0; i < shard->options.channel_count; i++) {
+        uint64_t own = shard->fanouts[i].mark == mark ? fanout_lowest(&shard->fanouts[i]) : CHANNEL_MARK_NONE;
+
+        lowest = own < lowest ? own : lowest;
+    }
+    return lowest;
+}
+
+static void wake_publishers(struct shard *shard, const struct fanout_mark *mark)
+{
+    for (unsigned i = 0; i < shard->options.channel_count; i++)
+        if (shard->fanouts[i].mark == mark && channel_is_waiting(shard->fanouts[i].channel) &&
+            shard->options.channels[i].publisher)
+            waker_wake(shard->options.channels[i].publisher, engine_waker(shard->engine));
+}
+
+static void publish_marks(struct shard *shard)
+{
+    for (unsigned i = 0; i < shard->mark_count; i++) {
+        struct fanout_mark *mark = &shard->marks[i];
+        uint64_t lowest = lowest_of(shard, mark);
+
+        if (lowest == mark->sequence)
+            continue;
+        mark->sequence = lowest;
+        channel_mark_set(mark->marks, mark->reader, lowest);
+        wake_publishers(shard, mark);
+    }
+}
+
+struct subscriber *shard_pick_open(struct shard *shard)
+{
+    uint32_t place = (uint32_t)random_below(&shard->random, shard->open_count);
+    const struct fanout *fanout = shard->fanouts;
+
+    while (place >= fanout->open_count)
+        place -= fanout++->open_count;
+    return fanout_open_at(fanout, place);
 }
 
 void shard_turn(struct shard *shard, uint64_t deadline_ns)
@@ -192,11 +258,11 @@ void shard_turn(struct shard *shard, uint64_t deadline_ns)
     shard->now_ns = engine_now(shard->engine);
     take_answers(shard);
     end_timers(shard);
-    fanout_turn(shard);
+    offer(shard);
     lag_turn(shard);
     cut_below_floor(shard);
     drain_turn(shard);
-    fanout_publish_mark(shard);
+    publish_marks(shard);
 }
 
 static bool has_answers(const struct shard *shard)
@@ -215,7 +281,7 @@ uint64_t shard_next_deadline(const struct shard *shard)
 {
     uint64_t deadline_ns = drain_deadline(shard);
 
-    if (fanout_is_due(shard) || has_answers(shard))
+    if (is_offer_due(shard) || has_answers(shard))
         return 0;
     deadline_ns = earlier(deadline_ns, timer_queue_deadline(&shard->handshaking));
     deadline_ns = earlier(deadline_ns, timer_queue_deadline(&shard->pings));
@@ -231,34 +297,40 @@ static uint32_t slots(const struct shard_options *options)
     return options->max_subscribers + SPARE_SLOTS;
 }
 
-static size_t open_list_bytes(const struct shard *shard)
+/* Channels that share a set of marks share what the shard publishes there. */
+static struct fanout_mark *find_mark(struct shard *shard, const struct shard_channel *channel)
 {
-    return slots(&shard->options) * sizeof(struct subscriber *);
+    for (unsigned i = 0; i < shard->mark_count; i++)
+        if (shard->marks[i].marks == channel->marks)
+            return &shard->marks[i];
+    struct fanout_mark *mark = &shard->marks[shard->mark_count++];
+    *mark = (struct fanout_mark){.marks = channel->marks, .reader = channel->reader, .sequence = CHANNEL_MARK_NONE};
+    return mark;
 }
 
-/* Mapped for the most there can be, touched as far as there are. */
-static int map_open_list(struct shard *shard)
+static int create_fanouts(struct shard *shard)
 {
-    void *memory = mmap(NULL, open_list_bytes(shard), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    int error = 0;
 
-    if (memory == MAP_FAILED)
-        return -ENOMEM;
-    shard->open = memory;
-    return 0;
+    for (unsigned i = 0; i < shard->options.channel_count && error == 0; i++) {
+        const struct shard_channel *channel = &shard->options.channels[i];
+
+        error = fanout_init(&shard->fanouts[i], channel->channel, find_mark(shard, channel), &shard->subscribers,
+                            slots(&shard->options), &shard->counters);
+    }
+    return error;
 }
 
 static int create_memory(struct shard *shard)
 {
     uint32_t count = slots(&shard->options);
-    int error = holds_init(&shard->holds, SHARD_MAX_CHANNEL_ENTRIES);
+    int error = slab_init(&shard->subscribers, sizeof(struct subscriber), count, UINT32_MAX);
 
-    if (error == 0)
-        error = slab_init(&shard->subscribers, sizeof(struct subscriber), count, UINT32_MAX);
     if (error == 0)
         error = slab_init(&shard->heads, HTTP_MAX_REQUEST_BYTES, SHARD_MAX_HANDSHAKES + SPARE_SLOTS, KEPT_HEADS);
     if (error == 0)
         error = slab_init(&shard->readers, sizeof(struct ws_reader), count, UINT32_MAX);
-    return error == 0 ? map_open_list(shard) : error;
+    return error == 0 ? create_fanouts(shard) : error;
 }
 
 static void init_timers(struct shard *shard)
@@ -289,7 +361,6 @@ int shard_create(struct shard **out, const struct shard_options *options)
         return error;
     }
     init_timers(shard);
-    fanout_init(shard);
     random_seed(&shard->random, options->seed);
     *out = shard;
     return 0;
@@ -299,12 +370,11 @@ void shard_destroy(struct shard *shard)
 {
     if (!shard)
         return;
-    if (shard->open)
-        munmap(shard->open, open_list_bytes(shard));
+    for (unsigned i = 0; i < shard->options.channel_count; i++)
+        fanout_dispose(&shard->fanouts[i]);
     slab_dispose(&shard->readers);
     slab_dispose(&shard->heads);
     slab_dispose(&shard->subscribers);
-    holds_dispose(&shard->holds);
     free(shard);
 }
 
@@ -312,15 +382,19 @@ void shard_engine_options(struct shard *shard, struct engine_options *options)
 {
     options->handler = &HANDLER;
     options->context = shard;
-    options->holds = &shard->holds;
     options->max_connections = slots(&shard->options);
 }
 
-void shard_attach(struct shard *shard, struct engine *engine)
+int shard_attach(struct shard *shard, struct engine *engine)
 {
+    int error = 0;
+
     assert(engine->options.sends_per_turn > 0);
     shard->engine = engine;
     shard->now_ns = engine_now(engine);
+    for (unsigned i = 0; i < shard->options.channel_count && error == 0; i++)
+        error = fanout_attach(&shard->fanouts[i], engine);
+    return error;
 }
 
 void shard_drain(struct shard *shard)

@@ -64,7 +64,8 @@ static void leave_state(struct shard *shard, struct subscriber *subscriber)
         update_accepting(shard);
         break;
     case SUBSCRIBER_OPEN:
-        fanout_leave(shard, subscriber);
+        fanout_leave(shard_fanout_of(shard, subscriber), subscriber, shard->now_ns);
+        shard->open_count--;
         lag_forget(shard, subscriber);
         session_forget(shard, subscriber);
         timer_stop(&subscriber->pong);
@@ -87,7 +88,9 @@ void subscriber_open(struct shard *shard, struct subscriber *subscriber)
     leave_state(shard, subscriber);
     subscriber->state = SUBSCRIBER_OPEN;
     subscriber->was_open = true;
-    fanout_join(shard, subscriber);
+    engine_select(shard->engine, subscriber->connection, subscriber->selection);
+    fanout_join(shard_fanout_of(shard, subscriber), subscriber);
+    shard->open_count++;
     if (shard->options.client_ping) {
         timer_start(&shard->pings, &subscriber->timer, shard->now_ns);
         timer_start(&shard->pongs, &subscriber->pong, shard->now_ns);

@@ -23,15 +23,18 @@ struct subscriber {
     uint64_t cursor;               /* next frame to be offered */
     uint64_t next_untaken;         /* lowest frame offered and not taken whole; `cursor` if there is none */
     uint64_t offered_at_ns;        /* when it was last offered something with nothing outstanding */
-    uint32_t open_index;           /* in the shard's list of open ones, or SUBSCRIBER_NO_INDEX */
-    uint32_t measurement;          /* whose end waits for this subscriber */
+    uint32_t open_index;           /* in its group's list of open ones, or SUBSCRIBER_NO_INDEX */
+    uint32_t measurement;          /* that waits for this subscriber, or ROUND_TIMES_NONE */
     uint8_t state;                 /* enum subscriber_state */
     uint8_t cause;                 /* enum disconnect_cause, DISCONNECT_CAUSES while none */
-    bool answered;                 /* the peer has our 101 */
-    bool receive_paused;
-    bool request_out; /* control has `request` */
-    bool admitted;    /* it takes a place, to be given back */
-    bool was_open;
+    uint8_t channel;               /* that it follows, as the shard numbers them */
+    uint8_t group;                 /* of the channel's fan-out */
+    bool answered : 1;             /* the peer has our 101 */
+    bool receive_paused : 1;
+    bool request_out : 1; /* control has `request` */
+    bool admitted : 1;    /* it takes a place, to be given back */
+    bool was_open : 1;
+    uint16_t selection;  /* of the channel; 0: everything */
     uint16_t head_bytes; /* of the request in `head` so far */
 
     struct timer blocked; /* while it has not taken all since it last refused bytes; ends at the send time-out */
@@ -47,8 +50,11 @@ struct subscriber {
     struct admission_request request; /* its ip: the client's, by the header where there is one */
 };
 
-/* The engine's part may be as large; with it, and the shard's list of open ones, a subscriber stays well below 512 bytes. */
-_Static_assert(sizeof(struct subscriber) <= 192, "a subscriber has outgrown its three cache lines");
+/*
+ * A subscriber may cost 512 bytes: this, the engine's part of at most 192 bytes, 4 in its group's list and 4 of the slabs' lists of free
+ * slots. The limit leaves 32 of them, and what control counts per address, for a transform of its stream.
+ */
+_Static_assert(sizeof(struct subscriber) <= 184, "a subscriber has outgrown its share of 512 bytes");
 
 /* An accepted connection becomes a subscriber; one that finds no slot is aborted. */
 void subscriber_accept(struct shard *shard, struct connection *connection, const struct address *peer);

@@ -1,14 +1,20 @@
 /*
- * The frame log. A channel is a ring of immutable WebSocket frames (header and payload, contiguous) over one arena that is mapped at start;
- * one publisher thread appends, any number of reader threads follow. Frames have sequence numbers from 1; a sequence number may have no
- * frame in a channel (a gap: an entry of length 0). All channels of a relay share the sequence numbers and the set of reader marks.
+ * The frame log. A channel is a ring of immutable WebSocket frames (header and payload, contiguous) over one arena that is reserved at
+ * start; one publisher thread appends, any number of reader threads follow. Frames have sequence numbers from 1. The numbers are the
+ * publisher's events and the same in every channel of a relay; a number may have no frame in a channel (a gap: an entry of length 0).
  *
- * Rules (dataplane/README.md, "One log, many cursors" and "The publisher never waits"): frames never move; the publisher never waits for
- * a reader; a reader publishes in its mark the lowest sequence number that it may still touch; only the publisher frees, in order, below
- * the lowest mark; where room runs short it raises the channel's floor, and readers let go of what is below it at their next turn.
+ * Frames never move. The publisher never waits for a reader: a reader publishes in its mark the lowest sequence number that it may still
+ * touch, only the publisher frees, in order, below the lowest mark; where room runs short it raises the channel's floor, and readers let
+ * go of what is below it at their next turn.
+ *
+ * An entry may also name a frame that lies in another channel (a view). Both channels then have the same set of marks, because a mark
+ * protects the frame in both. Channels that name nothing of each other have sets of their own, so that readers of one do not hold up
+ * the other.
  */
 #ifndef FLASHRELAY_CHANNEL_H
 #define FLASHRELAY_CHANNEL_H
+
+#include "flashrelay/selection.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,7 +30,7 @@ struct channel_mark {
     _Alignas(64) _Atomic uint64_t sequence;
 };
 
-/* The marks of all readers, shared by the channels of one relay. Owned by who made it; outlives the channels. */
+/* The marks of all readers of a channel, or of several where one is a view of another. Owned by who made it; outlives the channels. */
 struct channel_marks {
     struct channel_mark marks[CHANNEL_MAX_READERS];
     unsigned count; /* fixed before the first channel_append */
@@ -35,17 +41,36 @@ void channel_marks_init(struct channel_marks *marks, unsigned count);
 
 struct channel;
 
-struct channel_options {
-    const char *name;   /* "json", "brotli"; must outlive the channel */
-    size_t arena_bytes; /* at least twice the largest message; rounded up to whole pages, of 2 MiB from 2 MiB on */
-    uint32_t entries;   /* power of two: most frames held at once */
-    struct channel_marks *marks;
-};
-
 /* Why an arena is on what pages, for the start-up log. */
 enum channel_pages { CHANNEL_PAGES_HUGE, CHANNEL_PAGES_TRANSPARENT, CHANNEL_PAGES_PLAIN };
 
-/* Maps and populates arena and entries. 0, -ENOMEM, or -EINVAL for bad options. channel_destroy takes it back. */
+/* The memory behind a channel. It never moves. */
+struct channel_memory {
+    uint8_t *base;
+    size_t length;
+    size_t populated_bytes; /* from the beginning: present, so that writing to them faults no page */
+    enum channel_pages pages;
+    int descriptor; /* of the memory, -1 if it has none */
+};
+
+/* Where the memory of channels comes from. */
+struct channel_memory_source {
+    /* Reserves at least `bytes`. 0 or a negative errno. */
+    int (*map)(void *context, struct channel_memory *memory, size_t bytes);
+    void (*unmap)(void *context, struct channel_memory *memory);
+    void *context;
+};
+
+struct channel_options {
+    const char *name;    /* "json", "brotli"; must outlive the channel */
+    size_t arena_bytes;  /* at least twice the largest message; rounded up to whole pages; 0: only views are appended */
+    uint32_t entries;    /* power of two: most frames held at once */
+    uint16_t selections; /* highest number of a selection; 0: none but everything */
+    struct channel_marks *marks;
+    const struct channel_memory_source *memory; /* NULL: a memfd, huge pages where the system has them */
+};
+
+/* Reserves the arena, which is populated as it fills, and maps the entries. 0, -ENOMEM, or -EINVAL for bad options. channel_destroy takes it back. */
 int channel_create(struct channel **out, const struct channel_options *options);
 void channel_destroy(struct channel *channel);
 
@@ -70,6 +95,18 @@ int channel_append(struct channel *channel, uint64_t sequence, uint8_t opcode, c
 
 /* Appends a gap: `sequence` is taken, without a frame. Same errors. */
 int channel_append_gap(struct channel *channel, uint64_t sequence);
+
+/*
+ * Appends an entry that names the frame `sequence` of `source`, without copying it: a gap if that is one. Both channels have the same
+ * marks, and the caller's own mark protects the frame meanwhile. Same errors.
+ */
+int channel_append_view(struct channel *view, uint64_t sequence, const struct channel *source);
+
+/*
+ * Makes `selection` known as `number` (1 to channel_options.selections), or forgets the number (NULL) once no reader uses it. Before
+ * the number is given to readers.
+ */
+void channel_set_selection(struct channel *channel, uint16_t number, const struct selection *selection);
 
 /* Frees what no reader touches any more, as channel_append does. */
 void channel_reclaim(struct channel *channel);
@@ -97,18 +134,32 @@ void channel_mark_set(struct channel_marks *marks, unsigned reader, uint64_t seq
 /* The frame `sequence`, between the reader's mark and the head. */
 void channel_frame_get(const struct channel *channel, uint64_t sequence, struct channel_frame *frame);
 
-/*
- * The longest run of contiguous bytes that starts `skip_bytes` into frame `from` and ends at most at the end of frame `to - 1`
- * or after `limit_bytes`. `*bytes` points into the log; returns the run's length, 0 only if from == to or all of them are gaps.
- */
-size_t channel_run(const struct channel *channel, uint64_t from, uint64_t to, uint32_t skip_bytes, size_t limit_bytes,
-                   const uint8_t **bytes);
+/* The selection with that number, NULL for 0: everything. */
+const struct selection *channel_selection(const struct channel *channel, uint16_t number);
+
+/* How many selected frames there are in [from, to): gaps and what is not selected do not count. Without selection in constant time. */
+uint64_t channel_count_frames(const struct channel *channel, const struct selection *selection, uint64_t from, uint64_t to);
 
 /*
- * How far `taken_bytes` bytes, counted from `*skip_bytes` into frame `*from`, reach: moves `*from` past every frame that is complete
- * (and the gaps behind it, up to `to`) and leaves in `*skip_bytes` what was taken of the next. Returns how many frames were completed.
+ * The longest run of contiguous bytes of selected frames that starts `skip_bytes` into frame `from` (or, if that is a gap or not
+ * selected, with the next that is) and ends at most at the end of frame `to - 1` or after `limit_bytes`. `*bytes` points into the log;
+ * returns the run's length, 0 only if there is no selected frame.
  */
-uint32_t channel_advance(const struct channel *channel, uint64_t *from, uint64_t to, uint32_t *skip_bytes, size_t taken_bytes);
+size_t channel_run(const struct channel *channel, const struct selection *selection, uint64_t from, uint64_t to,
+                   uint32_t skip_bytes, size_t limit_bytes, const uint8_t **bytes);
+
+/* What channel_advance passed. */
+struct channel_advanced {
+    uint32_t frames;        /* completed */
+    uint64_t payload_bytes; /* of them */
+};
+
+/*
+ * How far `taken_bytes` bytes of selected frames, counted from `*skip_bytes` into frame `*from`, reach: moves `*from` past every frame
+ * that is complete (and what is not sent behind it, up to `to`) and leaves in `*skip_bytes` what was taken of the next.
+ */
+struct channel_advanced channel_advance(const struct channel *channel, const struct selection *selection, uint64_t *from,
+                                        uint64_t to, uint32_t *skip_bytes, size_t taken_bytes);
 
 /* --- figures, any thread --- */
 

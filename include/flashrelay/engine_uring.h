@@ -14,17 +14,11 @@ struct uring_features {
 
 /*
  * Makes an engine for the calling thread to hand to the thread that will run it (the ring is enabled by its first turn).
- * 0, -ENOSYS or -EPERM where io_uring is missing or forbidden (the log says how to allow it), -ENOMEM, -EMFILE.
+ * 0, -ENOSYS or -EPERM where io_uring is missing or forbidden, -ENOMEM, -EMFILE (logged, with what would help).
  */
 int engine_uring_create(struct engine **out, const struct engine_options *options);
 
 /* The features in use. */
 const struct uring_features *engine_uring_features(const struct engine *engine);
-
-/*
- * Proves that nobody listens on `address`: a plain bind without SO_REUSEPORT, closed again (a second flashrelay would otherwise share
- * the port unnoticed). 0, -EADDRINUSE, or another negative errno. Any thread.
- */
-int engine_uring_probe_port(const struct address *address);
 
 #endif

@@ -3,6 +3,7 @@
 #define FLASHRELAY_RELAY_H
 
 #include "flashrelay/encoder.h"
+#include "flashrelay/engine_kind.h"
 #include "flashrelay/ingest.h"
 #include "flashrelay/shard.h"
 
@@ -12,7 +13,7 @@ struct relay_options {
     struct address listen;
     unsigned shards;
     struct ingest_options ingest; /* channel, decompress, wakers: filled in by the relay */
-    struct shard_options shard;   /* common to all; index, channel, marks, admission ...: filled in by the relay */
+    struct shard_options shard;   /* common to all; index, channels, admission ...: filled in by the relay */
     struct admission *admission;  /* answers and shard_wakers are filled in by the relay */
     unsigned apps;                /* how many counters app_connections has a shard */
     uint32_t instance_connection_limit;
@@ -20,6 +21,7 @@ struct relay_options {
     size_t log_memory_bytes;
     uint32_t notsent_lowat_bytes;
     bool busy_poll;
+    const char *engine; /* name of the kind of engines, or "auto" */
     enum engine_zerocopy zerocopy;
     const int *cpu_list; /* core of ingest, shard 0, shard 1 ... repeated if shorter; NULL: unpinned */
     unsigned cpu_count;
@@ -45,6 +47,8 @@ unsigned relay_channel_count(const struct relay *relay);
 const struct channel *relay_channel(const struct relay *relay, unsigned index);
 unsigned relay_shard_count(const struct relay *relay);
 const struct shard *relay_shard(const struct relay *relay, unsigned index);
+/* The kind of engines that was chosen, and why. */
+const struct engine_choice *relay_engines(const struct relay *relay);
 const struct engine *relay_shard_engine(const struct relay *relay, unsigned index);
 /* Connections of an app, summed over shards. */
 uint64_t relay_app_connections(const struct relay *relay, unsigned app);

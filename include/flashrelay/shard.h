@@ -18,6 +18,8 @@
 #define SHARD_HANDSHAKE_TIMEOUT_NS (5 * NS_PER_S)
 /* Largest data message from a subscriber; it is read and dropped. */
 #define SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES 65536
+/* Most channels that the subscribers of a shard follow. */
+#define SHARD_MAX_CHANNELS 8
 /* Most entries that a shard's channel may have. */
 #define SHARD_MAX_CHANNEL_ENTRIES 16384
 /* How long a peer has to answer our close with its own and its FIN. */
@@ -62,12 +64,18 @@ struct shard_counters {
     struct histogram lag_frames;    /* of blocked subscribers, at each fan-out */
 };
 
+/* A channel that subscribers follow. */
+struct shard_channel {
+    struct channel *channel;
+    struct channel_marks *marks; /* reader `reader` is this shard's, in all channels that have these marks */
+    unsigned reader;
+    struct waker *publisher; /* woken when the mark moves while the channel waits; may be NULL */
+};
+
 struct shard_options {
     unsigned index;
-    struct channel *channel;     /* what subscribers receive */
-    struct channel_marks *marks; /* reader `reader` is this shard's */
-    unsigned reader;
-    struct waker *publisher;                    /* woken when the mark moves while the channel waits; may be NULL */
+    struct shard_channel channels[SHARD_MAX_CHANNELS]; /* subscribers follow the first */
+    unsigned channel_count;
     struct admission *admission;                /* NULL: everybody is admitted (tools) */
     const struct access_table *_Atomic *access; /* current snapshot; NULL: no keys */
     counter *app_connections;                   /* this shard's count an app, of valid keys; may be NULL */
@@ -92,11 +100,11 @@ int shard_create(struct shard **out, const struct shard_options *options);
 /* After the engine, whose destruction ends all connections. */
 void shard_destroy(struct shard *shard);
 
-/* Fills handler, context, holds and max_connections of the options of the engine that the shard will run on. */
+/* Fills handler, context and max_connections of the options of the engine that the shard will run on. */
 void shard_engine_options(struct shard *shard, struct engine_options *options);
 
-/* Gives the shard its engine, listening or about to; before the first turn. */
-void shard_attach(struct shard *shard, struct engine *engine);
+/* Gives the shard its engine, listening or about to; before the first turn. 0 or what engine_add_channel says. */
+int shard_attach(struct shard *shard, struct engine *engine);
 
 /* One turn: I/O, then policy (cut off, offer, time out, publish the mark). Sleeps at most until `deadline_ns`. */
 void shard_turn(struct shard *shard, uint64_t deadline_ns);

@@ -24,7 +24,9 @@ static void open_log(struct log *log, struct cbench *bench, unsigned readers)
     log->marks = aligned_alloc(64, sizeof *log->marks);
     log->payload = sample_flashblock(log->length);
     channel_marks_init(log->marks, readers);
-    if (channel_create(&log->channel, &(struct channel_options){"bench", ARENA_BYTES, ENTRIES, log->marks}) != 0)
+    if (channel_create(
+            &log->channel,
+            &(struct channel_options){.name = "bench", .arena_bytes = ARENA_BYTES, .entries = ENTRIES, .marks = log->marks}) != 0)
         cbench_fail(bench, "no memory for the log");
 }
 
@@ -66,9 +68,9 @@ CBENCH(channel_cursor_step, 25000)
     uint64_t from = 1, head = channel_head(log.channel);
     uint32_t skip = 0;
     while (cbench_next(bench)) {
-        size_t run = channel_run(log.channel, from, from + 1, skip, SIZE_MAX, &bytes);
+        size_t run = channel_run(log.channel, NULL, from, from + 1, skip, SIZE_MAX, &bytes);
         cbench_keep(bytes);
-        cbench_keep(channel_advance(log.channel, &from, from + 1, &skip, run));
+        cbench_keep(channel_advance(log.channel, NULL, &from, from + 1, &skip, run).frames);
         from = from > head ? 1 : from;
     }
     cbench_items_processed(bench, cbench_iterations(bench));
@@ -88,9 +90,9 @@ CBENCH(channel_cursor_catch_up, 1000, 25000)
         uint64_t from = 1, to = channel_head(log.channel) + 1;
         uint32_t skip = 0;
         while (from < to) {
-            size_t run = channel_run(log.channel, from, to, skip, 65536, &bytes);
+            size_t run = channel_run(log.channel, NULL, from, to, skip, 65536, &bytes);
             cbench_keep(bytes);
-            channel_advance(log.channel, &from, to, &skip, run);
+            channel_advance(log.channel, NULL, &from, to, &skip, run);
         }
     }
     cbench_items_processed(bench, cbench_iterations(bench) * 100);

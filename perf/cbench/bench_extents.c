@@ -20,6 +20,14 @@ static void append_frame(struct channel *channel, uint64_t sequence, size_t leng
     free(payload);
 }
 
+static void ignore_channel(struct engine *engine, const struct channel *channel)
+{
+    (void)engine;
+    (void)channel;
+}
+
+static const struct engine_ops no_ops = {.add_channel = ignore_channel};
+
 /* One message to each of so many subscribers: append the extent, find the run, take it, with the holds kept in step. */
 CBENCH(extents_pump, 1000, 10000)
 {
@@ -33,11 +41,16 @@ CBENCH(extents_pump, 1000, 10000)
 
     channel_marks_init(marks, 1);
     if (holds_init(&holds, ENTRIES) != 0 ||
-        channel_create(&channel, &(struct channel_options){"bench", ARENA_BYTES, ENTRIES, marks}) != 0) {
+        channel_create(&channel, &(struct channel_options){
+                                     .name = "bench", .arena_bytes = ARENA_BYTES, .entries = ENTRIES, .marks = marks}) != 0) {
         cbench_fail(bench, "no memory for the log");
         count = 0;
     }
-    engine_init(&engine, NULL, &(struct engine_options){.holds = &holds}, NULL);
+    engine_init(&engine, &no_ops, &(struct engine_options){0}, NULL);
+    if (channel && engine_add_channel(&engine, channel, &holds) != 0) {
+        cbench_fail(bench, "no memory for the channel");
+        count = 0;
+    }
     for (size_t i = 0; i < count; i++)
         extents_init(&connections[i]);
     if (channel)
@@ -47,7 +60,7 @@ CBENCH(extents_pump, 1000, 10000)
             struct engine_progress progress = {0};
             const uint8_t *bytes;
 
-            extents_append_frames(&engine, &connections[i], channel, sequence, sequence + 1);
+            extents_append_frames(&engine, &connections[i], 0, sequence, sequence + 1);
             size_t run = extents_next_run(&engine, &connections[i], SIZE_MAX, &bytes);
             extents_take(&engine, &connections[i], run, &progress);
             cbench_keep(progress.frames);

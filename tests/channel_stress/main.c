@@ -154,11 +154,11 @@ static void read_some(struct stress_reader *reader, struct cursor *cursor, uint6
 {
     const uint8_t *bytes;
     uint64_t from = cursor->from;
-    size_t run = channel_run(channel, from, head + 1, cursor->skip_bytes, 1 + random_below(&reader->random, 20000), &bytes);
+    size_t run = channel_run(channel, NULL, from, head + 1, cursor->skip_bytes, 1 + random_below(&reader->random, 20000), &bytes);
 
     verify(bytes, run, from, cursor->skip_bytes);
     reader->bytes += run;
-    reader->frames += channel_advance(channel, &cursor->from, head + 1, &cursor->skip_bytes, run);
+    reader->frames += channel_advance(channel, NULL, &cursor->from, head + 1, &cursor->skip_bytes, run).frames;
     if (cursor->from == from)
         return;
     if (cursor->from <= head)

@@ -31,7 +31,7 @@ static uint64_t check_connections(const struct sim_world *world, unsigned shard,
         uint64_t held = connection->pinned_sequence;
 
         for (unsigned i = 0; i < connection->extent_count; i++)
-            if (connection->extents[i].channel && connection->extents[i].from < held)
+            if (connection->extents[i].kind == EXTENT_FRAMES && connection->extents[i].from < held)
                 held = connection->extents[i].from;
         if (held != connection->held_sequence)
             fail(world, "a connection holds %" PRIu64 " and says it holds %" PRIu64, held, connection->held_sequence);
@@ -118,14 +118,17 @@ static void check_marks_at_rest(const struct sim_world *world, unsigned shard, c
              figures->head, held);
 }
 
-/* True if a send that holds what is below the floor waits for its answer: who takes what it is offered is not cut off. */
+/*
+ * True if a send that holds what is below the floor waits for its answer, and who takes what it is offered is not cut off; or if a
+ * connection was reset and its notification is on its way.
+ */
 static bool is_in_service(const struct sim_world *world, uint64_t floor)
 {
     for (unsigned shard = 0; shard < world->plan.shards; shard++) {
         const struct list_node *connections = &sim_of(world->plane.shard_engines[shard])->connections;
         for (struct list_node *node = connections->next; node != connections; node = node->next) {
             const struct connection *connection = &LIST_ENTRY(node, struct sim_connection, node)->common;
-            if (connection->offered_bytes > 0 && connection->held_sequence < floor)
+            if ((connection->offered_bytes > 0 || connection->dead) && connection->held_sequence < floor)
                 return true;
         }
     }

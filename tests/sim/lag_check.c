@@ -27,10 +27,7 @@ static unsigned shard_of(const struct sim_world *world, const struct connection 
 
 static uint64_t unsent_from(const struct connection *end)
 {
-    for (unsigned i = 0; i < end->extent_count; i++)
-        if (end->extents[i].channel)
-            return end->extents[i].from;
-    return UINT64_MAX;
+    return engine_next_untaken(end);
 }
 
 static uint64_t offered_to(const struct connection *end)
@@ -38,8 +35,8 @@ static uint64_t offered_to(const struct connection *end)
     uint64_t to = 0;
 
     for (unsigned i = 0; i < end->extent_count; i++)
-        if (end->extents[i].channel)
-            to = end->extents[i].to;
+        if (end->extents[i].kind == EXTENT_FRAMES)
+            to = end->extents[i].from + end->extents[i].count;
     return to;
 }
 
@@ -56,7 +53,7 @@ static void note_finishing(const struct sim_world *world, struct client *client)
 {
     const struct connection *end = sim_line_other_end(&client->line);
 
-    if (!end || !end->finishing)
+    if (!end || !end->finishing || end->dead)
         client->finishing_since_ns = 0;
     else if (client->finishing_since_ns == 0)
         client->finishing_since_ns = sim_world_now(world);

@@ -120,21 +120,22 @@ static void create_shard(struct sim_world *world, unsigned index)
 {
     const struct plan *plan = &world->plan;
     struct plane *plane = &world->plane;
-    struct shard_options options = {.index = index,
-                                    .channel = plane->target,
-                                    .marks = &plane->target_marks,
-                                    .reader = index,
-                                    .publisher =
-                                        plan->compress ? encoder_waker(plane->encoder) : engine_waker(plane->ingest_engine),
-                                    .admission = &plane->admission,
-                                    .access = &plane->access,
-                                    .max_subscribers = plan->instance_limit + 8,
-                                    .message_buffer_size = plan->message_buffer_size,
-                                    .client_send_timeout_ns = plan->send_timeout_ns,
-                                    .client_ping = plan->client_ping,
-                                    .client_ping_interval_ns = plan->ping_interval_ns,
-                                    .client_pong_timeout_ns = plan->pong_timeout_ns,
-                                    .seed = random_next(&world->random)};
+    struct shard_options options = {
+        .index = index,
+        .channels = {{.channel = plane->target,
+                      .marks = &plane->target_marks,
+                      .reader = index,
+                      .publisher = plan->compress ? encoder_waker(plane->encoder) : engine_waker(plane->ingest_engine)}},
+        .channel_count = 1,
+        .admission = &plane->admission,
+        .access = &plane->access,
+        .max_subscribers = plan->instance_limit + 8,
+        .message_buffer_size = plan->message_buffer_size,
+        .client_send_timeout_ns = plan->send_timeout_ns,
+        .client_ping = plan->client_ping,
+        .client_ping_interval_ns = plan->ping_interval_ns,
+        .client_pong_timeout_ns = plan->pong_timeout_ns,
+        .seed = random_next(&world->random)};
     struct engine_options engine_options = {
         .receive_buffers = 16, .receive_buffer_bytes = 4096, .sends_per_turn = plan->sends_per_turn};
     struct address address = {.port = RELAY_PORT};
@@ -144,7 +145,7 @@ static void create_shard(struct sim_world *world, unsigned index)
     must(engine_sim_create(&plane->shard_engines[index], &engine_options, world->network, &relay_ip));
     must(engine_listen(plane->shard_engines[index], &address, &(struct engine_listen_options){.backlog = 16}));
     plane->shard_wakers[index] = engine_waker(plane->shard_engines[index]);
-    shard_attach(plane->shards[index], plane->shard_engines[index]);
+    must(shard_attach(plane->shards[index], plane->shard_engines[index]));
 }
 
 static void create_admission(struct sim_world *world)

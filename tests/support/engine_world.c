@@ -103,8 +103,6 @@ struct engine_world *engine_world_open_at(const struct engine_options *wanted, c
     struct engine_options options = *wanted;
     struct engine_listen_options listening = {.backlog = 128, .notsent_lowat_bytes = 65536};
     struct address address;
-    const uint8_t *memory;
-    size_t length;
 
     assert_non_null(world);
     memset(world, 0, sizeof *world);
@@ -113,14 +111,12 @@ struct engine_world *engine_world_open_at(const struct engine_options *wanted, c
     channel_reader_join(world->channel, 0);
     options.handler = &handler;
     options.context = world;
-    options.holds = &world->holds;
     options.max_connections = options.max_connections ? options.max_connections : ENGINE_WORLD_CONNECTIONS;
     options.receive_buffers = options.receive_buffers ? options.receive_buffers : 64;
     options.receive_buffer_bytes = 1024;
     options.sends_per_turn = options.sends_per_turn ? options.sends_per_turn : 32;
     assert_int_equal(engine_uring_create(&world->engine, &options), 0);
-    channel_memory(world->channel, &memory, &length);
-    engine_register_memory(world->engine, memory, length);
+    assert_int_equal(engine_add_channel(world->engine, world->channel, &world->holds), 0);
     assert_int_equal(address_parse(&address, listen_at), 0);
     if (engine_listen(world->engine, &address, &listening) != 0) {
         engine_world_close(world);

@@ -18,15 +18,15 @@ static void create_shard(struct shard_world *world, struct shard_options options
     struct ip_address ip = ip_of("10.0.0.1");
     struct address address = {.ip = ip, .port = SHARD_WORLD_PORT};
 
-    options.channel = world->channel;
-    options.marks = world->marks;
+    options.channels[0] = (struct shard_channel){.channel = world->channel, .marks = world->marks};
+    options.channel_count = 1;
     if (options.max_subscribers == 0)
         options.max_subscribers = SHARD_WORLD_CLIENTS;
     assert_int_equal(shard_create(&world->shard, &options), 0);
     shard_engine_options(world->shard, &engine_options);
     assert_int_equal(engine_sim_create(&world->engine, &engine_options, world->network, &ip), 0);
     world->waker = engine_waker(world->engine);
-    shard_attach(world->shard, world->engine);
+    assert_int_equal(shard_attach(world->shard, world->engine), 0);
     assert_int_equal(engine_listen(world->engine, &address, &listen), 0);
 }
 

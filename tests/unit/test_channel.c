@@ -54,7 +54,7 @@ static void bad_options_are_refused(void **state)
     assert_int_equal(channel_create(&channel, &options), -EINVAL);
     options.entries = 0;
     assert_int_equal(channel_create(&channel, &options), -EINVAL);
-    options = (struct channel_options){.name = "test", .arena_bytes = 0, .entries = 16, .marks = &marks};
+    options = (struct channel_options){.name = "test", .arena_bytes = 4096, .entries = 16};
     assert_int_equal(channel_create(&channel, &options), -EINVAL);
 }
 
@@ -103,7 +103,7 @@ static void an_empty_message_is_a_frame(void **state)
     (void)state;
     channel_reader_join(channel, 0);
     assert_int_equal(channel_append(channel, 1, WS_BINARY, NULL, 0, 0), 0);
-    assert_int_equal(channel_run(channel, 1, 2, 0, SIZE_MAX, &bytes), 2);
+    assert_int_equal(channel_run(channel, NULL, 1, 2, 0, SIZE_MAX, &bytes), 2);
     assert_memory_equal(bytes, "\x82\x00", 2);
     channel_destroy(channel);
 }
@@ -117,14 +117,14 @@ static void consecutive_frames_are_one_run(void **state)
     channel_reader_join(channel, 0);
     for (uint64_t sequence = 1; sequence <= 3; sequence++)
         assert_int_equal(append(channel, sequence, 100), 0);
-    assert_int_equal(channel_run(channel, 1, 4, 0, SIZE_MAX, &bytes), 300);
+    assert_int_equal(channel_run(channel, NULL, 1, 4, 0, SIZE_MAX, &bytes), 300);
     assert_ptr_equal(bytes, bytes_of(channel, 1));
-    assert_int_equal(channel_run(channel, 1, 3, 0, SIZE_MAX, &bytes), 200);
-    assert_int_equal(channel_run(channel, 1, 4, 60, SIZE_MAX, &bytes), 240);
+    assert_int_equal(channel_run(channel, NULL, 1, 3, 0, SIZE_MAX, &bytes), 200);
+    assert_int_equal(channel_run(channel, NULL, 1, 4, 60, SIZE_MAX, &bytes), 240);
     assert_ptr_equal(bytes, bytes_of(channel, 1) + 60);
-    assert_int_equal(channel_run(channel, 1, 4, 60, 150, &bytes), 150);
-    assert_int_equal(channel_run(channel, 1, 4, 60, 10, &bytes), 10);
-    assert_int_equal(channel_run(channel, 2, 2, 0, SIZE_MAX, &bytes), 0);
+    assert_int_equal(channel_run(channel, NULL, 1, 4, 60, 150, &bytes), 150);
+    assert_int_equal(channel_run(channel, NULL, 1, 4, 60, 10, &bytes), 10);
+    assert_int_equal(channel_run(channel, NULL, 2, 2, 0, SIZE_MAX, &bytes), 0);
     channel_destroy(channel);
 }
 
@@ -142,10 +142,10 @@ static void a_gap_has_no_bytes_and_ends_no_run(void **state)
     assert_int_equal(channel_append_gap(channel, 6), 0);
     channel_frame_get(channel, 2, &frame);
     assert_int_equal(frame.length, 0);
-    assert_int_equal(channel_run(channel, 1, 7, 0, SIZE_MAX, &bytes), 200);
+    assert_int_equal(channel_run(channel, NULL, 1, 7, 0, SIZE_MAX, &bytes), 200);
     assert_ptr_equal(bytes, bytes_of(channel, 3));
-    assert_int_equal(channel_run(channel, 1, 3, 0, SIZE_MAX, &bytes), 0);
-    assert_int_equal(channel_run(channel, 6, 7, 0, SIZE_MAX, &bytes), 0);
+    assert_int_equal(channel_run(channel, NULL, 1, 3, 0, SIZE_MAX, &bytes), 0);
+    assert_int_equal(channel_run(channel, NULL, 6, 7, 0, SIZE_MAX, &bytes), 0);
     assert_int_equal(figures_of(channel).frames, 2);
     assert_int_equal(figures_of(channel).held_bytes, 200);
     channel_destroy(channel);
@@ -165,21 +165,21 @@ static void advance_counts_whole_frames_and_passes_gaps(void **state)
     assert_int_equal(append(channel, 5, 10), 0);
     assert_int_equal(channel_append_gap(channel, 6), 0);
 
-    assert_int_equal(channel_advance(channel, &from, 7, &skip, 99), 0);
+    assert_int_equal(channel_advance(channel, NULL, &from, 7, &skip, 99).frames, 0);
     assert_int_equal(from, 2);
     assert_int_equal(skip, 99);
-    assert_int_equal(channel_advance(channel, &from, 7, &skip, 1), 1);
+    assert_int_equal(channel_advance(channel, NULL, &from, 7, &skip, 1).frames, 1);
     assert_int_equal(from, 3);
     assert_int_equal(skip, 0);
-    assert_int_equal(channel_advance(channel, &from, 7, &skip, 55), 1);
+    assert_int_equal(channel_advance(channel, NULL, &from, 7, &skip, 55).frames, 1);
     assert_int_equal(from, 5);
     assert_int_equal(skip, 5);
-    assert_int_equal(channel_advance(channel, &from, 7, &skip, 5), 1);
+    assert_int_equal(channel_advance(channel, NULL, &from, 7, &skip, 5).frames, 1);
     assert_int_equal(from, 7);
     assert_int_equal(skip, 0);
 
     from = 2;
-    assert_int_equal(channel_advance(channel, &from, 5, &skip, 150), 2);
+    assert_int_equal(channel_advance(channel, NULL, &from, 5, &skip, 150).frames, 2);
     assert_int_equal(from, 5);
     channel_destroy(channel);
 }
@@ -202,12 +202,12 @@ static void a_frame_never_wraps_around_the_end(void **state)
     assert_ptr_equal(bytes_of(channel, 3), base);
     assert_int_equal(figures_of(channel).wraps, 1);
 
-    assert_int_equal(channel_run(channel, 2, 4, 400, SIZE_MAX, &bytes), 1100);
-    assert_int_equal(channel_advance(channel, &from, 4, &skip, 1100), 1);
-    assert_int_equal(channel_advance(channel, &from, 4, &skip, 7), 0);
+    assert_int_equal(channel_run(channel, NULL, 2, 4, 400, SIZE_MAX, &bytes), 1100);
+    assert_int_equal(channel_advance(channel, NULL, &from, 4, &skip, 1100).frames, 1);
+    assert_int_equal(channel_advance(channel, NULL, &from, 4, &skip, 7).frames, 0);
     assert_int_equal(from, 3);
     assert_int_equal(skip, 7);
-    assert_int_equal(channel_run(channel, from, 4, skip, SIZE_MAX, &bytes), 1393);
+    assert_int_equal(channel_run(channel, NULL, from, 4, skip, SIZE_MAX, &bytes), 1393);
     assert_ptr_equal(bytes, base + 7);
     channel_destroy(channel);
 }
@@ -225,7 +225,7 @@ static void an_arena_is_filled_to_the_last_byte(void **state)
     channel_mark_set(&marks, 0, 2);
     assert_int_equal(append(channel, 3, 2048), 0);
     assert_int_equal(figures_of(channel).held_bytes, ARENA);
-    assert_int_equal(channel_run(channel, 2, 4, 0, SIZE_MAX, &bytes), 2048);
+    assert_int_equal(channel_run(channel, NULL, 2, 4, 0, SIZE_MAX, &bytes), 2048);
     channel_destroy(channel);
 }
 
@@ -503,13 +503,14 @@ static void model_walk(struct model *model)
         expected += model->lengths[sequence % MODEL_WINDOW];
         expected_frames += model->lengths[sequence % MODEL_WINDOW] > 0;
     }
-    for (size_t run; (run = channel_run(model->channel, from, to, skip, 1 + random_below(&model->random, 3000), &bytes)) > 0;) {
+    for (size_t run;
+         (run = channel_run(model->channel, NULL, from, to, skip, 1 + random_below(&model->random, 3000), &bytes)) > 0;) {
         size_t taken = 1 + random_below(&model->random, run);
         uint64_t frame = from;
         while (model->lengths[frame % MODEL_WINDOW] == 0)
             frame++;
         assert_ptr_equal(bytes, model->arena + model->offsets[frame % MODEL_WINDOW] + skip);
-        frames += channel_advance(model->channel, &from, to, &skip, taken);
+        frames += channel_advance(model->channel, NULL, &from, to, &skip, taken).frames;
         total += taken;
     }
     assert_int_equal(total, expected);

@@ -154,7 +154,6 @@ static void open_side(struct engine_pair *pair, struct side *side, const char *i
     struct ip_address address = ip_of(ip);
     struct engine_options options = {.handler = &handler,
                                      .context = side,
-                                     .holds = &side->holds,
                                      .max_connections = max_connections,
                                      .receive_buffers = 16,
                                      .receive_buffer_bytes = 4096,
@@ -393,11 +392,12 @@ static void what_is_not_consumed_is_offered_again_on_request(void **state)
 
 static struct channel_marks marks;
 
-static struct channel *open_channel(void)
+static struct channel *open_channel(struct engine_pair *pair)
 {
     struct channel *channel = make_channel(&marks, 1, 65536, 64);
 
     assert_int_equal(channel_reader_join(channel, 0), 1);
+    assert_int_equal(engine_add_channel(pair->server.engine, channel, &pair->server.holds), 0);
     return channel;
 }
 
@@ -412,9 +412,9 @@ static void append_frames(struct channel *channel, unsigned count, size_t length
     }
 }
 
-static void offer(struct side *side, struct peer *peer, struct channel *channel, uint64_t from, uint64_t to)
+static void offer(struct side *side, struct peer *peer, uint64_t from, uint64_t to)
 {
-    assert_int_equal(engine_append_frames(side->engine, peer->connection, channel, from, to), 0);
+    assert_int_equal(engine_append_frames(side->engine, peer->connection, 0, from, to), 0);
     engine_serve(side->engine, peer->connection);
 }
 
@@ -436,11 +436,11 @@ static void frames_are_pulled_from_the_log(void **state)
 {
     struct engine_pair *pair = open_pair(&plain_network);
     struct peer *accepted, *peer = establish(pair, &accepted);
-    struct channel *channel = open_channel();
+    struct channel *channel = open_channel(pair);
 
     (void)state;
     append_frames(channel, 8, 5000);
-    offer(&pair->server, accepted, channel, 1, 9);
+    offer(&pair->server, accepted, 1, 9);
     assert_int_equal(accepted->connection->held_sequence, 1);
     settle(pair);
     assert_received_frames(peer, channel, 1, 9);
@@ -455,13 +455,13 @@ static void a_peer_that_reads_nothing_blocks_and_holds(void **state)
 {
     struct engine_pair *pair = open_pair(&plain_network);
     struct peer *accepted, *peer = establish(pair, &accepted);
-    struct channel *channel = open_channel();
+    struct channel *channel = open_channel(pair);
     uint64_t resume_from;
 
     (void)state;
     append_frames(channel, 8, 5000);
     sim_connection_stall(peer->connection, true);
-    offer(&pair->server, accepted, channel, 1, 9);
+    offer(&pair->server, accepted, 1, 9);
     settle(pair);
     assert_true(accepted->connection->blocked);
     assert_int_equal(accepted->taken_bytes, plain_network.window_bytes);
@@ -481,20 +481,20 @@ static void a_late_send_keeps_what_it_offered(void **state)
 {
     struct sim_network_options options = plain_network;
     struct peer *accepted, *peer;
-    struct channel *channel = open_channel();
     uint64_t resume_from;
 
     (void)state;
     options.late_send_permille = 1000;
     options.window_bytes = 65536;
     struct engine_pair *pair = open_pair(&options);
+    struct channel *channel = open_channel(pair);
     peer = establish(pair, &accepted);
     append_frames(channel, 3, 1000);
-    offer(&pair->server, accepted, channel, 1, 3);
+    offer(&pair->server, accepted, 1, 3);
     engine_turn(pair->server.engine, 0);
     assert_int_equal(accepted->progresses, 0);
     assert_true(accepted->connection->offered_bytes > 0);
-    offer(&pair->server, accepted, channel, 3, 4);
+    offer(&pair->server, accepted, 3, 4);
     engine_drop_unbegun(pair->server.engine, accepted->connection, &resume_from);
     assert_int_equal(resume_from, 3);
     assert_int_equal(accepted->connection->held_sequence, 1);
@@ -508,14 +508,14 @@ static void a_send_by_reference_pins_until_it_has_arrived(void **state)
 {
     struct sim_network_options options = plain_network;
     struct peer *accepted, *peer;
-    struct channel *channel = open_channel();
 
     (void)state;
     options.zerocopy_permille = 1000;
     struct engine_pair *pair = open_pair(&options);
+    struct channel *channel = open_channel(pair);
     peer = establish(pair, &accepted);
     append_frames(channel, 2, 1000);
-    offer(&pair->server, accepted, channel, 1, 3);
+    offer(&pair->server, accepted, 1, 3);
     engine_turn(pair->server.engine, 0);
     assert_int_equal(accepted->connection->extent_count, 0);
     assert_int_equal(accepted->connection->held_sequence, 1);
@@ -524,12 +524,17 @@ static void a_send_by_reference_pins_until_it_has_arrived(void **state)
     assert_received_frames(peer, channel, 1, 3);
 
     append_frames(channel, 1, 1000);
-    offer(&pair->server, accepted, channel, 3, 4);
+    offer(&pair->server, accepted, 3, 4);
     engine_turn(pair->server.engine, 0);
     assert_int_equal(accepted->connection->held_sequence, 3);
     engine_abort(pair->server.engine, accepted->connection);
-    assert_true(accepted->connection->held_sequence == HOLDS_NONE);
+    engine_turn(pair->server.engine, 0);
+    engine_turn(pair->server.engine, 0);
+    assert_non_null(accepted->connection); /* not closed while the frame is pinned */
+    assert_int_equal(accepted->connection->held_sequence, 3);
     settle(pair);
+    assert_null(accepted->connection);
+    assert_true(holds_lowest(&pair->server.holds) == HOLDS_NONE);
     close_pair(pair);
     channel_destroy(channel);
 }
@@ -537,7 +542,7 @@ static void a_send_by_reference_pins_until_it_has_arrived(void **state)
 static void service_keeps_its_order_and_its_budget(void **state)
 {
     struct engine_pair *pair = open_pair(&plain_network);
-    struct channel *channel = open_channel();
+    struct channel *channel = open_channel(pair);
     struct peer *accepted[6];
 
     (void)state;
@@ -546,7 +551,7 @@ static void service_keeps_its_order_and_its_budget(void **state)
     pair->server.engine->options.sends_per_turn = 4;
     append_frames(channel, 1, 100);
     for (unsigned i = 0; i < 6; i++) {
-        offer(&pair->server, accepted[5 - i], channel, 1, 2);
+        offer(&pair->server, accepted[5 - i], 1, 2);
         engine_serve(pair->server.engine, accepted[5 - i]->connection);
     }
     engine_turn(pair->server.engine, 0);
@@ -698,7 +703,7 @@ static uint64_t run_rough_weather(uint64_t seed)
                                           .zerocopy_permille = 300,
                                           .reset_permille_per_s = 50};
     struct engine_pair *pair = open_pair(&options);
-    struct channel *channel = open_channel();
+    struct channel *channel = open_channel(pair);
     struct peer *peers[CONNECTIONS];
     uint64_t hash = 0;
 
@@ -710,7 +715,7 @@ static uint64_t run_rough_weather(uint64_t seed)
         append_frames(channel, 1, 20 * round);
         for (unsigned i = 0; i < pair->server.count; i++)
             if (pair->server.peers[i].connection)
-                offer(&pair->server, &pair->server.peers[i], channel, round + 1, round + 2);
+                offer(&pair->server, &pair->server.peers[i], round + 1, round + 2);
         sim_network_advance(pair->network, sim_network_now(pair->network) + 10 * NS_PER_MS);
         run_due(pair);
     }

@@ -1,4 +1,5 @@
 /* The io_uring engine's connections: how they begin, what they receive, how they end, and how the engine is woken. */
+#include "engine/socket.h"
 #include "engine/uring/uring.h"
 #include "flashrelay/engine_uring.h"
 #include "support/engine_world.h"
@@ -418,16 +419,16 @@ static void a_taken_port_is_noticed(void **state)
     assert_int_equal(address_parse(&any, "0.0.0.0:1"), 0);
     assert_int_equal(address_parse(&any6, "[::]:1"), 0);
     same.port = any.port = any6.port = engine_listen_port(world->engine);
-    assert_int_equal(engine_uring_probe_port(&same), -EADDRINUSE);
-    assert_int_equal(engine_uring_probe_port(&any), -EADDRINUSE);
-    assert_int_equal(engine_uring_probe_port(&any6), -EADDRINUSE);
+    assert_int_equal(socket_prove_free(NULL, &same), -EADDRINUSE);
+    assert_int_equal(socket_prove_free(NULL, &any), -EADDRINUSE);
+    assert_int_equal(socket_prove_free(NULL, &any6), -EADDRINUSE);
     /* Our side ends first: its end stays behind in TIME_WAIT, which must not keep the next one from starting. */
     engine_finish(world->engine, world->ends[0].connection);
     engine_world_settle(world);
     close(peer);
     ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1);
     engine_world_close(world);
-    assert_int_equal(engine_uring_probe_port(&same), 0);
+    assert_int_equal(socket_prove_free(NULL, &same), 0);
 }
 
 struct thread_waker {
@@ -537,7 +538,7 @@ static void everything_open_is_freed_with_the_engine(void **state)
     engine_world_turn(world);
     engine_connect(world->engine, &busy, &world->ends[9]);
     engine_world_append(world, 1, 1000);
-    engine_append_frames(world->engine, world->ends[0].connection, world->channel, 1, 2);
+    engine_append_frames(world->engine, world->ends[0].connection, 0, 1, 2);
     engine_append_bytes(world->engine, world->ends[0].connection, "pong", 4);
     engine_serve(world->engine, world->ends[0].connection);
     engine_abort(world->engine, world->ends[1].connection);

@@ -139,27 +139,30 @@ static void closed(void *context, struct connection *connection, int error, uint
         place->connection = NULL;
 }
 
-static const struct engine_handler handler = {accepted, connected, received, progressed, closed, ignore_woken};
+static const struct engine_handler handler = {
+    .accepted = accepted,
+    .connected = connected,
+    .received = received,
+    .progressed = progressed,
+    .closed = closed,
+    .woken = ignore_woken,
+};
 
 static void open_side(struct churn_side *side, bool is_server)
 {
     struct engine_options options = {
         .handler = &handler,
         .context = side,
-        .holds = is_server ? &churn->holds : NULL,
         .max_connections = PLACES,
         .receive_buffers = 16,
         .receive_buffer_bytes = 4096,
         .sends_per_turn = 8,
         .zerocopy = ENGINE_ZEROCOPY_ON,
     };
-    const uint8_t *memory;
-    size_t length;
 
     side->is_server = is_server;
     assert_int_equal(engine_uring_create(&side->engine, &options), 0);
-    channel_memory(churn->channel, &memory, &length);
-    engine_register_memory(side->engine, memory, length);
+    assert_int_equal(engine_add_channel(side->engine, churn->channel, is_server ? &churn->holds : NULL), 0);
 }
 
 static void connect_one(struct churn_side *client, const struct address *server)
@@ -216,7 +219,7 @@ static void offer(struct churn_side *server)
             continue;
         if (place->position < channel_floor(churn->channel)) {
             engine_abort(server->engine, place->connection);
-        } else if (engine_append_frames(server->engine, place->connection, churn->channel, place->position, end) == 0) {
+        } else if (engine_append_frames(server->engine, place->connection, 0, place->position, end) == 0) {
             place->position = end;
             engine_serve(server->engine, place->connection);
         }

@@ -19,7 +19,7 @@ static const struct engine_options defaults = {.zerocopy = ENGINE_ZEROCOPY_OFF};
 
 static void send_frames(struct engine_world *world, unsigned end, uint64_t from, uint64_t to)
 {
-    assert_int_equal(engine_append_frames(world->engine, world->ends[end].connection, world->channel, from, to), 0);
+    assert_int_equal(engine_append_frames(world->engine, world->ends[end].connection, 0, from, to), 0);
     engine_serve(world->engine, world->ends[end].connection);
 }
 

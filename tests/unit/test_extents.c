@@ -22,13 +22,19 @@ struct extents_world {
     struct connection connection;
 };
 
-static const struct engine_ops no_ops;
+static void ignore_channel(struct engine *engine, const struct channel *channel)
+{
+    (void)engine;
+    (void)channel;
+}
+
+static const struct engine_ops no_ops = {.add_channel = ignore_channel};
 
 /* Ten frames of FRAME_BYTES, each filled with its sequence number. */
 static int open_world(void **state)
 {
     struct extents_world *f = aligned_alloc(64, sizeof *f);
-    struct engine_options options = {.holds = &f->holds};
+    struct engine_options options = {0};
 
     memset(f, 0, sizeof *f);
     f->channel = make_channel(&f->marks, 1, ARENA, ENTRIES);
@@ -37,6 +43,7 @@ static int open_world(void **state)
     for (uint64_t sequence = 1; sequence <= 10; sequence++)
         assert_int_equal(append_filled(f->channel, sequence, FRAME_BYTES - 2, 0), 0);
     engine_init(&f->engine, &no_ops, &options, NULL);
+    assert_int_equal(engine_add_channel(&f->engine, f->channel, &f->holds), 0);
     extents_init(&f->connection);
     *state = f;
     return 0;
@@ -75,8 +82,8 @@ static void frames_come_out_in_order_and_are_let_go(void **state)
     struct engine_progress progress;
     const uint8_t *bytes;
 
-    assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 2, 4), 0);
-    assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 4, 5), 0);
+    assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 2, 4), 0);
+    assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 4, 5), 0);
     assert_int_equal(f->connection.extent_count, 1);
     assert_int_equal(holds_lowest(&f->holds), 2);
     assert_int_equal(next_run(f, 1000, &bytes), 3 * FRAME_BYTES);
@@ -137,14 +144,14 @@ static void four_extents_are_all_there_are(void **state)
     struct extents_world *f = *state;
     uint8_t text[CONTROL_RUN_BYTES] = {0};
 
-    assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 1, 2), 0);
+    assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 1, 2), 0);
     assert_int_equal(extents_append_bytes(&f->engine, &f->connection, text, sizeof text), 0);
-    assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 5, 6), 0);
-    assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 8, 9), 0);
-    assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 10, 11), -ENOBUFS);
+    assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 5, 6), 0);
+    assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 8, 9), 0);
+    assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 10, 11), -ENOBUFS);
     assert_int_equal(extents_append_bytes(&f->engine, &f->connection, text, 1), -ENOBUFS);
-    assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 9, 10), 0);
-    assert_int_equal(extents_append_frames(&f->engine, &f->connection, f->channel, 10, 10), 0);
+    assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 9, 10), 0);
+    assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 10, 10), 0);
 }
 
 static void dropping_spares_what_has_begun(void **state)
@@ -152,13 +159,13 @@ static void dropping_spares_what_has_begun(void **state)
     struct extents_world *f = *state;
     uint64_t resume_from;
 
-    extents_append_frames(&f->engine, &f->connection, f->channel, 1, 6);
+    extents_append_frames(&f->engine, &f->connection, 0, 1, 6);
     extents_append_bytes(&f->engine, &f->connection, "pong", 4);
     take(f, FRAME_BYTES + 1);
     extents_drop_unbegun(&f->engine, &f->connection, &resume_from);
     assert_int_equal(resume_from, 3);
     assert_int_equal(f->connection.extent_count, 1);
-    assert_int_equal(f->connection.extents[0].to, 3);
+    assert_int_equal(f->connection.extents[0].from + f->connection.extents[0].count, 3);
     extents_drop_unbegun(&f->engine, &f->connection, &resume_from);
     assert_int_equal(resume_from, HOLDS_NONE);
     assert_int_equal(take(f, FRAME_BYTES - 1).frames, 1);
@@ -170,7 +177,7 @@ static void dropping_spares_what_is_on_its_way(void **state)
     struct extents_world *f = *state;
     uint64_t resume_from;
 
-    extents_append_frames(&f->engine, &f->connection, f->channel, 1, 6);
+    extents_append_frames(&f->engine, &f->connection, 0, 1, 6);
     f->connection.offered_bytes = 2 * FRAME_BYTES + 50;
     extents_drop_unbegun(&f->engine, &f->connection, &resume_from);
     assert_int_equal(resume_from, 4);
@@ -203,13 +210,13 @@ static void gaps_are_passed_over(void **state)
 
     assert_int_equal(channel_append_gap(f->channel, 11), 0);
     assert_int_equal(channel_append_gap(f->channel, 12), 0);
-    extents_append_frames(&f->engine, &f->connection, f->channel, 11, 13);
+    extents_append_frames(&f->engine, &f->connection, 0, 11, 13);
     extents_append_bytes(&f->engine, &f->connection, "pong", 4);
     assert_int_equal(holds_lowest(&f->holds), 11);
     assert_int_equal(next_run(f, 100, &bytes), 4);
     assert_int_equal(holds_lowest(&f->holds), HOLDS_NONE);
     take(f, 4);
-    extents_append_frames(&f->engine, &f->connection, f->channel, 10, 13);
+    extents_append_frames(&f->engine, &f->connection, 0, 10, 13);
     assert_int_equal(next_run(f, 1000, &bytes), FRAME_BYTES);
     assert_int_equal(take(f, FRAME_BYTES).frames, 1);
     assert_int_equal(f->connection.extent_count, 0);
@@ -219,7 +226,7 @@ static void a_pin_outlives_the_extents(void **state)
 {
     struct extents_world *f = *state;
 
-    extents_append_frames(&f->engine, &f->connection, f->channel, 3, 6);
+    extents_append_frames(&f->engine, &f->connection, 0, 3, 6);
     extents_pin(&f->engine, &f->connection, 3);
     take(f, 3 * FRAME_BYTES);
     assert_int_equal(holds_lowest(&f->holds), 3);
@@ -242,7 +249,7 @@ static void random_streams_are_whole(void **state)
         if (random_below(&random, 2) == 0) {
             uint64_t from = 1 + random_below(&random, 9), to = from + 1 + random_below(&random, 11 - from);
 
-            if (extents_append_frames(&f->engine, &f->connection, f->channel, from, to) == 0) {
+            if (extents_append_frames(&f->engine, &f->connection, 0, from, to) == 0) {
                 for (uint64_t sequence = from; sequence < to; sequence++) {
                     struct channel_frame frame;
 

@@ -3,10 +3,11 @@
 
 #include "common/command_line.h"
 #include "flashrelay/clock.h"
-#include "flashrelay/engine_uring.h"
+#include "flashrelay/engine_kind.h"
 #include "flashrelay/ws_uri.h"
 #include "ingest/resolver.h"
 
+#include <err.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -78,7 +79,14 @@ static void woken(void *context, uint64_t now_ns)
     (void)now_ns;
 }
 
-static const struct engine_handler handler = {accepted, connected, received, progressed, closed, woken};
+static const struct engine_handler handler = {
+    .accepted = accepted,
+    .connected = connected,
+    .received = received,
+    .progressed = progressed,
+    .closed = closed,
+    .woken = woken,
+};
 
 /* --- the loop --- */
 
@@ -247,6 +255,7 @@ int main(int argc, char **argv)
         .sends_per_turn = 64,
         .zerocopy = ENGINE_ZEROCOPY_OFF,
     };
+    struct engine_choice engines;
     int status;
 
     command_line_parse(&line, argc, argv);
@@ -256,11 +265,13 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &(struct sigaction){.sa_handler = request_stop}, NULL);
     list_init(&echo.sessions);
     random_seed(&echo.random, random_system_seed());
-    status = engine_uring_create(&echo.engine, &engine_options);
-    if (status != 0)
-        return 1; /* the engine has said why */
+    if (engine_choose(&engines, "auto", 1) != 0)
+        errx(EXIT_FAILURE, "no engine: %s", engines.reason);
+    if (engine_choice_create(&engines, &echo.engine, &engine_options, 0) != 0)
+        return EXIT_FAILURE; /* the engine has said why */
     status = run(&echo, &line, listen_on, connect_to);
     engine_destroy(echo.engine);
+    engine_choice_close(&engines);
     outlets_destroy(echo.unused_outlets);
     return status;
 }

@@ -8,7 +8,7 @@
 #define ENTRIES     1024
 #define READER      0
 
-static struct outlet *make_outlet(void)
+static struct outlet *make_outlet(struct engine *engine)
 {
     struct outlet *outlet = aligned_alloc(_Alignof(struct outlet), sizeof *outlet);
     struct channel_options options = {.name = "echo", .arena_bytes = ARENA_BYTES, .entries = ENTRIES};
@@ -21,17 +21,24 @@ static struct outlet *make_outlet(void)
         free(outlet);
         return NULL;
     }
+    int number = engine_add_channel(engine, outlet->channel, NULL);
+    if (number < 0) {
+        channel_destroy(outlet->channel);
+        free(outlet);
+        return NULL;
+    }
+    outlet->number = (uint16_t)number;
     return outlet;
 }
 
-struct outlet *outlet_take(struct outlet **unused)
+struct outlet *outlet_take(struct outlet **unused, struct engine *engine)
 {
     struct outlet *outlet = *unused;
 
     if (outlet)
         *unused = outlet->next;
     else
-        outlet = make_outlet();
+        outlet = make_outlet(engine);
     if (outlet)
         outlet->handed_over = channel_reader_join(outlet->channel, READER) - 1;
     return outlet;
@@ -61,7 +68,7 @@ bool outlet_flush(struct outlet *outlet, struct engine *engine, struct connectio
 
     if (outlet->handed_over == head)
         return true;
-    if (engine_append_frames(engine, connection, outlet->channel, outlet->handed_over + 1, head + 1) != 0)
+    if (engine_append_frames(engine, connection, outlet->number, outlet->handed_over + 1, head + 1) != 0)
         return false;
     outlet->handed_over = head;
     engine_serve(engine, connection);

@@ -11,11 +11,12 @@ struct outlet {
     struct outlet *next; /* while nobody uses it */
     struct channel_marks marks;
     struct channel *channel;
+    uint16_t number;      /* the engine's of the channel */
     uint64_t handed_over; /* frames up to here are among the connection's extents */
 };
 
 /* Takes an unused outlet of `*unused`, or makes one; NULL if there is no memory. */
-struct outlet *outlet_take(struct outlet **unused);
+struct outlet *outlet_take(struct outlet **unused, struct engine *engine);
 
 /* Gives it back, once the connection is closed. */
 void outlet_give_back(struct outlet *outlet, struct outlet **unused);

@@ -269,7 +269,7 @@ struct echo_session *echo_session_open(struct echo *echo, struct connection *con
     session->echo = echo;
     session->connection = connection;
     session->deadline_ns = now_ns + HANDSHAKE_NS;
-    session->outlet = echo->uri ? NULL : outlet_take(&echo->unused_outlets);
+    session->outlet = echo->uri ? NULL : outlet_take(&echo->unused_outlets, echo->engine);
     list_append(&echo->sessions, &session->node);
     if (echo->uri ? !send_request(session) : !session->outlet) {
         echo_session_destroy(session);

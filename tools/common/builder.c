@@ -2,7 +2,7 @@
 
 #include "flashrelay/channel.h"
 #include "flashrelay/clock.h"
-#include "flashrelay/engine_uring.h"
+#include "flashrelay/engine_kind.h"
 #include "flashrelay/random.h"
 #include "flashrelay/shard.h"
 
@@ -21,6 +21,7 @@ struct builder {
     struct channel_marks marks;
     struct channel *channel;
     struct shard *shard;
+    struct engine_choice engines;
     struct engine *engine;
     uint64_t sequence;
 };
@@ -43,8 +44,8 @@ static int make_channel(struct builder *builder, size_t max_message_bytes)
 static int make_shard(struct builder *builder, uint32_t max_relays)
 {
     struct shard_options options = {
-        .channel = builder->channel,
-        .marks = &builder->marks,
+        .channels = {{.channel = builder->channel, .marks = &builder->marks}},
+        .channel_count = 1,
         .any_path = true,
         .max_subscribers = max_relays + SHARD_MAX_HANDSHAKES,
         .seed = random_system_seed(),
@@ -62,15 +63,17 @@ static int make_engine(struct builder *builder, const struct address *listen)
         .zerocopy = ENGINE_ZEROCOPY_OFF,
     };
     struct engine_listen_options listening = {.backlog = LISTEN_BACKLOG};
-    int result = engine_uring_probe_port(listen);
+    struct engine_choice *engines = &builder->engines;
+    int result = engine_choose(engines, "auto", 1);
 
     shard_engine_options(builder->shard, &options);
     if (result == 0)
-        result = engine_uring_create(&builder->engine, &options);
-    if (result != 0)
-        return result;
-    shard_attach(builder->shard, builder->engine);
-    return engine_listen(builder->engine, listen, &listening);
+        result = engines->kind->prove_free(engines->shared, listen);
+    if (result == 0)
+        result = engine_choice_create(engines, &builder->engine, &options, 0);
+    if (result == 0)
+        result = shard_attach(builder->shard, builder->engine);
+    return result == 0 ? engine_listen(builder->engine, listen, &listening) : result;
 }
 
 int builder_create(struct builder **out, const struct builder_options *options)
@@ -98,6 +101,7 @@ void builder_destroy(struct builder *builder)
     if (!builder)
         return;
     engine_destroy(builder->engine);
+    engine_choice_close(&builder->engines);
     if (builder->shard)
         shard_destroy(builder->shard);
     if (builder->channel)

@@ -1,7 +1,6 @@
 #include "common/fleet_internal.h"
 
 #include "common/process.h"
-#include "flashrelay/engine_uring.h"
 #include "flashrelay/ws_uri.h"
 
 #include <errno.h>
@@ -56,7 +55,9 @@ static int make_engine(struct fleet *fleet)
         .zerocopy = ENGINE_ZEROCOPY_OFF,
     };
 
-    return engine_uring_create(&fleet->engine, &options);
+    int result = engine_choose(&fleet->engines, "auto", 1);
+
+    return result == 0 ? engine_choice_create(&fleet->engines, &fleet->engine, &options, 0) : result;
 }
 
 int fleet_create(struct fleet **out, const struct fleet_options *options)
@@ -94,6 +95,7 @@ void fleet_destroy(struct fleet *fleet)
     if (!fleet)
         return;
     engine_destroy(fleet->engine);
+    engine_choice_close(&fleet->engines);
     for (uint32_t i = 0; fleet->members && i < fleet->options.members; i++) {
         text_dispose(&fleet->members[i].answer);
         text_dispose(&fleet->members[i].reason);

@@ -66,7 +66,7 @@ struct fleet_figures {
 struct fleet;
 
 /* Resolves the host and makes the engine. 0, -EHOSTUNREACH if the name has no address, -EPROTONOSUPPORT for wss, or what
- * engine_uring_create says. */
+ * engine_choose and engine_choice_create say. */
 int fleet_create(struct fleet **out, const struct fleet_options *options);
 
 /* Aborts whatever is open. */

@@ -5,6 +5,7 @@
 #include "common/fleet.h"
 #include "common/text.h"
 #include "flashrelay/clock.h"
+#include "flashrelay/engine_kind.h"
 #include "flashrelay/list.h"
 #include "flashrelay/random.h"
 
@@ -40,6 +41,7 @@ struct fleet_member {
 
 struct fleet {
     struct fleet_options options;
+    struct engine_choice engines;
     struct engine *engine;
     struct address address;
     struct random random;

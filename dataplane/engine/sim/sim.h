@@ -20,6 +20,7 @@ enum sim_event_kind {
     SIM_EVENT_NETWORK_RESET, /* both sides fail */
     SIM_EVENT_ROOM,          /* `side` learns that there is room again */
     SIM_EVENT_SENT,          /* a late send of `side` is answered */
+    SIM_EVENT_NOTIFIED,      /* `side` learns that bytes it sent by reference are read no more */
 };
 
 struct sim_event {
@@ -39,6 +40,12 @@ struct sim_segment {
     uint8_t bytes[];
 };
 
+/* Bytes sent by reference that are read no more, of which the sender does not know yet. */
+struct sim_notification {
+    struct list_node node;
+    uint64_t sequence; /* the lowest frame referred to */
+};
+
 /* One direction of a link. */
 struct sim_stream {
     struct list_node in_flight, arrived; /* of sim_segment */
@@ -51,9 +58,10 @@ struct sim_stream {
 struct sim_link {
     struct sim_network *network;
     struct address addresses[2];
-    struct sim_connection *ends[2]; /* NULL: not yet accepted, or gone */
-    struct sim_stream streams[2];   /* towards this side */
-    int errors[2];                  /* what this side fails with; 0: nothing happened to it */
+    struct sim_connection *ends[2];    /* NULL: not yet accepted, or gone */
+    struct sim_stream streams[2];      /* towards this side */
+    int errors[2];                     /* what this side fails with; 0: nothing happened to it */
+    struct list_node notifications[2]; /* of sim_notification, on their way to this side, the oldest first */
     bool stalled[2];
     bool room_scheduled[2];
     unsigned references; /* ends, events, backlog */
@@ -82,6 +90,7 @@ struct sim_connection {
     bool writable;              /* room was announced */
     bool paused, resumed;       /* `received` left bytes; engine_receive_resume was called meanwhile */
     bool fin_sent, fin_told;
+    int error; /* what `closed` will say of one that is dead */
     uint64_t aborted_in_turn;
     struct list_node node;       /* in the engine's connections */
     struct list_node ready_node; /* ... and in its ready ones */
@@ -167,7 +176,7 @@ size_t sim_link_room(const struct sim_link *link, uint8_t side);
 void sim_link_send(struct sim_link *link, uint8_t side, const uint8_t *bytes, size_t length, uint64_t sequence);
 void sim_link_send_fin(struct sim_link *link, uint8_t side);
 
-/* The lowest frame that bytes on their way to `side` refer to, or HOLDS_NONE. */
+/* The lowest frame that bytes sent by `side` refer to, as far as it knows; HOLDS_NONE if none. */
 uint64_t sim_link_pinned(const struct sim_link *link, uint8_t side);
 
 /* `side` has consumed some of its first segment; its peer learns of the room. */
@@ -176,7 +185,7 @@ void sim_link_consume(struct sim_link *link, uint8_t side, struct sim_segment *s
 /* `side` is told by an event that there is room, be it now already. */
 void sim_link_announce_room(struct sim_link *link, uint8_t side);
 
-/* Refers to nothing any more that `side` has sent. */
+/* Reads what `side` has sent by reference now; it is notified of that later. */
 void sim_link_let_go(struct sim_link *link, uint8_t side);
 
 /* `side` goes away: its peer gets a reset, and perhaps what was on its way before it. Lets go. */

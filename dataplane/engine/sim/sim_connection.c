@@ -135,9 +135,14 @@ static void receive(struct sim_connection *connection)
 
 /* --- ending --- */
 
-static void end(struct sim_connection *connection, int error)
+/* Tells of the end once nothing is pinned; the notification of what is makes the connection ready again. */
+static void end(struct sim_connection *connection)
 {
-    sim_handler_of(connection)->closed(sim_context_of(connection), &connection->common, error, sim_now_of(connection));
+    sim_connection_update_pin(connection);
+    if (connection->common.pinned_sequence != HOLDS_NONE)
+        return;
+    sim_handler_of(connection)
+        ->closed(sim_context_of(connection), &connection->common, connection->error, sim_now_of(connection));
     sim_connection_destroy(connection);
 }
 
@@ -145,9 +150,9 @@ static void fail(struct sim_connection *connection, int error)
 {
     sim_link_let_go(connection->link, connection->side);
     connection->common.dead = true;
+    connection->error = error;
     extents_release(sim_connection_engine(connection), &connection->common);
-    extents_pin(sim_connection_engine(connection), &connection->common, HOLDS_NONE);
-    end(connection, error);
+    end(connection);
 }
 
 static void send_fin(struct sim_connection *connection)
@@ -195,14 +200,14 @@ static void handle_open(struct sim_connection *connection)
     }
     send_fin(connection);
     if (connection->fin_sent && connection->fin_told && connection->common.pinned_sequence == HOLDS_NONE)
-        end(connection, 0);
+        end(connection);
 }
 
 void sim_connection_handle(struct sim_connection *connection)
 {
     if (connection->common.dead) {
         if (connection->engine->turn > connection->aborted_in_turn)
-            end(connection, 0);
+            end(connection);
         else
             sim_connection_ready(connection);
         return;

@@ -57,7 +57,6 @@ static void sim_abort(struct engine *engine, struct connection *common)
     struct sim_connection *connection = sim_connection_of(common);
 
     sim_link_abort(connection->link, connection->side);
-    extents_pin(engine, common, HOLDS_NONE);
     connection->aborted_in_turn = sim_engine_of(engine)->turn;
     sim_connection_ready(connection);
 }
@@ -175,11 +174,10 @@ static uint64_t sim_now(struct engine *engine)
 }
 
 /* Frames are sent from wherever they lie. */
-static void sim_register_memory(struct engine *engine, const uint8_t *base, size_t length)
+static void sim_add_channel(struct engine *engine, const struct channel *channel)
 {
     (void)engine;
-    (void)base;
-    (void)length;
+    (void)channel;
 }
 
 static void sim_destroy(struct engine *common)
@@ -210,7 +208,7 @@ static const struct engine_ops operations = {
     .receive_resume = sim_receive_resume,
     .finish = sim_finish,
     .abort = sim_abort,
-    .register_memory = sim_register_memory,
+    .add_channel = sim_add_channel,
     .turn = sim_turn,
 };
 

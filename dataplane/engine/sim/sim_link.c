@@ -28,6 +28,14 @@ static void segment_destroy(struct sim_segment *segment)
     free(segment);
 }
 
+static void destroy_notifications(struct list_node *notifications)
+{
+    for (struct list_node *node = notifications->next, *next; node != notifications; node = next) {
+        next = node->next;
+        free(LIST_ENTRY(node, struct sim_notification, node));
+    }
+}
+
 static void destroy_segments(struct list_node *segments)
 {
     for (struct list_node *node = segments->next, *next; node != segments; node = next) {
@@ -35,13 +43,6 @@ static void destroy_segments(struct list_node *segments)
         free(LIST_ENTRY(node, struct sim_segment, node));
     }
     list_init(segments);
-}
-
-/* What is lost on the way is followed by nothing, a FIN included. */
-static void drop_in_flight(struct sim_stream *stream)
-{
-    destroy_segments(&stream->in_flight);
-    stream->broken = true;
 }
 
 /* When the network will reset a new link by itself: a chance every second. */
@@ -67,6 +68,8 @@ struct sim_link *sim_link_create(struct sim_network *network)
         list_init(&link->streams[side].in_flight);
         list_init(&link->streams[side].arrived);
     }
+    for (unsigned side = 0; side < 2; side++)
+        list_init(&link->notifications[side]);
     list_init(&link->backlog_node);
     schedule_network_reset(link);
     return link;
@@ -85,6 +88,7 @@ void sim_link_release(struct sim_link *link)
     for (unsigned side = 0; side < 2; side++) {
         destroy_segments(&link->streams[side].in_flight);
         destroy_segments(&link->streams[side].arrived);
+        destroy_notifications(&link->notifications[side]);
     }
     free(link);
 }
@@ -138,8 +142,10 @@ void sim_link_send_fin(struct sim_link *link, uint8_t side)
 
 uint64_t sim_link_pinned(const struct sim_link *link, uint8_t side)
 {
-    const struct list_node *segments = &link->streams[side].in_flight;
+    const struct list_node *notifications = &link->notifications[side], *segments = &link->streams[peer_of(side)].in_flight;
 
+    if (!list_is_empty(notifications))
+        return LIST_ENTRY(notifications->next, struct sim_notification, node)->sequence;
     for (struct list_node *node = segments->next; node != segments; node = node->next)
         if (LIST_ENTRY(node, struct sim_segment, node)->sequence != HOLDS_NONE)
             return LIST_ENTRY(node, struct sim_segment, node)->sequence;
@@ -168,11 +174,16 @@ void sim_link_consume(struct sim_link *link, uint8_t side, struct sim_segment *s
         sim_link_announce_room(link, peer_of(side));
 }
 
-/* The memory referred to is read now, and not again. */
-static void read_reference(struct sim_segment *segment)
+/* The memory referred to is read now, and not again; `sender` learns of it later, as from a zero-copy send's notification. */
+static void read_reference(struct sim_link *link, uint8_t sender, struct sim_segment *segment)
 {
-    if (segment->reference)
-        memcpy(segment->bytes, segment->reference, segment->length);
+    if (!segment->reference)
+        return;
+    struct sim_notification *notification = sim_allocate(sizeof *notification);
+    notification->sequence = segment->sequence;
+    list_append(&link->notifications[sender], &notification->node);
+    sim_schedule(link, SIM_EVENT_NOTIFIED, sender, link->network->now_ns + sim_delay(link->network));
+    memcpy(segment->bytes, segment->reference, segment->length);
     segment->reference = NULL;
     segment->sequence = HOLDS_NONE;
 }
@@ -181,13 +192,10 @@ static void segment_arrives(struct sim_link *link, uint8_t side)
 {
     struct sim_stream *stream = &link->streams[side];
     struct sim_segment *segment = first_segment(&stream->in_flight);
-    struct sim_connection *sender = link->ends[peer_of(side)];
 
     if (!segment)
         return; /* dropped by a reset */
-    if (segment->reference && sender)
-        sim_connection_ready(sender);
-    read_reference(segment);
+    read_reference(link, peer_of(side), segment);
     list_remove(&segment->node);
     list_append(&stream->arrived, &segment->node);
     end_ready(link, side);
@@ -200,7 +208,17 @@ void sim_link_let_go(struct sim_link *link, uint8_t side)
     struct list_node *segments = &link->streams[peer_of(side)].in_flight;
 
     for (struct list_node *node = segments->next; node != segments; node = node->next)
-        read_reference(LIST_ENTRY(node, struct sim_segment, node));
+        read_reference(link, side, LIST_ENTRY(node, struct sim_segment, node));
+}
+
+/* What `side` has sent and is on its way is lost; it is followed by nothing, a FIN included. */
+static void drop_in_flight(struct sim_link *link, uint8_t side)
+{
+    struct sim_stream *stream = &link->streams[peer_of(side)];
+
+    sim_link_let_go(link, side);
+    destroy_segments(&stream->in_flight);
+    stream->broken = true;
 }
 
 void sim_link_abort(struct sim_link *link, uint8_t side)
@@ -208,7 +226,7 @@ void sim_link_abort(struct sim_link *link, uint8_t side)
     uint8_t peer = peer_of(side);
 
     if (sim_chance(link->network, RST_DROP_PERMILLE))
-        drop_in_flight(&link->streams[peer]);
+        drop_in_flight(link, side);
     sim_link_let_go(link, side);
     sim_schedule(link, SIM_EVENT_RESET, peer, next_due(link, peer));
 }
@@ -223,7 +241,7 @@ static void side_fails(struct sim_link *link, uint8_t side)
 void sim_link_fail(struct sim_link *link)
 {
     for (uint8_t side = 0; side < 2; side++) {
-        drop_in_flight(&link->streams[side]);
+        drop_in_flight(link, side);
         side_fails(link, side);
     }
 }
@@ -298,6 +316,14 @@ void sim_link_happen(struct sim_link *link, const struct sim_event *event)
             end_ready(link, side);
         }
         break;
+    case SIM_EVENT_NOTIFIED: {
+        struct list_node *first = list_first(&link->notifications[side]);
+
+        list_remove(first);
+        free(LIST_ENTRY(first, struct sim_notification, node));
+        end_ready(link, side);
+        break;
+    }
     case SIM_EVENT_SENT:
         if (link->ends[side]) {
             link->ends[side]->sent = true;

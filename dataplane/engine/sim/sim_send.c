@@ -19,7 +19,7 @@ static size_t choose_taken(struct sim_connection *connection, size_t length)
 
 void sim_connection_update_pin(struct sim_connection *connection)
 {
-    uint64_t sequence = sim_link_pinned(connection->link, sim_peer_of(connection));
+    uint64_t sequence = sim_link_pinned(connection->link, connection->side);
 
     if (sequence != connection->common.pinned_sequence)
         extents_pin(sim_connection_engine(connection), &connection->common, sequence);
@@ -30,7 +30,7 @@ static void send_bytes(struct sim_connection *connection, const uint8_t *bytes, 
     const struct extent *extent = &connection->common.extents[0];
     struct sim_network *network = connection->engine->network;
     struct engine_counters *counters = &sim_connection_engine(connection)->counters;
-    bool by_reference = extent->channel && sim_chance(network, network->options.zerocopy_permille);
+    bool by_reference = extent->kind == EXTENT_FRAMES && sim_chance(network, network->options.zerocopy_permille);
 
     sim_link_send(connection->link, sim_peer_of(connection), bytes, length, by_reference ? extent->from : HOLDS_NONE);
     if (by_reference) {

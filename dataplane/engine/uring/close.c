@@ -3,25 +3,19 @@
  * anew while a submission still names it.
  */
 #include "engine/extents.h"
+#include "engine/socket.h"
 #include "engine/uring/uring.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
-/*
- * A socket is freed only once no request holds it, so close, even with SO_LINGER, would come late: dissolving the connection
- * (connect(2), AF_UNSPEC) resets it at once and empties its queues.
- */
 void uring_reset(struct uring_engine *engine, struct uring_connection *connection)
 {
-    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-
     if (connection->descriptor < 0)
         return;
     uring_count_system_call(engine);
-    if (connect(connection->descriptor, &nobody, sizeof nobody) != 0)
-        shutdown(connection->descriptor, SHUT_RDWR);
+    socket_reset(connection->descriptor);
 }
 
 static void cancel_armed(struct uring_engine *engine, struct uring_connection *connection)
@@ -53,19 +47,28 @@ void uring_close(struct uring_engine *engine, struct uring_connection *connectio
     counter_subtract(&engine->base.counters.open_connections, 1);
 }
 
-void uring_report_closed(struct uring_engine *engine, struct uring_connection *connection, int error)
+void uring_end(struct uring_engine *engine, struct uring_connection *connection, int error)
 {
     connection->base.dead = true;
-    connection->reported = true;
+    connection->ended = true;
+    connection->error = error;
     extents_release(&engine->base, &connection->base);
     uring_close(engine, connection);
-    uring_handler(engine)->closed(engine->base.options.context, &connection->base, error, engine->now_ns);
+    uring_report_end(engine, connection);
+}
+
+void uring_report_end(struct uring_engine *engine, struct uring_connection *connection)
+{
+    if (!connection->ended || connection->reported || connection->base.pinned_sequence != HOLDS_NONE)
+        return;
+    connection->reported = true;
+    uring_handler(engine)->closed(engine->base.options.context, &connection->base, connection->error, engine->now_ns);
 }
 
 void uring_fail(struct uring_engine *engine, struct uring_connection *connection, int error)
 {
     uring_reset(engine, connection);
-    uring_report_closed(engine, connection, error);
+    uring_end(engine, connection, error);
 }
 
 void uring_abort(struct engine *base, struct connection *connection)
@@ -88,6 +91,7 @@ void uring_finish_proceed(struct uring_engine *engine, struct uring_connection *
         uring_count_system_call(engine);
         shutdown(connection->descriptor, SHUT_WR);
     }
-    if (connection->finish_delivered)
-        uring_report_closed(engine, connection, 0);
+    /* What is pinned is let go of when the peer has it; who never takes it is aborted by the caller. */
+    if (connection->finish_delivered && connection->base.pinned_sequence == HOLDS_NONE)
+        uring_end(engine, connection, 0);
 }

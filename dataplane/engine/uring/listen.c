@@ -2,12 +2,12 @@
  * Listening and accepting. One poll says that somebody is queued; then accept4 takes a bounded number a turn, so a pause and the limit
  * of connections hold exactly, and the peer's address comes with it (multishot accept has one address buffer for all).
  */
+#include "engine/socket.h"
 #include "engine/uring/uring.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/log.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,59 +16,16 @@
 #define ACCEPTS_PER_TURN 64
 #define FILES_RETRY_NS   NS_PER_S
 
-static int set_option(int descriptor, int level, int option, int value)
-{
-    return setsockopt(descriptor, level, option, &value, sizeof value) == 0 ? 0 : -errno;
-}
-
-/* What accepted connections inherit is set here once. */
-static int set_listener_options(int descriptor, const struct engine_listen_options *options)
-{
-    int error = set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
-
-    if (error == 0)
-        error = set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (error == 0)
-        error = set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (error == 0 && options->notsent_lowat_bytes > 0)
-        error = set_option(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, (int)options->notsent_lowat_bytes);
-    return error;
-}
-
-static int bind_and_listen(int descriptor, const struct address *address, int backlog, uint16_t *port)
-{
-    struct sockaddr_storage sockaddr;
-    socklen_t length = address_to_sockaddr(address, &sockaddr);
-    struct address bound;
-    int error;
-
-    if (bind(descriptor, (struct sockaddr *)&sockaddr, length) != 0 || listen(descriptor, backlog) != 0)
-        return -errno;
-    length = sizeof sockaddr;
-    if (getsockname(descriptor, (struct sockaddr *)&sockaddr, &length) != 0)
-        return -errno;
-    error = address_from_sockaddr(&bound, (struct sockaddr *)&sockaddr);
-    *port = bound.port;
-    return error;
-}
-
 int uring_listen(struct engine *base, const struct address *address, const struct engine_listen_options *options)
 {
     struct uring_engine *engine = uring_of(base);
-    int descriptor, error;
+    int descriptor;
 
     if (engine->listener.descriptor >= 0)
         return -EBUSY;
-    descriptor = socket(ip_address_is_v4(&address->ip) ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    descriptor = socket_listen(address, options, &base->listen_port);
     if (descriptor < 0)
-        return -errno;
-    error = set_listener_options(descriptor, options);
-    if (error == 0)
-        error = bind_and_listen(descriptor, address, options->backlog, &base->listen_port);
-    if (error != 0) {
-        close(descriptor);
-        return error;
-    }
+        return descriptor;
     engine->listener = (struct uring_listener){.descriptor = descriptor, .paused = engine->listener.paused};
     return 0;
 }
@@ -99,18 +56,6 @@ static void open_accepted(struct uring_engine *engine, int descriptor, const str
     counter_add(&engine->base.counters.open_connections, 1);
     uring_handler(engine)->accepted(engine->base.options.context, &connection->base, &peer, engine->now_ns);
     uring_receive_arm(engine, connection);
-}
-
-static bool is_out_of_files(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
-/* What accept(2) names as an error of the connection that was to be accepted: it is gone, and the next one waits. */
-static bool is_of_one_connection(int error)
-{
-    return error == ECONNABORTED || error == EPROTO || error == EPERM || error == EINTR || error == ENETDOWN ||
-           error == EHOSTUNREACH || error == ENETUNREACH;
 }
 
 static void pause_for_files(struct uring_engine *engine, int error)
@@ -146,10 +91,10 @@ static bool accept_some(struct uring_engine *engine, unsigned limit)
         } else if (errno == EAGAIN) {
             listener->out_of_files = false;
             return false;
-        } else if (is_out_of_files(errno)) {
+        } else if (socket_is_out_of_files(errno)) {
             pause_for_files(engine, errno);
             return true;
-        } else if (!is_of_one_connection(errno)) {
+        } else if (!socket_is_of_one_connection(errno)) {
             log_line(LOG_ERROR, "uring", "accept: %s", strerror(errno));
             return false;
         }
@@ -217,21 +162,4 @@ void uring_listener_ready(struct uring_engine *engine)
 void uring_listener_retry(struct uring_engine *engine)
 {
     engine->listener.retry_at_ns = 0;
-}
-
-int engine_uring_probe_port(const struct address *address)
-{
-    struct sockaddr_storage sockaddr;
-    socklen_t length = address_to_sockaddr(address, &sockaddr);
-    int descriptor = socket(sockaddr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int error;
-
-    if (descriptor < 0)
-        return -errno;
-    /* SO_REUSEADDR lets what is left of ended connections (TIME_WAIT) pass, but no listener, also none with SO_REUSEPORT. */
-    error = set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (error == 0 && bind(descriptor, (struct sockaddr *)&sockaddr, length) != 0)
-        error = -errno;
-    close(descriptor);
-    return error;
 }

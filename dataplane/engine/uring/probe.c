@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -167,20 +168,22 @@ static void explain_missing(void)
         log_line(LOG_INFO, "uring", "no IORING_SEND_ZC_REPORT_USAGE (Linux 6.2): automatic zero-copy stays off");
 }
 
-void uring_explain_refusal(int error)
+void uring_explain_refusal(int error, char *text, size_t capacity)
 {
     if (error == -ENOSYS)
-        log_line(LOG_ERROR, "uring", "this kernel, or its sandbox, has no io_uring: Linux 6.1 or newer is needed");
+        snprintf(text, capacity,
+                 "this kernel, or its sandbox, has no io_uring with multishot receive: Linux 6.1 or newer is needed");
     else if (error == -EPERM || error == -EACCES)
-        log_line(LOG_ERROR, "uring",
-                 "io_uring is forbidden here: set kernel.io_uring_disabled=0, or let the container's seccomp profile "
-                 "allow io_uring_setup, io_uring_enter and io_uring_register");
+        snprintf(text, capacity,
+                 "io_uring is forbidden here: set kernel.io_uring_disabled=0, or let the container's seccomp profile allow "
+                 "io_uring_setup, io_uring_enter and io_uring_register");
     else if (error == -ENOMEM)
-        log_line(LOG_ERROR, "uring",
-                 "no memory for a ring and its buffers: newer kernels count them as locked memory, whose limit "
-                 "(ulimit -l) may be too low");
+        snprintf(
+            text, capacity,
+            "no memory for a ring and its buffers: newer kernels count them as locked memory, whose limit (ulimit -l) may be "
+            "too low");
     else
-        log_line(LOG_ERROR, "uring", "io_uring can't be set up: %s", strerror(-error));
+        snprintf(text, capacity, "io_uring can't be set up: %s", strerror(-error));
 }
 
 static void probe_all(void)
@@ -190,16 +193,13 @@ static void probe_all(void)
     probed.error = probe_setup();
     if (probed.error == 0)
         probed.error = open_ring(&ring, probed.setup_flags & ~(unsigned)IORING_SETUP_R_DISABLED);
-    if (probed.error != 0) {
-        uring_explain_refusal(probed.error);
+    if (probed.error != 0)
         return;
-    }
     probed.features.single_issuer = (probed.setup_flags & IORING_SETUP_SINGLE_ISSUER) != 0;
     probed.features.defer_taskrun = (probed.setup_flags & IORING_SETUP_DEFER_TASKRUN) != 0;
     probe_operations(&ring);
     io_uring_queue_exit(&ring);
     if (!probed.features.multishot_receive) {
-        log_line(LOG_ERROR, "uring", "this kernel's io_uring has no multishot receive: Linux 6.1 or newer is needed");
         probed.error = -ENOSYS;
         return;
     }

@@ -1,4 +1,5 @@
 /* Multishot receives into one ring of buffers that all connections share. */
+#include "engine/unread.h"
 #include "engine/uring/uring.h"
 
 #include <assert.h>
@@ -132,8 +133,24 @@ static void drop_first_kept(struct uring_engine *engine, struct uring_connection
     give_back(buffers, buffer);
 }
 
+int uring_receive_take_kept(struct uring_engine *engine, struct uring_connection *connection)
+{
+    int error = 0;
+
+    while (connection->first_buffer != URING_NO_BUFFER && error == 0) {
+        const struct uring_buffer *left = &engine->buffers.kept[connection->first_buffer];
+
+        error = unread_keep(&engine->base, &connection->base,
+                            buffer_memory(&engine->buffers, connection->first_buffer) + left->offset, left->length);
+        if (error == 0)
+            drop_first_kept(engine, connection);
+    }
+    return error;
+}
+
 void uring_receive_drop_kept(struct uring_engine *engine, struct uring_connection *connection)
 {
+    unread_drop(&engine->base, &connection->base);
     while (connection->first_buffer != URING_NO_BUFFER)
         drop_first_kept(engine, connection);
     if (connection->receive_starved) {
@@ -142,7 +159,7 @@ void uring_receive_drop_kept(struct uring_engine *engine, struct uring_connectio
     }
 }
 
-static void pause_receiving(struct uring_engine *engine, struct uring_connection *connection)
+void uring_receive_pause(struct uring_engine *engine, struct uring_connection *connection)
 {
     connection->receive_paused = true;
     if (connection->receive_armed && !connection->receive_cancelled) {
@@ -159,7 +176,7 @@ static void deliver(struct uring_engine *engine, struct uring_connection *connec
     counter_add(&engine->base.counters.bytes_received, length);
     if (connection->receive_paused) {
         keep(engine, connection, buffer, 0, length);
-        pause_receiving(engine, connection); /* once more, should a cancellation have missed */
+        uring_receive_pause(engine, connection); /* once more, should a cancellation have missed */
         return;
     }
     consumed = offer(engine, connection, buffer_memory(&engine->buffers, buffer), length);
@@ -168,7 +185,7 @@ static void deliver(struct uring_engine *engine, struct uring_connection *connec
         return;
     }
     keep(engine, connection, buffer, (uint32_t)consumed, length - (uint32_t)consumed);
-    pause_receiving(engine, connection);
+    uring_receive_pause(engine, connection);
 }
 
 /* The receive found no buffer. They come back as completions are handled; only if all are kept there is none to wait for. */
@@ -214,6 +231,8 @@ void uring_receive_resume(struct engine *base, struct connection *connection)
 void uring_receive_offer_kept(struct uring_engine *engine, struct uring_connection *connection)
 {
     connection->resume_wanted = false;
+    if (connection->base.detaching || !unread_offer(&engine->base, &connection->base, engine->now_ns) || connection->base.dead)
+        return;
     while (connection->first_buffer != URING_NO_BUFFER) {
         uint16_t buffer = connection->first_buffer;
         struct uring_buffer *left = &engine->buffers.kept[buffer];

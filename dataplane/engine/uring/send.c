@@ -44,7 +44,7 @@ static void report(struct uring_engine *engine, struct uring_connection *connect
     uring_handler(engine)->progressed(engine->base.options.context, base, progress, engine->now_ns);
     if (base->dead)
         return;
-    if (base->extent_count > 0 && !base->blocked && !base->queued)
+    if (base->extent_count > 0 && !base->blocked && !base->queued && !base->detaching)
         enqueue(engine, connection);
     uring_finish_proceed(engine, connection);
 }
@@ -76,8 +76,12 @@ unsigned uring_send_prepare(struct uring_engine *engine)
         struct uring_connection *connection = dequeue(engine);
 
         served++;
-        if (connection->base.dead)
+        if (connection->base.dead) {
             uring_slot_release(engine, connection);
+            continue;
+        }
+        if (connection->base.detaching)
+            uring_todo(engine, connection);
         else if (connection->base.offered_bytes == 0 && !connection->connecting)
             prepare(engine, connection);
         /* Else the completion still to come, of its send or its connect, goes on with it. */
@@ -91,7 +95,7 @@ static void wait_for_room(struct uring_engine *engine, struct uring_connection *
 
     counter_add(&engine->base.counters.blocked, 1);
     connection->base.blocked = true;
-    if (connection->writable_armed)
+    if (connection->writable_armed || connection->base.detaching)
         return;
     submission = uring_submission(engine);
     io_uring_prep_poll_add(submission, connection->descriptor, POLLOUT);
@@ -127,6 +131,6 @@ void uring_writable(struct uring_engine *engine, struct uring_connection *connec
     if (connection->base.dead)
         return;
     connection->base.blocked = false;
-    if (!connection->base.queued)
+    if (!connection->base.queued && !connection->base.detaching)
         enqueue(engine, connection);
 }

@@ -24,13 +24,14 @@ void uring_todo(struct uring_engine *engine, struct uring_connection *connection
 static void do_one(struct uring_engine *engine, struct uring_connection *connection)
 {
     connection->in_todo = false;
-    if (connection->base.dead && !connection->reported)
-        uring_report_closed(engine, connection, 0);
+    if (connection->base.dead && !connection->ended && !connection->reported)
+        uring_end(engine, connection, 0);
     if (!connection->base.dead && connection->connecting && connection->descriptor < 0)
         uring_connect_start(engine, connection);
     if (!connection->base.dead && connection->resume_wanted)
         uring_receive_offer_kept(engine, connection);
     uring_finish_proceed(engine, connection);
+    uring_detach_proceed(engine, connection);
     uring_slot_release(engine, connection);
 }
 
@@ -79,6 +80,7 @@ static void complete_operation(struct uring_engine *engine, const struct io_urin
     default:
         uring_zerocopy_done(engine, connection, operation - URING_SEND_ZEROCOPY, completion->res, completion->flags);
     }
+    uring_detach_proceed(engine, connection);
     uring_slot_release(engine, connection);
 }
 

@@ -3,6 +3,7 @@
 #include "engine/base.h"
 #include "engine/extents.h"
 #include "flashrelay/clock.h"
+#include "flashrelay/log.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -72,7 +73,9 @@ const struct engine_ops uring_ops = {
     .receive_resume = uring_receive_resume,
     .finish = uring_finish,
     .abort = uring_abort,
-    .register_memory = uring_register_memory,
+    .detach = uring_detach,
+    .attach = uring_attach,
+    .add_channel = uring_add_channel,
     .turn = uring_turn,
 };
 
@@ -119,7 +122,10 @@ int engine_uring_create(struct engine **out, const struct engine_options *option
     engine->listener.descriptor = -1;
     error = open_parts(engine, setup_flags);
     if (error != 0) {
-        uring_explain_refusal(error);
+        char text[256];
+
+        uring_explain_refusal(error, text, sizeof text);
+        log_line(LOG_ERROR, "uring", "%s", text);
         free(engine);
         return error;
     }

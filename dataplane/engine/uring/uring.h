@@ -55,6 +55,7 @@ struct uring_connection {
     };
     uint32_t generation; /* how often the slot was used: stale completions are told by it */
     int descriptor;
+    int error;                          /* what `closed` will say */
     uint16_t operations;                /* completions still to come */
     uint16_t first_buffer, last_buffer; /* received, not yet consumed, in order */
     bool in_todo : 1;
@@ -68,7 +69,8 @@ struct uring_connection {
     bool finish_delivered : 1; /* and `received` knows */
     bool write_finished : 1;   /* our FIN is on its way */
     bool writable_armed : 1;
-    bool reported : 1; /* `closed`, or a failed `connected`, was called */
+    bool ended : 1;    /* closed; `closed` is told once nothing is pinned */
+    bool reported : 1; /* `closed`, `detached`, or a failed `connected`, was called */
 };
 
 /* 10,000 subscribers: keep it to three cache lines. */
@@ -122,7 +124,7 @@ struct uring_engine {
     bool enabled; /* the running thread has taken the ring over */
     struct uring_slots slots;
     struct uring_list send_queue;
-    struct uring_list todo; /* dead, to be connected, resumed or finished */
+    struct uring_list todo; /* dead, to be connected, resumed, detached or finished */
     struct uring_listener listener;
     struct uring_buffers buffers;
     struct uring_zerocopy zerocopy;
@@ -153,11 +155,11 @@ static inline void uring_count_system_call(struct uring_engine *engine)
 
 /* --- probe.c --- */
 
-/* What this kernel allows, tried once a process. 0, or why io_uring can't be used at all (logged). Any thread. */
+/* What this kernel allows, tried once per process. 0, or why io_uring can't be used at all. Any thread. */
 int uring_probe(struct uring_features *features, unsigned *setup_flags);
 
-/* Logs why a ring can't be had, and what would help. */
-void uring_explain_refusal(int error);
+/* Says why a ring can't be had, and what would help. */
+void uring_explain_refusal(int error, char *text, size_t capacity);
 
 /* --- ring.c --- */
 
@@ -234,6 +236,12 @@ void uring_receive_feed_starved(struct uring_engine *engine);
 /* Gives back what was kept for a connection that ended. */
 void uring_receive_drop_kept(struct uring_engine *engine, struct uring_connection *connection);
 
+/* Stops offering and receiving: what still arrives is kept. */
+void uring_receive_pause(struct uring_engine *engine, struct uring_connection *connection);
+
+/* Moves what is kept to the engine's unread bytes. 0 or -ENOMEM. */
+int uring_receive_take_kept(struct uring_engine *engine, struct uring_connection *connection);
+
 /* --- send.c --- */
 
 void uring_serve(struct engine *base, struct connection *connection);
@@ -245,7 +253,8 @@ void uring_writable(struct uring_engine *engine, struct uring_connection *connec
 
 /* --- zerocopy.c --- */
 
-void uring_register_memory(struct engine *base, const uint8_t *bytes, size_t length);
+/* The memory of a channel is registered with the ring if the channel is known before the first turn; else its frames are copied. */
+void uring_add_channel(struct engine *base, const struct channel *channel);
 
 /* Registers the memory with the ring, on the running thread. */
 void uring_zerocopy_start(struct uring_engine *engine);
@@ -270,11 +279,22 @@ void uring_fail(struct uring_engine *engine, struct uring_connection *connection
 /* Closes the descriptor, which the last submission so far may still name, and lets go of what was received. */
 void uring_close(struct uring_engine *engine, struct uring_connection *connection);
 
-/* Reports an aborted connection as closed. */
-void uring_report_closed(struct uring_engine *engine, struct uring_connection *connection, int error);
+/* Ends the connection: lets go of all that is not pinned, closes the descriptor, and reports `closed` once nothing is pinned. */
+void uring_end(struct uring_engine *engine, struct uring_connection *connection, int error);
+
+/* Reports the end of a connection that has ended, if nothing is pinned any more. */
+void uring_report_end(struct uring_engine *engine, struct uring_connection *connection);
 
 /* Resets the connection in the network and lets go of what the kernel still sends for it. */
 void uring_reset(struct uring_engine *engine, struct uring_connection *connection);
+
+/* --- move.c --- */
+
+void uring_detach(struct engine *base, struct connection *connection);
+
+/* Hands a connection that is to be detached over, once no operation and no pin is outstanding. */
+void uring_detach_proceed(struct uring_engine *engine, struct uring_connection *connection);
+int uring_attach(struct engine *base, const struct engine_handoff *handoff, void *owner, struct connection **out);
 
 /* --- wake.c --- */
 

@@ -17,10 +17,15 @@
 /* The kernel's limit of one registered buffer. */
 #define REGION_BYTES ((size_t)1 << 30)
 
-void uring_register_memory(struct engine *base, const uint8_t *bytes, size_t length)
+void uring_add_channel(struct engine *base, const struct channel *channel)
 {
     struct uring_zerocopy *zerocopy = &uring_of(base)->zerocopy;
+    const uint8_t *bytes;
+    size_t length;
 
+    channel_memory(channel, &bytes, &length);
+    if (uring_of(base)->enabled)
+        return;
     while (length > 0 && zerocopy->region_count < URING_REGIONS) {
         size_t piece = length < REGION_BYTES ? length : REGION_BYTES;
 
@@ -86,7 +91,7 @@ bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection
     struct io_uring_sqe *submission;
     int region, pin;
 
-    if (!engine->zerocopy.enabled || length < WORTH_BYTES || !extent->channel)
+    if (!engine->zerocopy.enabled || length < WORTH_BYTES || extent->kind != EXTENT_FRAMES)
         return false;
     region = find_region(&engine->zerocopy, bytes, length);
     pin = find_free_pin(connection);
@@ -110,7 +115,7 @@ static void update_pin(struct uring_engine *engine, struct uring_connection *con
     extents_pin(&engine->base, &connection->base, lowest);
 }
 
-static void judge(struct uring_engine *engine, bool copied)
+static void note_answer(struct uring_engine *engine, bool copied)
 {
     struct uring_zerocopy *zerocopy = &engine->zerocopy;
 
@@ -139,7 +144,9 @@ void uring_zerocopy_done(struct uring_engine *engine, struct uring_connection *c
         connection->pins[pin] = HOLDS_NONE;
         update_pin(engine, connection);
         if (engine->zerocopy.report)
-            judge(engine, (unsigned)result & IORING_NOTIF_USAGE_ZC_COPIED);
+            note_answer(engine, (unsigned)result & IORING_NOTIF_USAGE_ZC_COPIED);
+        uring_finish_proceed(engine, connection);
+        uring_report_end(engine, connection);
         return;
     }
     if (!(flags & IORING_CQE_F_MORE))

@@ -1,0 +1,28 @@
+/* Kernel sockets, as the engines that use them share them. */
+#ifndef DATAPLANE_ENGINE_SOCKET_H
+#define DATAPLANE_ENGINE_SOCKET_H
+
+#include "flashrelay/engine.h"
+
+/*
+ * A listening, non-blocking socket with SO_REUSEPORT, whose options accepted ones inherit; its port is left in *port. The descriptor or
+ * a negative errno.
+ */
+int socket_listen(const struct address *address, const struct engine_listen_options *options, uint16_t *port);
+
+/* As engine_kind.prove_free says: a plain bind without SO_REUSEPORT, closed again. */
+int socket_prove_free(void *shared, const struct address *address);
+
+/*
+ * Resets a connection at once and empties its queues, by dissolving it (connect(2), AF_UNSPEC): a close, even with SO_LINGER, would come
+ * late, because a socket is freed only once no request names it.
+ */
+void socket_reset(int descriptor);
+
+/* True if accept(2) failed for want of descriptors or memory: what is queued waits. */
+bool socket_is_out_of_files(int error);
+
+/* True if accept(2) failed because of the connection that was to be accepted: it is gone, and the next one waits. */
+bool socket_is_of_one_connection(int error);
+
+#endif

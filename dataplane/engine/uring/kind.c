@@ -1,0 +1,66 @@
+/* io_uring as a kind of engine to choose. */
+#include "engine/uring/kind.h"
+#include "engine/socket.h"
+#include "engine/uring/uring.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Rings share nothing: this is whether they can be had. */
+static int open_kind(void **shared, unsigned engines, char *error, size_t error_capacity)
+{
+    struct uring_features features;
+    unsigned setup_flags;
+    int result = uring_probe(&features, &setup_flags);
+
+    (void)engines;
+    *shared = NULL;
+    if (result != 0)
+        uring_explain_refusal(result, error, error_capacity);
+    return result;
+}
+
+static void close_kind(void *shared)
+{
+    (void)shared;
+}
+
+static int create(struct engine **out, const struct engine_options *options, void *shared, unsigned index)
+{
+    (void)shared;
+    (void)index;
+    return engine_uring_create(out, options);
+}
+
+static void append(char *text, size_t capacity, bool condition, const char *word)
+{
+    size_t length = strlen(text);
+
+    if (condition)
+        snprintf(text + length, capacity - length, "%s%s", length ? ", " : "", word);
+}
+
+static void describe(const void *shared, char *text, size_t capacity)
+{
+    struct uring_features features;
+    unsigned setup_flags;
+
+    (void)shared;
+    uring_probe(&features, &setup_flags);
+    text[0] = '\0';
+    append(text, capacity, features.defer_taskrun, "deferred completions");
+    append(text, capacity, features.buffer_ring, "buffer rings");
+    append(text, capacity, features.multishot_receive, "multishot receive");
+    append(text, capacity, features.message_ring, "ring messages");
+    append(text, capacity, features.zerocopy_send, "zero-copy send");
+    append(text, capacity, text[0] == '\0', "no optional features");
+}
+
+const struct engine_kind engine_kind_uring = {
+    .name = "uring",
+    .open = open_kind,
+    .close = close_kind,
+    .create = create,
+    .prove_free = socket_prove_free,
+    .describe = describe,
+};
