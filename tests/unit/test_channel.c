@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -545,12 +546,166 @@ static void it_agrees_with_a_naive_model(void **state)
     channel_destroy(model.channel);
 }
 
+/* --- views --- */
+
+static struct channel *open_view(size_t arena_bytes)
+{
+    struct channel_options options = {.name = "view", .arena_bytes = arena_bytes, .entries = ENTRIES, .marks = &marks};
+    struct channel *view;
+
+    assert_int_equal(channel_create(&view, &options), 0);
+    return view;
+}
+
+static void a_view_names_the_frames_of_another_channel(void **state)
+{
+    struct channel *channel = open_channel(ENTRIES, 1), *view = open_view(0);
+    const uint8_t *bytes;
+
+    (void)state;
+    channel_reader_join(channel, 0);
+    for (uint64_t sequence = 1; sequence <= 3; sequence++)
+        assert_int_equal(append(channel, sequence, 100), 0);
+    assert_int_equal(channel_append_view(view, 1, channel), 0);
+    assert_int_equal(channel_append_view(view, 3, channel), 0);
+    assert_ptr_equal(bytes_of(view, 1), bytes_of(channel, 1));
+    assert_ptr_equal(bytes_of(view, 3), bytes_of(channel, 3));
+    assert_int_equal(channel_count_frames(view, NULL, 1, 4), 2);
+    assert_int_equal(channel_run(view, NULL, 1, 4, 0, SIZE_MAX, &bytes), 100);
+    assert_int_equal(figures_of(view).held_bytes, 0);
+    assert_int_equal(figures_of(view).frames, 2);
+    assert_int_equal(channel_append(view, 4, 2, payload, 1, 0), -EMSGSIZE);
+    /* A mark protects the frame in both. */
+    channel_mark_set(&marks, 0, 3);
+    channel_reclaim(channel);
+    channel_reclaim(view);
+    assert_int_equal(figures_of(channel).tail, 3);
+    assert_int_equal(figures_of(view).tail, 3);
+    channel_destroy(view);
+    channel_destroy(channel);
+}
+
+/* Frames of its own between those of another: the arena's room is that of its own alone. */
+static void a_view_may_have_frames_of_its_own(void **state)
+{
+    struct channel *channel = open_channel(ENTRIES, 1), *view = open_view(ARENA);
+
+    (void)state;
+    uint64_t next = channel_reader_join(channel, 0);
+    for (uint64_t sequence = 1; sequence <= 1000; sequence++) {
+        bool own = sequence % 2 == 0;
+        int result;
+
+        assert_int_equal(own ? channel_append_gap(channel, sequence) : append(channel, sequence, 1000), 0);
+        result = own ? append(view, sequence, 900) : channel_append_view(view, sequence, channel);
+        assert_int_equal(result, 0);
+        assert_int_equal(*(bytes_of(view, sequence) + 4), (uint8_t)sequence);
+        if (sequence > next + 4)
+            channel_mark_set(&marks, 0, next = sequence - 3);
+        assert_true(figures_of(view).held_bytes <= 5 * 900);
+    }
+    channel_destroy(view);
+    channel_destroy(channel);
+}
+
+static void a_view_without_free_entries_raises_its_floor(void **state)
+{
+    struct channel *channel = open_channel(ENTRIES * 2, 1), *view = open_view(0);
+
+    (void)state;
+    channel_reader_join(channel, 0);
+    for (uint64_t sequence = 1; sequence <= ENTRIES; sequence++) {
+        assert_int_equal(append(channel, sequence, 10), 0);
+        assert_int_equal(channel_append_view(view, sequence, channel), 0);
+    }
+    assert_int_equal(append(channel, ENTRIES + 1, 10), 0);
+    assert_int_equal(channel_append_view(view, ENTRIES + 1, channel), -ENOSPC);
+    assert_int_equal(channel_floor(view), 2);
+    channel_mark_set(&marks, 0, 2);
+    assert_int_equal(channel_append_view(view, ENTRIES + 1, channel), 0);
+    channel_destroy(view);
+    channel_destroy(channel);
+}
+
+/* --- memory --- */
+
+static int map_static(void *context, struct channel_memory *memory, size_t bytes)
+{
+    static uint8_t arena[2 * ARENA];
+
+    (*(unsigned *)context)++;
+    assert_true(bytes <= sizeof arena);
+    *memory = (struct channel_memory){.base = arena, .length = bytes, .populated_bytes = bytes, .descriptor = -1};
+    return 0;
+}
+
+static void unmap_static(void *context, struct channel_memory *memory)
+{
+    (*(unsigned *)context)--;
+    memory->base = NULL;
+}
+
+static void the_arena_comes_from_the_given_source(void **state)
+{
+    unsigned maps = 0;
+    const struct channel_memory_source source = {.map = map_static, .unmap = unmap_static, .context = &maps};
+    struct channel_options options = {
+        .name = "test", .arena_bytes = ARENA, .entries = ENTRIES, .marks = &marks, .memory = &source};
+    struct channel *channel;
+
+    (void)state;
+    channel_marks_init(&marks, 1);
+    assert_int_equal(channel_create(&channel, &options), 0);
+    assert_int_equal(maps, 1);
+    channel_reader_join(channel, 0);
+    assert_int_equal(append(channel, 1, 100), 0);
+    assert_int_equal(bytes_of(channel, 1)[50], 1);
+    channel_destroy(channel);
+    assert_int_equal(maps, 0);
+}
+
+static size_t resident_bytes(const struct channel *channel)
+{
+    static unsigned char pages[(64 << 20) / 4096];
+    const uint8_t *base;
+    size_t length, resident = 0;
+
+    channel_memory(channel, &base, &length);
+    assert_true(length <= sizeof pages * 4096);
+    assert_int_equal(mincore((void *)(uintptr_t)base, length, pages), 0);
+    for (size_t i = 0; i < length / 4096; i++)
+        resident += pages[i] & 1u ? 4096 : 0;
+    return resident;
+}
+
+/* Reserved at the start, present as far as it was used. */
+static void an_arena_is_populated_as_it_fills(void **state)
+{
+    struct channel *channel = make_channel(&marks, 1, 64 << 20, ENTRIES);
+
+    (void)state;
+    if (figures_of(channel).pages == CHANNEL_PAGES_HUGE) {
+        channel_destroy(channel);
+        skip(); /* mincore says nothing of reserved huge pages */
+    }
+    assert_int_equal(resident_bytes(channel), 0);
+    channel_reader_join(channel, 0);
+    assert_int_equal(append(channel, 1, 1000), 0);
+    assert_in_range(resident_bytes(channel), 4096, 4 << 20);
+    channel_destroy(channel);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(a_large_arena_is_whole_huge_pages),
         cmocka_unit_test(a_frame_is_its_header_and_its_payload),
+        cmocka_unit_test(a_view_names_the_frames_of_another_channel),
+        cmocka_unit_test(a_view_may_have_frames_of_its_own),
+        cmocka_unit_test(a_view_without_free_entries_raises_its_floor),
+        cmocka_unit_test(the_arena_comes_from_the_given_source),
+        cmocka_unit_test(an_arena_is_populated_as_it_fills),
         cmocka_unit_test(an_empty_message_is_a_frame),
         cmocka_unit_test(consecutive_frames_are_one_run),
         cmocka_unit_test(a_gap_has_no_bytes_and_ends_no_run),
