@@ -63,17 +63,12 @@ const struct selection *channel_selection(const struct channel *channel, uint16_
     return atomic_load_explicit(&channel->selections[number - 1], memory_order_acquire);
 }
 
-static bool is_selected(const struct channel *channel, const struct selection *selection, uint64_t sequence)
-{
-    return !selection || selection_has(selection, channel, sequence);
-}
-
 /* The length of frame `sequence` if it is sent, else 0. */
-static uint32_t sent_bytes(const struct channel *channel, const struct selection *selection, uint64_t sequence)
+static inline uint32_t sent_bytes(const struct channel *channel, const struct selection *selection, uint64_t sequence)
 {
-    uint32_t length = channel_entry_at(channel, sequence)->length;
-
-    return length != 0 && is_selected(channel, selection, sequence) ? length : 0;
+    if (selection && !selection_has(selection, channel, sequence))
+        return 0;
+    return channel_entry_at(channel, sequence)->length;
 }
 
 uint64_t channel_count_frames(const struct channel *channel, const struct selection *selection, uint64_t from, uint64_t to)

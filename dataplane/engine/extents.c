@@ -64,6 +64,8 @@ static const struct channel *channel_of(const struct engine *engine, const struc
 
 static const struct selection *selection_of(const struct engine *engine, const struct connection *connection)
 {
+    if (connection->selection == 0)
+        return NULL;
     return channel_selection(engine->channels[connection->channel].channel, connection->selection);
 }
 
