@@ -44,10 +44,10 @@ uint64_t engine_now(struct engine *engine)
     return engine->ops->now(engine);
 }
 
-void engine_turn(struct engine *engine, uint64_t deadline_ns)
+uint64_t engine_turn(struct engine *engine, uint64_t deadline_ns)
 {
     counter_add(&engine->counters.turns, 1);
-    engine->ops->turn(engine, deadline_ns);
+    return engine->ops->turn(engine, deadline_ns);
 }
 
 void engine_prepare_sleep(struct engine *engine)

@@ -174,7 +174,7 @@ struct engine_ops {
     void (*detach)(struct engine *engine, struct connection *connection);
     int (*attach)(struct engine *engine, const struct engine_handoff *handoff, void *owner, struct connection **out);
     void (*add_channel)(struct engine *engine, const struct channel *channel);
-    void (*turn)(struct engine *engine, uint64_t deadline_ns);
+    uint64_t (*turn)(struct engine *engine, uint64_t deadline_ns);
 };
 
 /* Blocks for control runs that nobody uses now, kept for the next ones. */
@@ -211,10 +211,14 @@ void engine_destroy(struct engine *engine);
 uint64_t engine_now(struct engine *engine);
 
 /*
- * Does all I/O that is due: serves connections handed over (at most sends_per_turn), accepts, receives, calls handlers; if there was
- * nothing to do it sleeps until something happens or until `deadline_ns` (0: don't sleep; CLOCK_NEVER: no deadline).
+ * Does the I/O that is due: serves connections handed over (at most sends_per_turn), accepts, receives, calls handlers; if there was
+ * nothing to do it sleeps until something happens or until `deadline_ns` (0: don't sleep; CLOCK_NEVER: no deadline). It never sleeps
+ * after it called a handler, which may have started what the deadline does not know.
+ *
+ * Returns the time of the last look at I/O: all that had happened by then has been told to the handlers. Time-outs are judged by it, not
+ * by the clock after the work, so that a thread that was held up does not blame its peers.
  */
-void engine_turn(struct engine *engine, uint64_t deadline_ns);
+uint64_t engine_turn(struct engine *engine, uint64_t deadline_ns);
 
 /* Announces that the next turn may sleep. After it, look once more for work that other threads publish, and pass deadline 0 if there is. */
 void engine_prepare_sleep(struct engine *engine);

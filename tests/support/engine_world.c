@@ -44,8 +44,10 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
     if (length == 0)
         end->finishes++;
     assert_int_equal(end->finishes, length == 0);
-    assert_true(end->received_bytes + consumed <= ENGINE_WORLD_RECEIVED);
-    memcpy(end->received + end->received_bytes, bytes, consumed);
+    if (!end->is_loud) {
+        assert_true(end->received_bytes + consumed <= ENGINE_WORLD_RECEIVED);
+        memcpy(end->received + end->received_bytes, bytes, consumed);
+    }
     end->received_bytes += consumed;
     return consumed;
 }

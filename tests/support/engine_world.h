@@ -21,6 +21,7 @@ struct end {
     struct address peer;
     uint8_t received[ENGINE_WORLD_RECEIVED];
     size_t received_bytes, consume_limit; /* 0: everything */
+    bool is_loud;                         /* what it sends is counted, not kept */
     unsigned finishes, closes, connects;
     int error; /* of connected or closed */
     uint64_t sent_bytes, sent_frames;

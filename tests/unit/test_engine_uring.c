@@ -408,6 +408,36 @@ static void a_stopped_listener_leaves_nobody_behind(void **state)
     engine_world_close(world);
 }
 
+/* Eight who have said much before anybody was heard, and one who said little after them: all of a turn's buffers are not theirs. */
+static void who_sends_much_leaves_buffers_to_others(void **state)
+{
+    enum { LOUD = 4, MUCH = 256 << 10 };
+    static const uint8_t much[MUCH];
+    struct engine_world *world =
+        engine_world_open(&(struct engine_options){.receive_buffers = 32, .zerocopy = ENGINE_ZEROCOPY_OFF});
+    int loud[LOUD], quiet;
+
+    (void)state;
+    for (unsigned i = 0; i < LOUD; i++)
+        loud[i] = peer_open(world, 0);
+    quiet = peer_open(world, 0);
+    for (unsigned i = 0; i < LOUD; i++) {
+        world->ends[i].is_loud = true;
+        assert_true(send(loud[i], much, MUCH, MSG_DONTWAIT) > 100 << 10);
+    }
+    peer_write(quiet, "x", 1);
+    for (unsigned turns = 0; world->ends[LOUD].received_bytes == 0; turns++) {
+        assert_true(turns < LOUD + 3); /* each of the loud may fill all buffers once */
+        engine_world_turn(world);
+    }
+    for (unsigned i = 0; i < LOUD; i++)
+        assert_true(world->ends[i].received_bytes < 64 << 10);
+    engine_world_settle(world);
+    close_all(loud, LOUD);
+    close(quiet);
+    engine_world_close(world);
+}
+
 static void a_taken_port_is_noticed(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
@@ -568,6 +598,7 @@ int main(void)
         cmocka_unit_test(a_pause_is_exact),
         cmocka_unit_test(out_of_descriptors_accepting_waits),
         cmocka_unit_test(a_stopped_listener_leaves_nobody_behind),
+        cmocka_unit_test(who_sends_much_leaves_buffers_to_others),
         cmocka_unit_test(a_taken_port_is_noticed),
         cmocka_unit_test(another_thread_wakes_the_engine),
         cmocka_unit_test(another_engine_wakes_the_engine),

@@ -132,7 +132,7 @@ static bool tell_woken(struct sim_engine *engine)
     return true;
 }
 
-static void sim_turn(struct engine *common, uint64_t deadline_ns)
+static uint64_t sim_turn(struct engine *common, uint64_t deadline_ns)
 {
     struct sim_engine *engine = sim_engine_of(common);
     bool sends_first = sim_chance(engine->network, 500);
@@ -150,6 +150,7 @@ static void sim_turn(struct engine *common, uint64_t deadline_ns)
         worked |= serve_queued(engine);
     if (may_sleep && !worked && !engine_sim_is_due(common))
         waker_prepare_sleep(&common->waker);
+    return engine->network->now_ns;
 }
 
 bool engine_sim_is_due(const struct engine *common)

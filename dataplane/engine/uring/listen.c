@@ -133,6 +133,7 @@ void uring_listener_close(struct uring_engine *engine)
 bool uring_listener_turn(struct uring_engine *engine, uint64_t *deadline_ns)
 {
     struct uring_listener *listener = &engine->listener;
+    uint64_t accepts = counter_read(&engine->base.counters.accepts);
 
     if (listener->descriptor < 0)
         return false;
@@ -150,6 +151,8 @@ bool uring_listener_turn(struct uring_engine *engine, uint64_t *deadline_ns)
         listener->ready = accept_some(engine, ACCEPTS_PER_TURN);
     if (!listener->ready && !listener->armed)
         arm_listener(engine);
+    if (counter_read(&engine->base.counters.accepts) != accepts)
+        return true;
     return listener->ready && engine->now_ns >= listener->retry_at_ns && !listener->paused && uring_slot_is_free(engine);
 }
 

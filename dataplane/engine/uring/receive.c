@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 
 #define BUFFER_GROUP 0
+/* Of the buffers that one connection may fill in a turn: a sixteenth. */
+#define BUFFERS_PER_TURN(buffers) ((buffers)->count / 16 > 1 ? (buffers)->count / 16 : 1)
 
 static uint8_t *buffer_memory(const struct uring_buffers *buffers, uint16_t buffer)
 {
@@ -75,7 +77,7 @@ void uring_receive_arm(struct uring_engine *engine, struct uring_connection *con
 {
     struct io_uring_sqe *submission;
 
-    if (connection->base.dead || connection->receive_armed || connection->receive_paused || connection->receive_starved ||
+    if (connection->base.dead || connection->receive_armed || connection->receive_paused || connection->receive_waits ||
         connection->peer_finished)
         return;
     submission = uring_submission(engine);
@@ -153,19 +155,48 @@ void uring_receive_drop_kept(struct uring_engine *engine, struct uring_connectio
     unread_drop(&engine->base, &connection->base);
     while (connection->first_buffer != URING_NO_BUFFER)
         drop_first_kept(engine, connection);
-    if (connection->receive_starved) {
-        connection->receive_starved = false;
-        engine->buffers.starved--;
-    }
+}
+
+static void cancel_receive(struct uring_engine *engine, struct uring_connection *connection)
+{
+    if (!connection->receive_armed || connection->receive_cancelled)
+        return;
+    connection->receive_cancelled = true;
+    uring_cancel(engine, connection, URING_RECEIVE);
 }
 
 void uring_receive_pause(struct uring_engine *engine, struct uring_connection *connection)
 {
     connection->receive_paused = true;
-    if (connection->receive_armed && !connection->receive_cancelled) {
-        connection->receive_cancelled = true;
-        uring_cancel(engine, connection, URING_RECEIVE);
-    }
+    cancel_receive(engine, connection);
+}
+
+static void wait_in(struct uring_list *list, struct uring_connection *connection)
+{
+    if (connection->receive_waits)
+        return;
+    connection->receive_waits = true;
+    connection->next_waiting = NULL;
+    if (!list->first)
+        list->first = connection;
+    else
+        list->last->next_waiting = connection;
+    list->last = connection;
+}
+
+/*
+ * Who sends faster than the others would take every buffer before them. After its share of a turn a connection stops receiving, until
+ * nobody waits for a buffer. The kernel may have filled all of them for one connection by then, but not a second time.
+ */
+static void count_share(struct uring_engine *engine, struct uring_connection *connection)
+{
+    if (connection->turn != engine->turn)
+        connection->turn_buffers = 0;
+    connection->turn = engine->turn;
+    if (++connection->turn_buffers < BUFFERS_PER_TURN(&engine->buffers))
+        return;
+    cancel_receive(engine, connection);
+    wait_in(&engine->buffers.sated, connection);
 }
 
 static void deliver(struct uring_engine *engine, struct uring_connection *connection, uint16_t buffer, uint32_t length)
@@ -174,6 +205,7 @@ static void deliver(struct uring_engine *engine, struct uring_connection *connec
 
     counter_add(&engine->base.counters.receives, 1);
     counter_add(&engine->base.counters.bytes_received, length);
+    count_share(engine, connection);
     if (connection->receive_paused) {
         keep(engine, connection, buffer, 0, length);
         uring_receive_pause(engine, connection); /* once more, should a cancellation have missed */
@@ -188,14 +220,11 @@ static void deliver(struct uring_engine *engine, struct uring_connection *connec
     uring_receive_pause(engine, connection);
 }
 
-/* The receive found no buffer. They come back as completions are handled; only if all are kept there is none to wait for. */
+/* The receive found no buffer. They come back as completions are handled, and when connections let go of what is kept for them. */
 static void starve(struct uring_engine *engine, struct uring_connection *connection)
 {
     counter_add(&engine->base.counters.receive_starved, 1);
-    if (engine->buffers.kept_count == engine->buffers.count) {
-        connection->receive_starved = true;
-        engine->buffers.starved++;
-    }
+    wait_in(&engine->buffers.hungry, connection);
 }
 
 void uring_received(struct uring_engine *engine, struct uring_connection *connection, int result, unsigned flags)
@@ -251,19 +280,28 @@ void uring_receive_offer_kept(struct uring_engine *engine, struct uring_connecti
     uring_receive_arm(engine, connection);
 }
 
-void uring_receive_feed_starved(struct uring_engine *engine)
+bool uring_receive_is_due(const struct uring_engine *engine)
+{
+    const struct uring_buffers *buffers = &engine->buffers;
+
+    return (buffers->hungry.first || buffers->sated.first) && buffers->kept_count < buffers->count;
+}
+
+void uring_receive_feed(struct uring_engine *engine)
 {
     struct uring_buffers *buffers = &engine->buffers;
+    struct uring_list *list = buffers->hungry.first ? &buffers->hungry : &buffers->sated;
+    struct uring_connection *connection = list->first;
 
-    if (buffers->starved == 0 || buffers->kept_count == buffers->count)
+    if (!uring_receive_is_due(engine))
         return;
-    for (uint32_t i = 0; i < engine->slots.touched; i++) {
-        struct uring_connection *connection = &engine->slots.connections[i];
+    *list = (struct uring_list){0};
+    while (connection) {
+        struct uring_connection *next = connection->next_waiting;
 
-        if (!connection->receive_starved)
-            continue;
-        connection->receive_starved = false;
+        connection->receive_waits = false;
         uring_receive_arm(engine, connection);
+        uring_slot_release(engine, connection);
+        connection = next;
     }
-    buffers->starved = 0;
 }

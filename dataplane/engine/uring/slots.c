@@ -56,7 +56,8 @@ struct uring_connection *uring_slot_take(struct uring_engine *engine)
 
 void uring_slot_release(struct uring_engine *engine, struct uring_connection *connection)
 {
-    if (!connection->reported || connection->operations > 0 || connection->in_todo || connection->base.queued)
+    if (!connection->reported || connection->operations > 0 || connection->in_todo || connection->receive_waits ||
+        connection->base.queued)
         return;
     assert(connection->base.held_sequence == HOLDS_NONE && connection->first_buffer == URING_NO_BUFFER);
     connection->reported = false;

@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* Several times what a turn sends. */
+#define COMPLETIONS_PER_TURN 1024u
+
 void uring_todo(struct uring_engine *engine, struct uring_connection *connection)
 {
     struct uring_list *todo = &engine->todo;
@@ -35,10 +38,11 @@ static void do_one(struct uring_engine *engine, struct uring_connection *connect
     uring_slot_release(engine, connection);
 }
 
-/* What handlers add meanwhile is for the next turn. */
-static void do_todo(struct uring_engine *engine)
+/* What handlers add meanwhile is for the next turn. True if there was anything to do. */
+static bool do_todo(struct uring_engine *engine)
 {
     struct uring_connection *connection = engine->todo.first;
+    bool busy = connection;
 
     engine->todo.first = NULL;
     while (connection) {
@@ -47,6 +51,7 @@ static void do_todo(struct uring_engine *engine)
         do_one(engine, connection);
         connection = next;
     }
+    return busy;
 }
 
 static void complete_operation(struct uring_engine *engine, const struct io_uring_cqe *completion)
@@ -111,19 +116,25 @@ static void complete(struct uring_engine *engine, const struct io_uring_cqe *com
     }
 }
 
-/* Handles what has completed so far; what handlers cause to complete is for the next turn. */
-static void reap(struct uring_engine *engine)
+/*
+ * Handles what has completed so far, at most COMPLETIONS_PER_TURN: thousands of resets at once must not keep others waiting. True if
+ * that was all; what handlers cause to complete is for the next turn.
+ */
+static bool reap(struct uring_engine *engine)
 {
-    for (unsigned left = io_uring_cq_ready(&engine->ring); left > 0; left--) {
+    unsigned ready = io_uring_cq_ready(&engine->ring);
+
+    for (unsigned left = ready < COMPLETIONS_PER_TURN ? ready : COMPLETIONS_PER_TURN; left > 0; left--) {
         struct io_uring_cqe *entry;
         struct io_uring_cqe completion;
 
         if (io_uring_peek_cqe(&engine->ring, &entry) != 0)
-            return;
+            break;
         memcpy(&completion, entry, sizeof completion);
         io_uring_cqe_seen(&engine->ring, entry);
         complete(engine, &completion);
     }
+    return ready <= COMPLETIONS_PER_TURN;
 }
 
 static void enter(struct uring_engine *engine, bool sleep, uint64_t deadline_ns)
@@ -148,11 +159,12 @@ static void enter(struct uring_engine *engine, bool sleep, uint64_t deadline_ns)
 static void start(struct uring_engine *engine)
 {
     uring_ring_enable(engine);
+    engine->told_ns = clock_monotonic_ns();
     uring_zerocopy_start(engine);
     uring_wake_arm(engine);
 }
 
-void uring_turn(struct engine *base, uint64_t deadline_ns)
+uint64_t uring_turn(struct engine *base, uint64_t deadline_ns)
 {
     struct uring_engine *engine = uring_of(base);
     bool busy;
@@ -160,13 +172,18 @@ void uring_turn(struct engine *base, uint64_t deadline_ns)
     if (!engine->enabled)
         start(engine);
     engine->now_ns = clock_monotonic_ns();
-    do_todo(engine);
-    busy = uring_listener_turn(engine, &deadline_ns);
+    engine->turn++;
+    busy = do_todo(engine);
+    busy |= uring_listener_turn(engine, &deadline_ns);
     busy |= uring_send_prepare(engine) > 0;
+    busy |= io_uring_cq_ready(&engine->ring) > 0 || uring_receive_is_due(engine);
     busy |= engine->todo.first || engine->send_queue.first || base->options.busy_poll;
     enter(engine, !busy, deadline_ns);
     waker_end_sleep(&base->waker);
     engine->now_ns = clock_monotonic_ns();
-    reap(engine);
-    uring_receive_feed_starved(engine);
+    uint64_t looked_ns = engine->now_ns;
+    if (reap(engine))
+        engine->told_ns = looked_ns;
+    uring_receive_feed(engine);
+    return engine->told_ns;
 }

@@ -49,6 +49,7 @@ struct uring_connection {
     struct connection base;
     struct uring_connection *next_queued; /* in the send queue, or in the list of free slots */
     struct uring_connection *next_todo;
+    struct uring_connection *next_waiting; /* in one of the lists of those that wait to receive */
     union {
         uint64_t pins[URING_PINS];       /* first frame of each zero-copy send without notification, or HOLDS_NONE */
         struct sockaddr_storage *remote; /* while connecting; owned */
@@ -58,12 +59,14 @@ struct uring_connection {
     int error;                          /* what `closed` will say */
     uint16_t operations;                /* completions still to come */
     uint16_t first_buffer, last_buffer; /* received, not yet consumed, in order */
+    uint16_t turn_buffers;              /* received in the turn whose number is `turn` */
+    uint16_t turn;
     bool in_todo : 1;
     bool connecting : 1;
     bool receive_armed : 1;
     bool receive_cancelled : 1;
     bool receive_paused : 1; /* `received` consumed less than it was offered */
-    bool receive_starved : 1;
+    bool receive_waits : 1;  /* in one of the lists of those that wait */
     bool resume_wanted : 1;
     bool peer_finished : 1;    /* its FIN is here */
     bool finish_delivered : 1; /* and `received` knows */
@@ -107,11 +110,14 @@ struct uring_buffers {
     } * kept;
     uint32_t count, bytes; /* how many, and the size of each */
     uint32_t kept_count;
-    uint32_t starved; /* connections that wait for a buffer */
+    /* Connections that wait to receive: for which no buffer was left; and those that had their share, which come after them. */
+    struct uring_list hungry, sated;
 };
 
 struct uring_zerocopy {
     bool enabled, report;
+    bool pays;          /* where the choice is automatic: the kernel did not copy */
+    uint64_t ask_at_ns; /* where it did, or has not answered yet: when one connection asks again */
     uint32_t copied_in_row;
     unsigned region_count;
     struct iovec regions[URING_REGIONS];
@@ -130,7 +136,9 @@ struct uring_engine {
     struct uring_zerocopy zerocopy;
     int wake_event; /* eventfd */
     uint64_t wake_count;
-    uint64_t now_ns; /* read once after each io_uring_enter */
+    uint16_t turn;    /* the number of the turn, modulo its size */
+    uint64_t now_ns;  /* read once after each io_uring_enter */
+    uint64_t told_ns; /* what had completed by then has been handled */
 };
 
 static inline struct uring_engine *uring_of(struct engine *engine)
@@ -203,7 +211,7 @@ int uring_listen(struct engine *base, const struct address *address, const struc
 void uring_accept_pause(struct engine *base, bool paused);
 void uring_listen_stop(struct engine *base);
 
-/* Accepts what is due; true if there is more to do at once. Lowers *deadline_ns to when it wants to be called again. */
+/* Accepts what is due; true if anybody was accepted or there is more to do at once. Lowers *deadline_ns to when it wants to be called again. */
 bool uring_listener_turn(struct uring_engine *engine, uint64_t *deadline_ns);
 void uring_listener_ready(struct uring_engine *engine);
 
@@ -230,8 +238,11 @@ void uring_receive_resume(struct engine *base, struct connection *connection);
 /* Offers what was kept, then receives again. */
 void uring_receive_offer_kept(struct uring_engine *engine, struct uring_connection *connection);
 
-/* Arms who waited for a buffer, if there is one. */
-void uring_receive_feed_starved(struct uring_engine *engine);
+/* Arms who waits to receive, if there are buffers. */
+void uring_receive_feed(struct uring_engine *engine);
+
+/* True if somebody waits to receive and there are buffers. */
+bool uring_receive_is_due(const struct uring_engine *engine);
 
 /* Gives back what was kept for a connection that ended. */
 void uring_receive_drop_kept(struct uring_engine *engine, struct uring_connection *connection);
@@ -308,7 +319,7 @@ void uring_wake_fallback(uint64_t detail);
 
 /* Notes that the next turn has something to do for the connection. */
 void uring_todo(struct uring_engine *engine, struct uring_connection *connection);
-void uring_turn(struct engine *base, uint64_t deadline_ns);
+uint64_t uring_turn(struct engine *base, uint64_t deadline_ns);
 
 /* --- uring.c --- */
 

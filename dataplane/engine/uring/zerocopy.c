@@ -1,9 +1,11 @@
 /*
  * Zero-copy sends of large runs from registered memory. They pay where a network card fetches the bytes; on loopback the kernel copies
- * after all, and says so in the notification, which is what the automatic choice goes by.
+ * after all, which costs much more than a plain send, and says so in the notification. So where the choice is automatic one connection
+ * asks first, all others send copies meanwhile, and the answer is asked for again at times.
  */
 #include "engine/extents.h"
 #include "engine/uring/uring.h"
+#include "flashrelay/clock.h"
 #include "flashrelay/log.h"
 
 #include <errno.h>
@@ -12,8 +14,10 @@
 
 /* Below it, copying is cheaper than pinning and being notified. */
 #define WORTH_BYTES ((size_t)32 << 10)
-/* The automatic choice gives up after so many in a row that were copied. */
+/* The automatic choice gives up after so many in a row that were copied, and asks again after so long; sooner where no answer comes. */
 #define COPIED_LIMIT 8
+#define ASK_AGAIN_NS (10 * NS_PER_S)
+#define NO_ANSWER_NS (1 * NS_PER_S)
 /* The kernel's limit of one registered buffer. */
 #define REGION_BYTES ((size_t)1 << 30)
 
@@ -65,6 +69,19 @@ void uring_zerocopy_start(struct uring_engine *engine)
     zerocopy->report = engine->features.zerocopy_report;
 }
 
+static bool is_automatic(const struct uring_engine *engine)
+{
+    return engine->base.options.zerocopy == ENGINE_ZEROCOPY_AUTO;
+}
+
+/* True if the next send may go without copying: because that pays, or to ask whether it does. */
+static bool may_send(const struct uring_engine *engine)
+{
+    const struct uring_zerocopy *zerocopy = &engine->zerocopy;
+
+    return zerocopy->enabled && (!is_automatic(engine) || zerocopy->pays || engine->now_ns >= zerocopy->ask_at_ns);
+}
+
 static int find_region(const struct uring_zerocopy *zerocopy, const uint8_t *bytes, size_t length)
 {
     for (unsigned i = 0; i < zerocopy->region_count; i++) {
@@ -91,7 +108,7 @@ bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection
     struct io_uring_sqe *submission;
     int region, pin;
 
-    if (!engine->zerocopy.enabled || length < WORTH_BYTES || extent->kind != EXTENT_FRAMES)
+    if (length < WORTH_BYTES || !may_send(engine) || extent->kind != EXTENT_FRAMES)
         return false;
     region = find_region(&engine->zerocopy, bytes, length);
     pin = find_free_pin(connection);
@@ -102,6 +119,7 @@ bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection
                                 engine->zerocopy.report ? IORING_SEND_ZC_REPORT_USAGE : 0, (unsigned)region);
     uring_tag(engine, connection, submission, URING_SEND_ZEROCOPY + (unsigned)pin);
     connection->pins[pin] = extent->from;
+    engine->zerocopy.ask_at_ns = engine->now_ns + NO_ANSWER_NS;
     counter_add(&engine->base.counters.zerocopy_sends, 1);
     return true;
 }
@@ -118,15 +136,17 @@ static void update_pin(struct uring_engine *engine, struct uring_connection *con
 static void note_answer(struct uring_engine *engine, bool copied)
 {
     struct uring_zerocopy *zerocopy = &engine->zerocopy;
+    bool pays = !copied || (zerocopy->pays && zerocopy->copied_in_row + 1 < COPIED_LIMIT);
 
     if (copied)
         counter_add(&engine->base.counters.zerocopy_copied, 1);
     zerocopy->copied_in_row = copied ? zerocopy->copied_in_row + 1 : 0;
-    if (zerocopy->enabled && zerocopy->copied_in_row >= COPIED_LIMIT && engine->base.options.zerocopy == ENGINE_ZEROCOPY_AUTO) {
-        log_line(LOG_INFO, "uring", "zero-copy sends are off: the kernel copied %d in a row (loopback, or a card that can't)",
-                 COPIED_LIMIT);
-        zerocopy->enabled = false;
-    }
+    if (!pays)
+        zerocopy->ask_at_ns = engine->now_ns + ASK_AGAIN_NS;
+    if (is_automatic(engine) && (pays != zerocopy->pays || zerocopy->copied_in_row == 1))
+        log_line(LOG_INFO, "uring", "zero-copy sends are %s",
+                 pays ? "on" : "off: the kernel copies (loopback, or a card that can't)");
+    zerocopy->pays = pays;
 }
 
 /* Not the connection's fault: the memory that the kernel needs to keep account of the pages. Goes on with copies. */
