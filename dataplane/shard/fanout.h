@@ -50,6 +50,10 @@ struct fanout {
     uint32_t next;       /* whom it visits next of that */
     bool wrapped;        /* it is past the group's end, on its way to `start` */
     struct round_times times;
+    /* The lag policy's search for who keeps a frame below the floor pinned. */
+    uint64_t floor;       /* that it looked for last */
+    uint32_t floor_place; /* whom it looks at next */
+    uint32_t floor_looks; /* how many are left to be looked at */
 };
 
 /* `subscribers` has at most `capacity` elements; all that is pointed to outlives the fan-out. 0 or -ENOMEM; fanout_dispose takes it back. */

@@ -13,7 +13,8 @@
 struct shard {
     struct shard_options options;
     struct engine *engine;
-    uint64_t now_ns; /* the engine's clock at the last callback or turn */
+    uint64_t now_ns; /* in a callback the engine's clock; else the last look at I/O, by which time-outs are judged */
+    struct admission_request *answers; /* of control, taken from the queue and not worked off */
     struct random random;
 
     struct slab subscribers;

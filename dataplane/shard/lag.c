@@ -6,6 +6,10 @@
 #include "shard/lag_rule.h"
 #include "shard/session.h"
 
+/* What one turn does at most, so that the others are served in between; what is left is for the next one. */
+#define CUTS_PER_TURN        256
+#define FLOOR_LOOKS_PER_TURN 1024
+
 /* --- cutting off --- */
 
 static void cut_off(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause, const char *reason)
@@ -101,6 +105,7 @@ static void look_at_all(struct shard *shard)
     if (!any_is_new && shard->now_ns < shard->lag_look_ns)
         return;
     shard->lag_look_ns = CLOCK_NEVER;
+    unsigned left = CUTS_PER_TURN;
     for (struct list_node *node = shard->blocked.timers.next, *next; node != &shard->blocked.timers; node = next) {
         struct subscriber *subscriber = LIST_ENTRY(node, struct subscriber, blocked.node);
         uint64_t lag = lag_of(shard, subscriber);
@@ -108,8 +113,11 @@ static void look_at_all(struct shard *shard)
         next = node->next;
         if (is_new[subscriber->channel])
             histogram_record(&shard->counters.lag_frames, lag, 1);
-        cut_off_if_behind(shard, subscriber, lag);
+        if (left > 0)
+            left -= cut_off_if_behind(shard, subscriber, lag);
     }
+    if (left == 0)
+        shard->lag_look_ns = shard->now_ns; /* others may be too far behind, too */
 }
 
 /* Who is not blocked any more only waits for its turn, which is not its fault. */
@@ -127,7 +135,7 @@ void lag_turn(struct shard *shard)
     struct timer *timer;
 
     look_at_all(shard);
-    while ((timer = timer_queue_take_ended(&shard->blocked, shard->now_ns)))
+    for (unsigned left = CUTS_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->blocked, shard->now_ns)); left--)
         end_send_time(shard, timer);
 }
 
@@ -151,20 +159,67 @@ static bool holds_up(const struct subscriber *subscriber, uint64_t floor)
     return (connection->blocked && subscriber->next_untaken < floor) || connection->pinned_sequence < floor;
 }
 
-/* Closing drops all that has not begun; who still touches a frame below the floor then is aborted, as is who was closing already. */
-void lag_cut_below(struct shard *shard, const struct fanout *fanout, uint64_t floor)
+/* Most who refuse bytes are watched, and everybody who has refused a frame below the floor is. */
+static unsigned cut_watched(struct shard *shard, const struct fanout *fanout, uint64_t floor, unsigned left)
 {
-    for (uint32_t i = fanout->open_count; i-- > 0;) {
-        struct subscriber *subscriber = fanout_open_at(fanout, i);
+    for (struct list_node *node = shard->blocked.timers.next, *next; node != &shard->blocked.timers && left > 0; node = next) {
+        struct subscriber *subscriber = LIST_ENTRY(node, struct subscriber, blocked.node);
 
-        if (holds_up(subscriber, floor))
-            cut_off(shard, subscriber, DISCONNECT_LOG_FLOOR, "too slow for the log");
+        next = node->next;
+        if (shard_fanout_of(shard, subscriber) != fanout || !holds_up(subscriber, floor))
+            continue;
+        cut_off(shard, subscriber, DISCONNECT_LOG_FLOOR, "too slow for the log");
+        left--;
     }
-    for (struct list_node *node = shard->closing.timers.next, *next; node != &shard->closing.timers; node = next) {
+    return left;
+}
+
+/* Who was closing already, or was just cut off, and still touches a frame below the floor: nothing but a reset makes it let go. */
+static void abort_closing(struct shard *shard, const struct fanout *fanout, uint64_t floor)
+{
+    unsigned left = CUTS_PER_TURN;
+
+    for (struct list_node *node = shard->closing.timers.next, *next; node != &shard->closing.timers && left > 0; node = next) {
         struct subscriber *subscriber = LIST_ENTRY(node, struct subscriber, timer.node);
 
         next = node->next;
-        if (shard_fanout_of(shard, subscriber) == fanout && subscriber->connection->held_sequence < floor)
-            subscriber_abort(shard, subscriber);
+        if (shard_fanout_of(shard, subscriber) != fanout || subscriber->connection->held_sequence >= floor)
+            continue;
+        subscriber_abort(shard, subscriber);
+        left--;
     }
+}
+
+/*
+ * Who took a frame and keeps it pinned without having refused anything since is in no list: they are looked for, some each turn, where
+ * the others did not account for what is held.
+ */
+static unsigned cut_pinned(struct shard *shard, struct fanout *fanout, uint64_t floor, unsigned left)
+{
+    for (unsigned looks = FLOOR_LOOKS_PER_TURN; looks > 0 && left > 0 && holds_lowest(&fanout->holds) < floor; looks--) {
+        if (fanout->open_count == 0)
+            return left;
+        struct subscriber *subscriber = fanout_open_at(fanout, fanout->floor_place++ % fanout->open_count);
+
+        fanout->floor_looks -= fanout->floor_looks > 0;
+        if (subscriber->connection->pinned_sequence >= floor)
+            continue;
+        cut_off(shard, subscriber, DISCONNECT_LOG_FLOOR, "too slow for the log");
+        left--;
+    }
+    return left;
+}
+
+/* Closing drops all that has not begun; who still touches a frame below the floor then is aborted. */
+void lag_cut_below(struct shard *shard, struct fanout *fanout, uint64_t floor)
+{
+    unsigned left = cut_watched(shard, fanout, floor, CUTS_PER_TURN);
+
+    if (fanout->floor != floor)
+        fanout->floor_looks = fanout->open_count;
+    fanout->floor = floor;
+    left = cut_pinned(shard, fanout, floor, left);
+    abort_closing(shard, fanout, floor);
+    if (left == 0 || (fanout->floor_looks > 0 && holds_lowest(&fanout->holds) < floor))
+        shard->lag_look_ns = shard->now_ns; /* the next turn goes on */
 }

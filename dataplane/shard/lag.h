@@ -25,6 +25,6 @@ void lag_turn(struct shard *shard);
 uint64_t lag_deadline(const struct shard *shard);
 
 /* Cuts off whoever refuses, or still keeps, a frame below `floor`. */
-void lag_cut_below(struct shard *shard, const struct fanout *fanout, uint64_t floor);
+void lag_cut_below(struct shard *shard, struct fanout *fanout, uint64_t floor);
 
 #endif

@@ -12,6 +12,9 @@
 
 /* Connections that the engine may bring between its being told to pause and its doing so, and at the end of the listener. */
 #define SPARE_SLOTS 1024
+/* What one turn works off of each kind, so that thousands at once keep nobody waiting. */
+#define ANSWERS_PER_TURN  256
+#define EXPIRIES_PER_TURN 256
 /* Buffers of incomplete requests that keep their memory; a flood of them gives the rest back. */
 #define KEPT_HEADS 16
 
@@ -145,38 +148,72 @@ static const struct engine_handler HANDLER = {
 
 /* --- a turn --- */
 
+/* At most ANSWERS_PER_TURN of what control has answered; the rest waits here, in its order. */
 static void take_answers(struct shard *shard)
 {
     struct admission *admission = shard->options.admission;
-    struct admission_request *request, *next;
 
     if (!admission)
         return;
-    for (request = admission_queue_take(&admission->answers[shard->options.index]); request; request = next) {
-        next = request->next;
+    for (unsigned left = ANSWERS_PER_TURN; left > 0; left--) {
+        struct admission_request *request = shard->answers;
+
+        if (!request)
+            request = admission_queue_take(&admission->answers[shard->options.index]);
+        if (!request)
+            return;
+        shard->answers = request->next;
         subscriber_answered(shard, LIST_ENTRY(request, struct subscriber, request));
     }
 }
 
-static void end_timers(struct shard *shard)
+static void end_handshakes(struct shard *shard)
 {
     struct timer *timer;
 
-    while ((timer = timer_queue_take_ended(&shard->handshaking, shard->now_ns)))
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->handshaking, shard->now_ns));
+         left--)
         handshake_time_out(shard, LIST_ENTRY(timer, struct subscriber, timer));
-    while ((timer = timer_queue_take_ended(&shard->pongs, shard->now_ns)))
+}
+
+static void end_pongs(struct shard *shard)
+{
+    struct timer *timer;
+
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pongs, shard->now_ns)); left--)
         session_close(shard, LIST_ENTRY(timer, struct subscriber, pong), DISCONNECT_PONG_TIMEOUT, WS_CLOSE_INTERNAL_ERROR,
                       "no pong in time");
-    while ((timer = timer_queue_take_ended(&shard->pings, shard->now_ns)))
+}
+
+static void end_pings(struct shard *shard)
+{
+    struct timer *timer;
+
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pings, shard->now_ns)); left--)
         session_ping(shard, LIST_ENTRY(timer, struct subscriber, timer));
-    while ((timer = timer_queue_take_ended(&shard->closing, shard->now_ns)))
+}
+
+static void end_closing(struct shard *shard)
+{
+    struct timer *timer;
+
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->closing, shard->now_ns)); left--)
         subscriber_abort(shard, LIST_ENTRY(timer, struct subscriber, timer));
+}
+
+/* What has ended and is beyond the limit is for the next turn, which does not sleep. */
+static void end_timers(struct shard *shard)
+{
+    end_handshakes(shard);
+    end_pongs(shard);
+    end_pings(shard);
+    end_closing(shard);
 }
 
 static void cut_below_floor(struct shard *shard)
 {
     for (unsigned i = 0; i < shard->options.channel_count; i++) {
-        const struct fanout *fanout = &shard->fanouts[i];
+        struct fanout *fanout = &shard->fanouts[i];
         uint64_t floor = channel_floor(fanout->channel);
 
         if (floor > holds_lowest(&fanout->holds))
@@ -254,8 +291,7 @@ void shard_turn(struct shard *shard, uint64_t deadline_ns)
 
     engine_prepare_sleep(shard->engine);
     own_deadline_ns = shard_next_deadline(shard); /* the look after the announcement */
-    engine_turn(shard->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
-    shard->now_ns = engine_now(shard->engine);
+    shard->now_ns = engine_turn(shard->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
     take_answers(shard);
     end_timers(shard);
     offer(shard);
@@ -269,7 +305,7 @@ static bool has_answers(const struct shard *shard)
 {
     const struct admission *admission = shard->options.admission;
 
-    return admission && !admission_queue_is_empty(&admission->answers[shard->options.index]);
+    return admission && (shard->answers || !admission_queue_is_empty(&admission->answers[shard->options.index]));
 }
 
 static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
