@@ -149,9 +149,7 @@ static void ask_admission(struct shard *shard, struct subscriber *subscriber, co
         subscriber_open(shard, subscriber);
         return;
     }
-    subscriber->state = SUBSCRIBER_ADMITTING;
-    subscriber->request_out = true;
-    subscriber->request.kind = ADMISSION_ENTER;
+    subscriber_ask(shard, subscriber);
     if (shard->options.ip_header)
         route_client_address(request, shard->options.ip_header, &subscriber->request.ip);
     admission_ask(shard->options.admission, &subscriber->request);

@@ -8,6 +8,7 @@
 #include "flashrelay/shard.h"
 #include "shard/drain.h"
 #include "shard/fanout.h"
+#include "shard/handshake_places.h"
 #include "shard/subscriber.h"
 
 struct shard {
@@ -24,8 +25,9 @@ struct shard {
     struct fanout fanouts[SHARD_MAX_CHANNELS];    /* one per channel */
     struct fanout_mark marks[SHARD_MAX_CHANNELS]; /* one per set of marks */
     unsigned mark_count;
-    uint32_t open_count; /* subscribers that are open, of all channels */
-    uint32_t handshakes; /* in the handshake or admitting */
+    uint32_t open_count;             /* subscribers that are open, of all channels */
+    struct handshake_places *places; /* of those whose request is being read */
+    uint32_t admitting;              /* wait for control's answer */
     bool accept_paused;
 
     struct timer_queue handshaking, pings, pongs, closing;

@@ -5,6 +5,11 @@
 #include <assert.h>
 #include <string.h>
 
+/* What a subscriber sends is counted in units, so that the count is small. */
+#define RECEIVE_UNIT_BYTES 16
+#define MOST_RECEIVE_UNITS (SHARD_RECEIVE_BYTES_PER_S * SHARD_RECEIVE_WINDOW_S / RECEIVE_UNIT_BYTES)
+_Static_assert(MOST_RECEIVE_UNITS <= UINT16_MAX, "the count of what was received has 16 bits");
+
 /* --- control frames --- */
 
 /*
@@ -118,11 +123,31 @@ static void read_all(struct shard *shard, struct subscriber *subscriber, struct 
     }
 }
 
+/* True if it has sent more than it may in the running window. */
+static bool sends_too_much(const struct shard *shard, struct subscriber *subscriber, size_t length)
+{
+    uint16_t now_s = (uint16_t)(shard->now_ns / NS_PER_S);
+    size_t units = (length + RECEIVE_UNIT_BYTES - 1) / RECEIVE_UNIT_BYTES;
+
+    if ((uint16_t)(now_s - subscriber->window_start_s) >= SHARD_RECEIVE_WINDOW_S) {
+        subscriber->window_start_s = now_s;
+        subscriber->received_units = 0;
+    }
+    if (subscriber->received_units + units > MOST_RECEIVE_UNITS)
+        return true;
+    subscriber->received_units = (uint16_t)(subscriber->received_units + units);
+    return false;
+}
+
 void session_received(struct shard *shard, struct subscriber *subscriber, uint8_t *bytes, size_t length)
 {
     struct ws_reader fresh;
     struct ws_reader *reader = subscriber->reader;
 
+    if (sends_too_much(shard, subscriber, length)) {
+        session_close(shard, subscriber, DISCONNECT_FLOOD, WS_CLOSE_POLICY, "a subscriber may send 64 KiB per second");
+        return;
+    }
     if (!reader) {
         ws_reader_init(&fresh, WS_SERVER, SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES);
         reader = &fresh;

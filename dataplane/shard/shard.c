@@ -28,6 +28,7 @@ const char *disconnect_cause_name(enum disconnect_cause cause)
         [DISCONNECT_SEND_TIMEOUT] = "send_timeout",
         [DISCONNECT_PONG_TIMEOUT] = "pong_timeout",
         [DISCONNECT_PROTOCOL_ERROR] = "protocol_error",
+        [DISCONNECT_FLOOD] = "flood",
         [DISCONNECT_SHUTDOWN] = "shutdown",
     };
 
@@ -363,6 +364,9 @@ static int create_memory(struct shard *shard)
     int error = slab_init(&shard->subscribers, sizeof(struct subscriber), count, UINT32_MAX);
 
     if (error == 0)
+        error = handshake_places_create(&shard->places, SHARD_MAX_HANDSHAKES, SHARD_MAX_HANDSHAKES_PER_ADDRESS,
+                                        random_next(&shard->random));
+    if (error == 0)
         error = slab_init(&shard->heads, HTTP_MAX_REQUEST_BYTES, SHARD_MAX_HANDSHAKES + SPARE_SLOTS, KEPT_HEADS);
     if (error == 0)
         error = slab_init(&shard->readers, sizeof(struct ws_reader), count, UINT32_MAX);
@@ -391,13 +395,13 @@ int shard_create(struct shard **out, const struct shard_options *options)
         return -ENOMEM;
     struct shard *shard = memory;
     *shard = (struct shard){.options = *options};
+    random_seed(&shard->random, options->seed);
     error = create_memory(shard);
     if (error != 0) {
         shard_destroy(shard);
         return error;
     }
     init_timers(shard);
-    random_seed(&shard->random, options->seed);
     *out = shard;
     return 0;
 }
@@ -408,6 +412,7 @@ void shard_destroy(struct shard *shard)
         return;
     for (unsigned i = 0; i < shard->options.channel_count; i++)
         fanout_dispose(&shard->fanouts[i]);
+    handshake_places_destroy(shard->places);
     slab_dispose(&shard->readers);
     slab_dispose(&shard->heads);
     slab_dispose(&shard->subscribers);

@@ -6,12 +6,12 @@
 #include "shard/lag.h"
 #include "shard/session.h"
 
-/* Accepting stops where handshakes or slots run out, and goes on once there is some room again. */
+/* Accepting stops where slots run out, or control has too much to answer, and goes on once there is some room again. */
 static void update_accepting(struct shard *shard)
 {
     uint32_t used = slab_used(&shard->subscribers);
-    bool full = shard->handshakes >= SHARD_MAX_HANDSHAKES || used >= shard->options.max_subscribers;
-    bool roomy = shard->handshakes <= SHARD_MAX_HANDSHAKES / 2 && used < shard->options.max_subscribers;
+    bool full = shard->admitting >= SHARD_MAX_HANDSHAKES || used >= shard->options.max_subscribers;
+    bool roomy = shard->admitting <= SHARD_MAX_HANDSHAKES / 2 && used < shard->options.max_subscribers;
     bool paused = full || (shard->accept_paused && !roomy);
 
     if (paused == shard->accept_paused || shard->drain.running)
@@ -20,10 +20,47 @@ static void update_accepting(struct shard *shard)
     engine_accept_pause(shard->engine, paused);
 }
 
+static void count_handshakes(struct shard *shard)
+{
+    counter_set(&shard->counters.handshaking, handshake_places_taken(shard->places) + shard->admitting);
+    update_accepting(shard);
+}
+
 static void release(struct shard *shard, struct subscriber *subscriber)
 {
     slab_give(&shard->subscribers, subscriber);
     update_accepting(shard);
+}
+
+/* While its request is read a subscriber is in the list of its address; the pong's timer is not used then. */
+static struct list_node *place_of(struct subscriber *subscriber)
+{
+    return &subscriber->pong.node;
+}
+
+static void enter_place(struct shard *shard, struct subscriber *subscriber)
+{
+    struct list_node *victim = handshake_places_find_victim(shard->places, &subscriber->request.ip);
+
+    if (victim) {
+        counter_add(&shard->counters.handshakes_evicted, 1);
+        subscriber_abort(shard, LIST_ENTRY(victim, struct subscriber, pong.node));
+    }
+    handshake_places_enter(shard->places, &subscriber->request.ip, place_of(subscriber));
+}
+
+static void leave_place(struct shard *shard, struct subscriber *subscriber)
+{
+    handshake_places_leave(shard->places, &subscriber->request.ip, place_of(subscriber));
+}
+
+/* Who was refused, or is closing, may linger for a while, but not keep others from being accepted. */
+static void make_room(struct shard *shard)
+{
+    struct list_node *oldest = list_first(&shard->closing.timers);
+
+    if (oldest && slab_used(&shard->subscribers) >= shard->options.max_subscribers)
+        subscriber_abort(shard, LIST_ENTRY(oldest, struct subscriber, timer.node));
 }
 
 void subscriber_accept(struct shard *shard, struct connection *connection, const struct address *peer)
@@ -46,9 +83,19 @@ void subscriber_accept(struct shard *shard, struct connection *connection, const
     timer_init(&subscriber->timer);
     timer_init(&subscriber->pong);
     timer_start(&shard->handshaking, &subscriber->timer, shard->now_ns);
-    shard->handshakes++;
-    counter_set(&shard->counters.handshaking, shard->handshakes);
-    update_accepting(shard);
+    enter_place(shard, subscriber);
+    make_room(shard);
+    count_handshakes(shard);
+}
+
+void subscriber_ask(struct shard *shard, struct subscriber *subscriber)
+{
+    leave_place(shard, subscriber);
+    shard->admitting++;
+    count_handshakes(shard);
+    subscriber->state = SUBSCRIBER_ADMITTING;
+    subscriber->request_out = true;
+    subscriber->request.kind = ADMISSION_ENTER;
 }
 
 /* Leaves the state that it is in, with all that belongs to it. */
@@ -57,11 +104,13 @@ static void leave_state(struct shard *shard, struct subscriber *subscriber)
     timer_stop(&subscriber->timer);
     switch ((enum subscriber_state)subscriber->state) {
     case SUBSCRIBER_HANDSHAKE:
-    case SUBSCRIBER_ADMITTING:
         handshake_forget(shard, subscriber);
-        shard->handshakes--;
-        counter_set(&shard->counters.handshaking, shard->handshakes);
-        update_accepting(shard);
+        leave_place(shard, subscriber);
+        count_handshakes(shard);
+        break;
+    case SUBSCRIBER_ADMITTING:
+        shard->admitting--;
+        count_handshakes(shard);
         break;
     case SUBSCRIBER_OPEN:
         fanout_leave(shard_fanout_of(shard, subscriber), subscriber, shard->now_ns);

@@ -34,8 +34,10 @@ struct subscriber {
     bool request_out : 1; /* control has `request` */
     bool admitted : 1;    /* it takes a place, to be given back */
     bool was_open : 1;
-    uint16_t selection;  /* of the channel; 0: everything */
-    uint16_t head_bytes; /* of the request in `head` so far */
+    uint16_t selection;      /* of the channel; 0: everything */
+    uint16_t head_bytes;     /* of the request in `head` so far */
+    uint16_t received_units; /* of RECEIVE_UNIT_BYTES, in the window that began at `window_start_s` of the clock, modulo 2^16 */
+    uint16_t window_start_s;
 
     struct timer blocked; /* while it has not taken all since it last refused bytes; ends at the send time-out */
     uint64_t blocked_at;  /* the head at that moment */
@@ -58,6 +60,9 @@ _Static_assert(sizeof(struct subscriber) <= 184, "a subscriber has outgrown its 
 
 /* An accepted connection becomes a subscriber; one that finds no slot is aborted. */
 void subscriber_accept(struct shard *shard, struct connection *connection, const struct address *peer);
+
+/* Its request is read, and control is to be asked: the request to control is then the caller's to complete and to send. */
+void subscriber_ask(struct shard *shard, struct subscriber *subscriber);
 
 /* It was admitted: serves the upgrade answer that waits on its connection; it receives whatever is published from now on. */
 void subscriber_open(struct shard *shard, struct subscriber *subscriber);

@@ -13,11 +13,18 @@
 #include "flashrelay/engine.h"
 #include "flashrelay/histogram.h"
 
-/* Handshakes that one shard works on at once; the rest wait in the listen backlog. */
-#define SHARD_MAX_HANDSHAKES       1024
-#define SHARD_HANDSHAKE_TIMEOUT_NS (5 * NS_PER_S)
+/*
+ * Requests that one shard reads at once, and of them from one address (one /64 of IPv6): a connection beyond takes the place of the
+ * oldest from its address, or from the address with most. As many more may wait for control's answer; then accepting pauses.
+ */
+#define SHARD_MAX_HANDSHAKES             2048
+#define SHARD_MAX_HANDSHAKES_PER_ADDRESS 512
+#define SHARD_HANDSHAKE_TIMEOUT_NS       (5 * NS_PER_S)
 /* Largest data message from a subscriber; it is read and dropped. */
 #define SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES 65536
+/* What a subscriber may send, on average over a window: pongs, and what it is never asked for. */
+#define SHARD_RECEIVE_BYTES_PER_S 65536
+#define SHARD_RECEIVE_WINDOW_S    10
 /* Most channels that the subscribers of a shard follow. */
 #define SHARD_MAX_CHANNELS 8
 /* Most entries that a shard's channel may have. */
@@ -39,6 +46,7 @@ enum disconnect_cause {
     DISCONNECT_SEND_TIMEOUT,  /* took no byte for client_send_timeout */
     DISCONNECT_PONG_TIMEOUT,
     DISCONNECT_PROTOCOL_ERROR, /* we closed with 1002, 1007 or 1009 */
+    DISCONNECT_FLOOD,          /* it sent more than SHARD_RECEIVE_BYTES_PER_S for SHARD_RECEIVE_WINDOW_S */
     DISCONNECT_SHUTDOWN,
     DISCONNECT_CAUSES
 };
@@ -53,6 +61,7 @@ struct shard_counters {
     counter disconnects[DISCONNECT_CAUSES];
     counter unauthorized, global_limited, ip_limited, app_limited;
     counter handshake_timeouts, bad_requests, health_requests;
+    counter handshakes_evicted; /* for a newer one, where an address, or the shard, had too many */
     counter ping_attempts, ping_sent, ping_failures;
     counter backlog_frames;         /* frames published and not yet offered to everybody */
     counter blocked_subscribers;    /* whose socket takes no more, now */

@@ -98,8 +98,8 @@ def raw(start_relay):
     """Opens raw connections to a relay's port."""
     connections = []
 
-    def connect(relay, host="127.0.0.1", receive_buffer=None):
-        connections.append(RawSubscriber(relay.port, host, receive_buffer))
+    def connect(relay, host="127.0.0.1", receive_buffer=None, source=None):
+        connections.append(RawSubscriber(relay.port, host, receive_buffer, source))
         return connections[-1]
 
     yield connect

@@ -1,4 +1,5 @@
 """Peers that misbehave on purpose, upstream and down. The relay stays up, the others notice nothing, nothing is left behind."""
+import contextlib
 import os
 import random
 import resource
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from harness import brotli, eventually, scaled
-from harness.wire import BINARY, PING, TEXT, Closed, encode_frame
+from harness.wire import BINARY, CLOSE, PING, TEXT, Closed, encode_frame
 
 SMALL_BUFFER = 4096
 MANY = ("--instance-connection-limit=5000", "--per-ip-connection-limit=0")
@@ -248,15 +249,20 @@ def test_half_handshakes(flowing, raw):
     eventually(lambda: descriptors(flowing) <= before, "all descriptors to be given back")
 
 
-def test_more_half_handshakes_than_are_worked_on_at_once(flowing, raw):
-    """Over 1,024 the rest wait in the backlog until the time-out makes room."""
-    connections = [raw(flowing) for _ in range(1300)]
-    late = raw(flowing)
-    late.send(late.request_text())
-    assert late.receive_answer().status == 101
+def test_half_handshakes_take_no_place_from_others(flowing, raw):
+    """One address has at most 512 of them: who came first gives way, and others notice nothing."""
+    connections = [raw(flowing) for _ in range(700)]
+    for _ in range(3):
+        late = raw(flowing)
+        late.send(late.request_text())
+        assert late.receive_answer().status == 101
+        other = raw(flowing, source="127.0.0.2")
+        other.send(b"GET /healthz HTTP/1.1\r\nHost: relay\r\n\r\n")
+        assert other.receive_answer().status == 200
+    assert flowing.metrics().value("flashrelay_evicted_handshakes_total") >= 700 - 512
     for connection in connections:
         connection.close()
-    flowing.wait_subscribers(2)
+    flowing.wait_subscribers(4)
 
 
 def test_who_resets_within_a_frame(flowing, raw):
@@ -283,29 +289,41 @@ def test_who_sends_garbage(flowing, raw):
 
 
 def test_who_sends_without_end(flowing, raw):
-    """A subscriber that talks all the time costs the others nothing and gets its flashblocks."""
+    """A subscriber that talks all the time costs the others nothing, and is closed with 1008 once it is too much."""
     talker = raw(flowing).upgrade()
     frame = encode_frame(BINARY, b"x" * 60_000, mask=b"abcd")
-    stopping = threading.Event()
 
     def talk():
-        while not stopping.is_set():
-            talker.send(frame)
+        with contextlib.suppress(OSError):
+            while True:
+                talker.send(frame)
 
     talking = threading.Thread(target=talk)
     talking.start()
-    for _ in range(100):
-        assert talker.receive_frame().opcode == BINARY
-    stopping.set()
+    received = talker.receive_frame()
+    while received.opcode == BINARY:
+        received = talker.receive_frame()
+    assert (received.opcode, received.payload[:2]) == (CLOSE, (1008).to_bytes(2, "big"))
+    talker.reset()
     talking.join()
+    assert flowing.metric("flashrelay_disconnects_total", cause="flood") == 1
+
+
+def test_who_sends_little_may_do_so_for_ever(flowing, raw):
+    talker = raw(flowing).upgrade()
+    for _ in range(300):
+        talker.send(encode_frame(BINARY, b"x" * 2000, mask=b"abcd"))
+    for _ in range(20):
+        assert talker.receive_frame().opcode == BINARY
 
 
 def test_crowds_that_come_and_go(flowing, raw):
     before = descriptors(flowing)
     for _ in range(3):
-        crowd = [raw(flowing) for _ in range(scaled(2000, 100))]
-        for connection in crowd:
-            connection.send(connection.request_text())
+        crowd = []
+        for _ in range(scaled(2000, 100)):
+            crowd.append(raw(flowing))
+            crowd[-1].send(crowd[-1].request_text())
         for connection in crowd:
             assert connection.receive_answer().status == 101
         for number, connection in enumerate(crowd):
@@ -318,8 +336,8 @@ def test_crowds_that_come_and_go(flowing, raw):
 
 def test_crowds_that_leave_before_they_are_answered(flowing, raw):
     before = descriptors(flowing)
-    crowd = [raw(flowing) for _ in range(scaled(2000, 100))]
-    for number, connection in enumerate(crowd):
+    for number in range(scaled(2000, 100)):
+        connection = raw(flowing)
         connection.send(connection.request_text())
         (connection.close, connection.reset)[number % 2]()
     flowing.wait_subscribers(1)

@@ -346,23 +346,67 @@ static void without_slots_accepting_waits(void **state)
     shard_world_close(world);
 }
 
-static void handshakes_at_once_are_limited(void **state)
+/* All clients have one address: whoever came first and has not said what it wants gives way. */
+static void an_address_with_too_many_handshakes_loses_the_oldest(void **state)
 {
+    enum { TOO_MANY = 100, ALL = SHARD_MAX_HANDSHAKES_PER_ADDRESS + TOO_MANY };
     struct shard_world *world = shard_world_open((struct shard_world_options){0});
-    unsigned upgraded = 0;
 
     (void)state;
-    for (unsigned i = 0; i < SHARD_MAX_HANDSHAKES + 100; i++)
+    for (unsigned i = 0; i < ALL; i++) {
         mock_client_dial(world);
-    shard_world_run(world, 100 * NS_PER_MS);
-    assert_int_equal(counter_read(&shard_world_counters(world)->handshaking), SHARD_MAX_HANDSHAKES);
-    for (unsigned i = 0; i < world->client_count; i++)
+        shard_world_run(world, NS_PER_MS / 2); /* so that they come in order */
+    }
+    shard_world_run(world, 10 * NS_PER_MS);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshaking), SHARD_MAX_HANDSHAKES_PER_ADDRESS);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshakes_evicted), TOO_MANY);
+    for (unsigned i = 0; i < ALL; i++)
+        assert_int_equal(world->clients[i].closed, i < TOO_MANY);
+    for (unsigned i = TOO_MANY; i < ALL; i++)
         mock_client_say(world, &world->clients[i], GET("/ws") UPGRADE_HEADERS, strlen(GET("/ws") UPGRADE_HEADERS));
     shard_world_run(world, 100 * NS_PER_MS);
-    for (unsigned i = 0; i < world->client_count; i++)
-        upgraded += world->clients[i].upgraded;
-    assert_int_equal(upgraded, SHARD_MAX_HANDSHAKES + 100);
+    for (unsigned i = TOO_MANY; i < ALL; i++)
+        assert_true(world->clients[i].upgraded);
     assert_int_equal(counter_read(&shard_world_counters(world)->handshaking), 0);
+    shard_world_close(world);
+}
+
+/* Several hundred time-outs end in one moment; each turn works off some and the next one does not sleep. */
+static void expiries_are_spread_over_turns(void **state)
+{
+    enum { SILENT = 500 };
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
+    const counter *timeouts = &shard_world_counters(world)->handshake_timeouts;
+    unsigned turns = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < SILENT; i++)
+        mock_client_dial(world);
+    shard_world_run(world, 100 * NS_PER_MS);
+    sim_network_advance(world->network, sim_network_now(world->network) + 2 * SHARD_HANDSHAKE_TIMEOUT_NS);
+    for (uint64_t before = 0; counter_read(timeouts) < SILENT; turns++) {
+        assert_true(shard_next_deadline(world->shard) <= sim_network_now(world->network));
+        shard_turn(world->shard, CLOCK_NEVER);
+        assert_in_range(counter_read(timeouts) - before, 1, 256);
+        before = counter_read(timeouts);
+    }
+    assert_true(turns >= 2);
+    shard_world_close(world);
+}
+
+/* Who was refused, and lingers, takes no place from who comes. */
+static void the_refused_make_room(void **state)
+{
+    struct shard_options shard = {.max_subscribers = 4};
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = shard});
+    struct mock_client *last;
+
+    (void)state;
+    for (unsigned i = 0; i < 8; i++)
+        mock_client_request(world, "GET /nothing HTTP/1.1\r\nHost: relay\r\n\r\n");
+    last = mock_client_request(world, GET("/healthz") "Host: relay\r\n\r\n");
+    shard_world_run(world, 100 * NS_PER_MS); /* far less than the refused may linger */
+    assert_true(mock_client_was_answered(last, 200, "ok"));
     shard_world_close(world);
 }
 
@@ -386,7 +430,9 @@ int main(void)
         cmocka_unit_test(what_is_said_before_the_answer_is_heard_after_it),
         cmocka_unit_test(the_address_is_the_headers_or_the_sockets),
         cmocka_unit_test(without_slots_accepting_waits),
-        cmocka_unit_test(handshakes_at_once_are_limited),
+        cmocka_unit_test(an_address_with_too_many_handshakes_loses_the_oldest),
+        cmocka_unit_test(expiries_are_spread_over_turns),
+        cmocka_unit_test(the_refused_make_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,10 +81,12 @@ class Subscriber:
 class RawSubscriber(Wire):
     """A connection to the relay on which a test writes every byte."""
 
-    def __init__(self, port, host="127.0.0.1", receive_buffer=None):
+    def __init__(self, port, host="127.0.0.1", receive_buffer=None, source=None):
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source is not None:
+            sock.bind((source, 0))
         sock.settimeout(PATIENCE_S)
         sock.connect((host, port))
         super().__init__(sock, is_client=True)
