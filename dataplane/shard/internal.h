@@ -39,6 +39,9 @@ struct shard {
     struct shard_counters counters;
 };
 
+/* What the engine tells: events.c. */
+extern const struct engine_handler shard_engine_handler;
+
 /* An open subscriber, drawn at random; there is one. */
 struct subscriber *shard_pick_open(struct shard *shard);
 
