@@ -21,7 +21,7 @@ struct relay_thread {
 
 struct relay_shard {
     struct shard *shard;
-    counter *app_connections; /* one each app, NULL without apps */
+    counter *app_connections; /* one per app, NULL without apps */
 };
 
 struct relay {

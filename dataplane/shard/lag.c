@@ -88,7 +88,7 @@ void lag_progressed(struct shard *shard, struct subscriber *subscriber, const st
         timer_start(&shard->blocked, &subscriber->blocked, shard->now_ns);
 }
 
-/* --- once a turn --- */
+/* --- once per turn --- */
 
 /* Everybody watched, whenever something new was published or a grace ends. */
 static void look_at_all(struct shard *shard)

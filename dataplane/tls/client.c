@@ -166,7 +166,7 @@ static void describe_failure(struct tls_client *client)
 }
 
 /* What the return value of the last SSL_ function means. */
-static enum tls_result judge(struct tls_client *client, int returned)
+static enum tls_result result_of(struct tls_client *client, int returned)
 {
     switch (SSL_get_error(client->openssl, returned)) {
     case SSL_ERROR_NONE:
@@ -184,13 +184,13 @@ static enum tls_result judge(struct tls_client *client, int returned)
 enum tls_result tls_client_handshake(struct tls_client *client)
 {
     ERR_clear_error();
-    return judge(client, SSL_do_handshake(client->openssl));
+    return result_of(client, SSL_do_handshake(client->openssl));
 }
 
 enum tls_result tls_client_read(struct tls_client *client, uint8_t *out, size_t capacity, size_t *length)
 {
     ERR_clear_error();
-    return judge(client, SSL_read_ex(client->openssl, out, capacity, length));
+    return result_of(client, SSL_read_ex(client->openssl, out, capacity, length));
 }
 
 enum tls_result tls_client_write(struct tls_client *client, const void *bytes, size_t length)
@@ -198,7 +198,7 @@ enum tls_result tls_client_write(struct tls_client *client, const void *bytes, s
     size_t taken;
 
     ERR_clear_error();
-    return judge(client, SSL_write_ex(client->openssl, bytes, length, &taken));
+    return result_of(client, SSL_write_ex(client->openssl, bytes, length, &taken));
 }
 
 void tls_client_close(struct tls_client *client)

@@ -1,4 +1,4 @@
-/* The io_uring engine: one ring a thread. */
+/* The io_uring engine: one ring per thread. */
 #ifndef FLASHRELAY_ENGINE_URING_H
 #define FLASHRELAY_ENGINE_URING_H
 

@@ -81,7 +81,7 @@ void plan_print(const struct plan *plan)
            (unsigned long long)(network->delay_min_ns / NS_PER_US), (unsigned long long)(network->delay_max_ns / NS_PER_US),
            network->segment_max_bytes, network->window_bytes, network->short_send_permille, network->late_send_permille,
            network->zerocopy_permille, network->reset_permille_per_s);
-    printf("  buffer %u, send time-out %llu ms, pings %s %llu/%llu ms, limits %u/%u, %u sends a turn\n",
+    printf("  buffer %u, send time-out %llu ms, pings %s %llu/%llu ms, limits %u/%u, %u sends per turn\n",
            plan->message_buffer_size, (unsigned long long)(plan->send_timeout_ns / NS_PER_MS), plan->client_ping ? "on" : "off",
            (unsigned long long)(plan->ping_interval_ns / NS_PER_MS), (unsigned long long)(plan->pong_timeout_ns / NS_PER_MS),
            plan->instance_limit, plan->ip_limit, plan->sends_per_turn);

@@ -1,4 +1,4 @@
-/* Finds out by trying what this kernel and these limits allow, once a process. */
+/* Finds out by trying what this kernel and these limits allow, once per process. */
 #include "engine/uring/uring.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/log.h"
@@ -158,7 +158,7 @@ static void explain_missing(void)
 
     if (!features->defer_taskrun)
         log_line(LOG_WARN, "uring",
-                 "no IORING_SETUP_DEFER_TASKRUN (Linux 6.1): completions interrupt the thread, more CPU a delivery");
+                 "no IORING_SETUP_DEFER_TASKRUN (Linux 6.1): completions interrupt the thread, more CPU per delivery");
     if (!features->message_ring)
         log_line(LOG_WARN, "uring",
                  "no IORING_OP_MSG_RING between threads: they wake each other by eventfd, one system call more");
