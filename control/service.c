@@ -16,10 +16,11 @@
 
 struct service {
     const struct options *options;
+    struct access_table *table;
+    const struct access_table *_Atomic access;
     struct limits *limits;
     struct admission admission;
     struct admitter *admitter;
-    const struct access_table *_Atomic access;
     struct health health;
     struct relay *relay;
     struct label_set labels;
@@ -38,17 +39,28 @@ static int explain(char *error, size_t capacity, int result, const char *what, c
     return result;
 }
 
+static int create_access(struct service *service)
+{
+    const struct options *options = service->options;
+    int result = access_table_create(&service->table, options->api_keys.apps, options->api_keys.count, options->public_access);
+
+    atomic_store(&service->access, service->table);
+    return result;
+}
+
 static int create_limits(struct service *service)
 {
     struct limits_options options = {
         .instance_limit = (uint32_t)service->options->instance_connection_limit,
         .ip_limit = (uint32_t)service->options->per_ip_connection_limit,
-        .access = &service->options->access,
+        .apps = service->options->api_keys.count,
         .seed = random_system_seed(),
     };
+    struct admitter_options admitter_options = {.admission = &service->admission, .access = &service->access};
     int result = limits_create(&service->limits, &options);
 
-    return result < 0 ? result : admitter_create(&service->admitter, &service->admission, service->limits);
+    admitter_options.limits = service->limits;
+    return result < 0 ? result : admitter_create(&service->admitter, &admitter_options);
 }
 
 static struct ingest_options ingest_options_of(const struct options *options)
@@ -93,7 +105,7 @@ static int create_relay(struct service *service)
         .ingest = ingest_options_of(options),
         .shard = shard_options_of(service),
         .admission = &service->admission,
-        .apps = options->access.count,
+        .apps = options->api_keys.count,
         .instance_connection_limit = (uint32_t)options->instance_connection_limit,
         .compress = options->enable_compression,
         .log_memory_bytes = options->log_memory_bytes,
@@ -127,7 +139,7 @@ static int start_metrics(struct service *service, char *error, size_t error_capa
     int result = collect_labels(service);
 
     if (result == 0)
-        result = metrics_sources_init(&service->sources, service->relay, service->options, &service->labels);
+        result = metrics_sources_init(&service->sources, service->relay, service->options, service->table, &service->labels);
     if (result < 0)
         return explain(error, error_capacity, result, "set up metrics", NULL);
     result = metrics_server_start(&service->metrics, address, &service->sources);
@@ -138,8 +150,10 @@ static int start_metrics(struct service *service, char *error, size_t error_capa
 static int start(struct service *service, char *error, size_t error_capacity)
 {
     const struct options *options = service->options;
-    int result = create_limits(service);
+    int result = create_access(service);
 
+    if (result == 0)
+        result = create_limits(service);
     if (result < 0)
         return explain(error, error_capacity, result, "count connections", NULL);
     result = create_relay(service);
@@ -165,7 +179,6 @@ int service_start(struct service **service, const struct options *options, char 
     if (!s)
         return explain(error, error_capacity, -ENOMEM, "start", NULL);
     s->options = options;
-    atomic_init(&s->access, &options->access);
     s->health = (struct health){.grace_ns = options->health_grace_ms * NS_PER_MS, .upstreams = options->upstreams.count};
     start_report_descriptors(options);
     result = start(s, error, error_capacity);
@@ -202,5 +215,6 @@ void service_destroy(struct service *service)
         admitter_destroy(service->admitter);
     if (service->limits)
         limits_destroy(service->limits);
+    access_table_destroy(service->table);
     free(service);
 }

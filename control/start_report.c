@@ -50,8 +50,8 @@ static void log_limits(const struct options *options)
     log_line(LOG_INFO, "start",
              "at most %" PRIu64 " subscribers, %s an IP address; %u API keys%s; cut off when %" PRIu64
              " flashblocks behind or no byte taken for %" PRIu64 " ms",
-             options->instance_connection_limit, per_ip, options->access.count,
-             options->access.count && options->access.public_access ? " (and public access)" : "", options->message_buffer_size,
+             options->instance_connection_limit, per_ip, options->api_keys.count,
+             options->api_keys.count && options->public_access ? " (and public access)" : "", options->message_buffer_size,
              options->client_send_timeout_ms);
 }
 

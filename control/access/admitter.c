@@ -9,14 +9,13 @@
 #include <unistd.h>
 
 struct admitter {
-    struct admission *admission;
-    struct limits *limits;
+    struct admitter_options options;
     pthread_t thread;
     bool started;
     _Atomic bool stopping;
 };
 
-int admitter_create(struct admitter **out, struct admission *admission, struct limits *limits)
+int admitter_create(struct admitter **out, const struct admitter_options *options)
 {
     struct admitter *a = calloc(1, sizeof *a);
     int event = eventfd(0, EFD_CLOEXEC);
@@ -28,36 +27,38 @@ int admitter_create(struct admitter **out, struct admission *admission, struct l
         free(a);
         return error;
     }
-    admission_queue_init(&admission->requests);
-    admission->control_event = event;
-    a->admission = admission;
-    a->limits = limits;
+    admission_queue_init(&options->admission->requests);
+    options->admission->control_event = event;
+    a->options = *options;
     *out = a;
     return 0;
 }
 
-static void answer(struct admitter *admitter, struct admission_request *request)
+static void answer(const struct admitter_options *options, struct admission_request *request)
 {
+    const struct access_table *table = atomic_load_explicit(options->access, memory_order_acquire);
+
     if (request->kind == ADMISSION_ENTER)
-        request->verdict = (uint8_t)limits_enter(admitter->limits, &request->ip, request->app);
+        request->verdict = (uint8_t)limits_enter(options->limits, table, &request->ip, request->app);
     else
-        limits_leave(admitter->limits, &request->ip, request->app);
-    admission_answer(admitter->admission, request);
+        limits_leave(options->limits, &request->ip, request->app);
+    admission_answer(options->admission, request);
 }
 
 static void *run(void *context)
 {
     struct admitter *admitter = context;
+    const struct admitter_options *options = &admitter->options;
     struct admission_request *request, *next;
     eventfd_t count;
 
     thread_register("admission");
     while (!atomic_load(&admitter->stopping)) {
-        if (eventfd_read(admitter->admission->control_event, &count) < 0)
+        if (eventfd_read(options->admission->control_event, &count) < 0)
             continue; /* interrupted */
-        for (request = admission_queue_take(&admitter->admission->requests); request; request = next) {
+        for (request = admission_queue_take(&options->admission->requests); request; request = next) {
             next = request->next; /* once answered it is its shard's again */
-            answer(admitter, request);
+            answer(options, request);
         }
     }
     thread_unregister();
@@ -77,7 +78,7 @@ void admitter_stop(struct admitter *admitter)
     if (!admitter->started)
         return;
     atomic_store(&admitter->stopping, true);
-    eventfd_write(admitter->admission->control_event, 1);
+    eventfd_write(admitter->options.admission->control_event, 1);
     pthread_join(admitter->thread, NULL);
     admitter->started = false;
 }
@@ -85,6 +86,6 @@ void admitter_stop(struct admitter *admitter)
 void admitter_destroy(struct admitter *admitter)
 {
     admitter_stop(admitter);
-    close(admitter->admission->control_event);
+    close(admitter->options.admission->control_event);
     free(admitter);
 }

@@ -7,11 +7,14 @@
 
 struct admitter;
 
-/*
- * Initializes `admission->requests` and `admission->control_event`. `admission` and `limits` stay the caller's and outlive the
- * admitter; from here on only the admitter touches `limits`. 0 or a negative errno.
- */
-int admitter_create(struct admitter **out, struct admission *admission, struct limits *limits);
+struct admitter_options {
+    struct admission *admission; /* its requests and control_event are filled in by admitter_create */
+    struct limits *limits;       /* from here on only the admitter touches them */
+    const struct access_table *_Atomic *access;
+};
+
+/* What the options point to stays the caller's and outlives the admitter. 0 or a negative errno. */
+int admitter_create(struct admitter **out, const struct admitter_options *options);
 
 /* Starts the thread, once the relay has filled in who is to be answered. 0 or a negative errno. */
 int admitter_start(struct admitter *admitter);

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_APPS (UINT16_MAX - 1u) /* UINT16_MAX means "no app" in an admission request */
-
 /* One item of the list, split: app, key and, if given, limit. */
 struct item {
     const char *parts[3];
@@ -55,7 +53,7 @@ static bool is_text(const char *known, const char *text, size_t length)
 }
 
 /* What is wrong with an item that has an app, or NULL. `limit` is set if nothing is. */
-static const char *item_check(const struct item *item, const struct access_table *table, uint32_t *limit)
+static const char *item_check(const struct item *item, const struct api_keys *keys, uint32_t *limit)
 {
     *limit = UINT32_MAX;
     if (item->count < 2 || item->lengths[1] == 0)
@@ -66,31 +64,31 @@ static const char *item_check(const struct item *item, const struct access_table
         return "has an empty connection limit";
     if (item->count == 3 && parse_limit(item->parts[2], item->lengths[2], limit) < 0)
         return "has a connection limit that is no number";
-    for (unsigned i = 0; i < table->count; i++) {
-        if (is_text(table->apps[i].name, item->parts[0], item->lengths[0]))
+    for (unsigned i = 0; i < keys->count; i++) {
+        if (is_text(keys->apps[i].name, item->parts[0], item->lengths[0]))
             return "is named twice";
-        if (is_text(table->apps[i].key, item->parts[1], item->lengths[1]))
+        if (is_text(keys->apps[i].key, item->parts[1], item->lengths[1]))
             return "has the key of another app";
     }
     return NULL;
 }
 
-static int table_append(struct access_table *table, const struct item *item, uint32_t limit)
+static int append(struct api_keys *keys, const struct item *item, uint32_t limit)
 {
-    struct access_app *apps = realloc(table->apps, (table->count + 1u) * sizeof *apps), *app;
+    struct access_app *apps = realloc(keys->apps, (keys->count + 1) * sizeof *apps), *app;
 
     if (!apps)
         return -ENOMEM;
-    table->apps = apps;
-    app = &apps[table->count];
+    keys->apps = apps;
+    app = &apps[keys->count];
     app->name = strndup(item->parts[0], item->lengths[0]);
     app->key = strndup(item->parts[1], item->lengths[1]);
     app->connection_limit = limit;
-    table->count++;
+    keys->count++;
     return app->name && app->key ? 0 : -ENOMEM;
 }
 
-static int add_item(struct access_table *table, const char *text, size_t length, char *error, size_t error_capacity)
+static int add_item(struct api_keys *keys, const char *text, size_t length, char *error, size_t error_capacity)
 {
     const char *wrong;
     struct item item;
@@ -98,28 +96,28 @@ static int add_item(struct access_table *table, const char *text, size_t length,
 
     item_split(&item, text, length);
     if (item.lengths[0] == 0) {
-        snprintf(error, error_capacity, "the item after %u apps names none; expected app:key or app:key:limit", table->count);
+        snprintf(error, error_capacity, "the item after %u apps names none; expected app:key or app:key:limit", keys->count);
         return -EINVAL;
     }
-    wrong = item_check(&item, table, &limit);
+    wrong = item_check(&item, keys, &limit);
     if (wrong) {
         snprintf(error, error_capacity, "app %.*s %s; expected app:key or app:key:limit, no app and no key twice",
                  (int)item.lengths[0], item.parts[0], wrong);
         return -EINVAL;
     }
-    if (table->count == MAX_APPS) {
+    if (keys->count == ACCESS_MAX_APPS) {
         snprintf(error, error_capacity, "app %.*s is one too many; expected at most %u", (int)item.lengths[0], item.parts[0],
-                 MAX_APPS);
+                 ACCESS_MAX_APPS);
         return -EINVAL;
     }
-    return table_append(table, &item, limit);
+    return append(keys, &item, limit);
 }
 
-int access_table_add(struct access_table *table, const char *list, char *error, size_t error_capacity)
+int keys_parse(struct api_keys *keys, const char *list, char *error, size_t error_capacity)
 {
     while (*list) {
         size_t length = strcspn(list, ",");
-        int result = length ? add_item(table, list, length, error, error_capacity) : 0;
+        int result = length ? add_item(keys, list, length, error, error_capacity) : 0;
 
         if (result < 0)
             return result;
@@ -129,12 +127,12 @@ int access_table_add(struct access_table *table, const char *list, char *error, 
     return 0;
 }
 
-void access_table_dispose(struct access_table *table)
+void keys_dispose(struct api_keys *keys)
 {
-    for (unsigned i = 0; i < table->count; i++) {
-        free(table->apps[i].name);
-        free(table->apps[i].key);
+    for (unsigned i = 0; i < keys->count; i++) {
+        free(keys->apps[i].name);
+        free(keys->apps[i].key);
     }
-    free(table->apps);
-    *table = (struct access_table){0};
+    free(keys->apps);
+    *keys = (struct api_keys){0};
 }

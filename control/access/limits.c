@@ -27,8 +27,7 @@ static size_t rows_bytes(const struct limits *limits)
 
 int limits_create(struct limits **out, const struct limits_options *options)
 {
-    size_t apps = options->access ? options->access->count : 0;
-    struct limits *l = calloc(1, sizeof *l + apps * sizeof l->app_connections[0]);
+    struct limits *l = calloc(1, sizeof *l + options->apps * sizeof l->app_connections[0]);
     uint64_t rows = 16;
 
     if (!l)
@@ -103,16 +102,24 @@ static void row_leave(struct limits *limits, const struct ip_address *ip)
         free_row(limits, row);
 }
 
-enum admission_verdict limits_enter(struct limits *limits, const struct ip_address *ip, uint16_t app)
+static uint32_t app_limit(const struct access_table *table, uint16_t app)
+{
+    const struct access_app *found = access_table_app(table, app);
+
+    return found ? found->connection_limit : 0;
+}
+
+enum admission_verdict limits_enter(struct limits *limits, const struct access_table *table, const struct ip_address *ip,
+                                    uint16_t app)
 {
     const struct limits_options *options = &limits->options;
 
-    assert(app == ADMISSION_NO_APP || app < options->access->count);
+    assert(app == ADMISSION_NO_APP || app < options->apps);
     if (limits->connections >= options->instance_limit)
         return ADMISSION_REFUSED_INSTANCE;
     if (options->ip_limit && find_row(limits, ip)->connections >= options->ip_limit)
         return ADMISSION_REFUSED_IP;
-    if (app != ADMISSION_NO_APP && limits->app_connections[app] >= options->access->apps[app].connection_limit)
+    if (app != ADMISSION_NO_APP && limits->app_connections[app] >= app_limit(table, app))
         return ADMISSION_REFUSED_APP;
     if (options->ip_limit)
         row_enter(limits, ip);

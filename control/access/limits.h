@@ -11,10 +11,10 @@
 struct limits;
 
 struct limits_options {
-    uint32_t instance_limit;           /* 0 refuses everybody */
-    uint32_t ip_limit;                 /* 0: none */
-    const struct access_table *access; /* apps and their limits; outlives the limits; may be NULL */
-    uint64_t seed;                     /* of the hash of addresses */
+    uint32_t instance_limit; /* 0 refuses everybody */
+    uint32_t ip_limit;       /* 0: none */
+    unsigned apps;           /* numbers of apps are below this */
+    uint64_t seed;           /* of the hash of addresses */
 };
 
 /* 0 or -ENOMEM. */
@@ -22,10 +22,12 @@ int limits_create(struct limits **out, const struct limits_options *options);
 void limits_destroy(struct limits *limits);
 
 /*
- * Takes a place for a connection from `ip` of `app` (an index, or ADMISSION_NO_APP). Asks the instance's limit, then the
- * address's, then the app's; a refusal takes nothing.
+ * Takes a place for a connection from `ip` of `app`, the number of an app of `table` or ADMISSION_NO_APP (then `table` may be NULL).
+ * Asks the instance's limit, then the address's, then the app's, which is 0 if the table has no such app any more; a refusal takes
+ * nothing.
  */
-enum admission_verdict limits_enter(struct limits *limits, const struct ip_address *ip, uint16_t app);
+enum admission_verdict limits_enter(struct limits *limits, const struct access_table *table, const struct ip_address *ip,
+                                    uint16_t app);
 
 /* Gives back a place that limits_enter granted to the same address and app. */
 void limits_leave(struct limits *limits, const struct ip_address *ip, uint16_t app);

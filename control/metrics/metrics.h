@@ -31,7 +31,7 @@ struct metrics_sources {
 
 /* Finds the figures of a relay that runs with `options`. 0 or -ENOMEM; dispose either way. */
 int metrics_sources_init(struct metrics_sources *sources, const struct relay *relay, const struct options *options,
-                         const struct label_set *labels);
+                         const struct access_table *access, const struct label_set *labels);
 void metrics_sources_dispose(struct metrics_sources *sources);
 
 /* Writes all metrics. Any thread. */

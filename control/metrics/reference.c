@@ -131,14 +131,25 @@ static void write_send_duration(struct exposition *exposition, const struct metr
     exposition_summary(exposition, NO_LABELS, &merged, METRICS_SECONDS);
 }
 
-static void write_labelled(struct exposition *exposition, const struct metrics_sources *sources)
+static void write_apps(struct exposition *exposition, const struct metrics_sources *sources, const struct access_table *table)
 {
-    if (sources->access->count)
+    unsigned count = access_table_count(table);
+
+    if (count > 0)
         exposition_family(exposition, "websocket_proxy_connections_by_app", METRIC_COUNTER,
                           "Connections with a valid key of the app.");
-    for (unsigned i = 0; i < sources->access->count; i++)
-        exposition_value(exposition, (const struct label[]){{"app", sources->access->apps[i].name}, {NULL, NULL}},
-                         sources->app_connections(sources->relay, i));
+    for (unsigned i = 0; i < count; i++) {
+        const struct access_app *app = access_table_app(table, i);
+
+        if (app)
+            exposition_value(exposition, (const struct label[]){{"app", app->name}, {NULL, NULL}},
+                             sources->app_connections(sources->relay, i));
+    }
+}
+
+static void write_labelled(struct exposition *exposition, const struct metrics_sources *sources)
+{
+    write_apps(exposition, sources, sources->access);
     exposition_family(exposition, "websocket_proxy_upstream_messages", METRIC_COUNTER, "Messages received from the upstream.");
     for (unsigned i = 0; i < sources->upstream_count; i++)
         exposition_value(exposition, (const struct label[]){{"upstream", sources->upstream_labels[i]}, {NULL, NULL}},

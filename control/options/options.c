@@ -282,7 +282,7 @@ void options_dispose(struct options *options)
         ws_uri_dispose(&options->upstreams.uris[i]);
     free(options->upstreams.uris);
     free(options->upstream_ca);
-    access_table_dispose(&options->access);
+    keys_dispose(&options->api_keys);
     free(options->ip_addr_http_header);
     free(options->metrics_global_labels);
     free(options->log_directory);

@@ -5,7 +5,7 @@
 #ifndef CONTROL_OPTIONS_OPTIONS_H
 #define CONTROL_OPTIONS_OPTIONS_H
 
-#include "flashrelay/access.h"
+#include "access/keys.h"
 #include "flashrelay/address.h"
 #include "flashrelay/engine.h"
 #include "flashrelay/log.h"
@@ -42,7 +42,8 @@ struct options {
     uint64_t client_send_timeout_ms; /* 0: none */
     uint64_t health_grace_ms;        /* 0: healthy whatever the upstreams do */
 
-    struct access_table access;
+    struct api_keys api_keys;
+    bool public_access; /* /ws stays open although there are keys */
     uint64_t instance_connection_limit;
     uint64_t per_ip_connection_limit; /* 0: none */
     char *ip_addr_http_header;        /* empty: none is trusted */

@@ -162,7 +162,7 @@ static int read_uris(const struct option *option, void *field, const char *text,
 static int read_keys(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
 {
     (void)option;
-    return access_table_add(field, text, expected, OPTION_EXPECTED_BYTES);
+    return keys_parse(field, text, expected, OPTION_EXPECTED_BYTES);
 }
 
 static int read_level(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])

@@ -1,27 +1,167 @@
+/* The SHA-256 functions that neither allocate nor fail are the old ones: the new interface fetches an implementation each time. */
+#define OPENSSL_API_COMPAT 0x10100000L
+
 #include "flashrelay/access.h"
 
+#include "flashrelay/random.h"
+
+#include <assert.h>
 #include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* Takes as long for a wrong key as for a right one: what is compared depends on the given key's length alone. */
-static uint32_t key_difference(const char *key, size_t length, const char *stored)
-{
-    size_t stored_bytes = strlen(stored) + 1;
-    uint32_t difference = length + 1 != stored_bytes;
+/* Of the hash that is kept: 128 bits, which nobody hits by chance and nobody without the secret on purpose. */
+#define DIGEST_BYTES 16
+/* Buckets to an app, at least: few keys meet in one. */
+#define BUCKETS_PER_APP 4
 
-    for (size_t i = 0; i < length; i++)
-        difference |= (uint32_t)((unsigned char)key[i] ^ (unsigned char)stored[i % stored_bytes]);
-    return difference;
+struct access_table {
+    bool public_access;
+    unsigned count;
+    size_t longest_key;
+    SHA256_CTX keyed;  /* SHA-256 that has taken in the secret; each look-up goes on from a copy */
+    uint16_t *buckets; /* number + 1 of an app, 0: free; a power of two of them, open addressing, linear probing */
+    size_t bucket_mask;
+    uint8_t (*digests)[DIGEST_BYTES]; /* of the apps' keys, by number */
+    struct access_app apps[];
+};
+
+/* Fills the block that SHA-256 takes at a time, so that the secret costs a look-up nothing. */
+static void draw_secret(struct access_table *table)
+{
+    uint64_t secret[SHA256_CBLOCK / sizeof(uint64_t)];
+
+    for (size_t i = 0; i < sizeof secret / sizeof secret[0]; i++)
+        secret[i] = random_system_seed();
+    SHA256_Init(&table->keyed);
+    SHA256_Update(&table->keyed, secret, sizeof secret);
+    OPENSSL_cleanse(secret, sizeof secret);
+}
+
+static void digest_key(const struct access_table *table, const char *key, size_t length, uint8_t digest[SHA256_DIGEST_LENGTH])
+{
+    SHA256_CTX keyed = table->keyed;
+
+    SHA256_Update(&keyed, key, length);
+    SHA256_Final(digest, &keyed);
+}
+
+/* The bucket where the search for a digest begins. */
+static size_t first_bucket(const struct access_table *table, const uint8_t *digest)
+{
+    uint64_t bits;
+
+    memcpy(&bits, digest, sizeof bits);
+    return bits & table->bucket_mask;
+}
+
+static size_t next_bucket(const struct access_table *table, size_t bucket)
+{
+    return (bucket + 1) & table->bucket_mask;
+}
+
+static void enter_key(struct access_table *table, unsigned number, const char *key)
+{
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    size_t length = strlen(key), bucket;
+
+    digest_key(table, key, length, digest);
+    for (bucket = first_bucket(table, digest); table->buckets[bucket] != 0;)
+        bucket = next_bucket(table, bucket);
+    table->buckets[bucket] = (uint16_t)(number + 1);
+    memcpy(table->digests[number], digest, DIGEST_BYTES);
+    if (length > table->longest_key)
+        table->longest_key = length;
+}
+
+static int copy_app(struct access_table *table, unsigned number, const struct access_app *app)
+{
+    if (!app->name)
+        return 0;
+    table->apps[number] = (struct access_app){.name = strdup(app->name), .connection_limit = app->connection_limit};
+    enter_key(table, number, app->key);
+    return table->apps[number].name ? 0 : -ENOMEM;
+}
+
+static int allocate_index(struct access_table *table)
+{
+    size_t buckets = 1;
+
+    while (buckets < (size_t)table->count * BUCKETS_PER_APP)
+        buckets *= 2;
+    table->bucket_mask = buckets - 1;
+    table->buckets = calloc(buckets, sizeof *table->buckets);
+    table->digests = calloc(table->count + 1, sizeof *table->digests);
+    return table->buckets && table->digests ? 0 : -ENOMEM;
+}
+
+int access_table_create(struct access_table **out, const struct access_app *apps, unsigned count, bool public_access)
+{
+    struct access_table *table;
+    int error;
+
+    assert(count <= ACCESS_MAX_APPS);
+    table = calloc(1, sizeof *table + count * sizeof table->apps[0]);
+    if (!table)
+        return -ENOMEM;
+    table->count = count;
+    table->public_access = public_access;
+    draw_secret(table);
+    error = allocate_index(table);
+    for (unsigned i = 0; i < count && error == 0; i++)
+        error = copy_app(table, i, &apps[i]);
+    if (error != 0) {
+        access_table_destroy(table);
+        return error;
+    }
+    *out = table;
+    return 0;
+}
+
+void access_table_destroy(struct access_table *table)
+{
+    if (!table)
+        return;
+    for (unsigned i = 0; i < table->count; i++)
+        free(table->apps[i].name);
+    free(table->buckets);
+    free(table->digests);
+    OPENSSL_cleanse(&table->keyed, sizeof table->keyed);
+    free(table);
+}
+
+unsigned access_table_count(const struct access_table *table)
+{
+    return table->count;
+}
+
+bool access_table_has_public_access(const struct access_table *table)
+{
+    return table->public_access;
+}
+
+const struct access_app *access_table_app(const struct access_table *table, unsigned number)
+{
+    return number < table->count && table->apps[number].name ? &table->apps[number] : NULL;
+}
+
+size_t access_table_longest_key(const struct access_table *table)
+{
+    return table->longest_key;
 }
 
 int access_table_find(const struct access_table *table, const char *key, size_t length)
 {
-    uint32_t found = 0; /* index + 1 */
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    uint16_t entry;
 
-    for (uint32_t i = 0; i < table->count; i++) {
-        uint32_t match = (uint32_t)(key_difference(key, length, table->apps[i].key) == 0);
-
-        found |= (0 - match) & (i + 1);
-    }
-    return found == 0 ? -ENOENT : (int)(found - 1);
+    if (length > table->longest_key)
+        return -ENOENT;
+    digest_key(table, key, length, digest);
+    for (size_t bucket = first_bucket(table, digest); (entry = table->buckets[bucket]) != 0; bucket = next_bucket(table, bucket))
+        if (CRYPTO_memcmp(table->digests[entry - 1], digest, DIGEST_BYTES) == 0)
+            return entry - 1;
+    return -ENOENT;
 }

@@ -36,12 +36,12 @@ static struct route find_key_route(struct http_text rest)
 
 struct route route_find(struct http_text path, const struct access_table *table)
 {
-    bool has_keys = table && table->count > 0;
+    bool has_keys = table && access_table_count(table) > 0;
 
     if (text_equals(path, "/healthz"))
         return (struct route){.kind = ROUTE_HEALTH};
     if (text_equals(path, "/ws"))
-        return (struct route){.kind = !has_keys || table->public_access ? ROUTE_SUBSCRIBE : ROUTE_UNKNOWN};
+        return (struct route){.kind = !has_keys || access_table_has_public_access(table) ? ROUTE_SUBSCRIBE : ROUTE_UNKNOWN};
     if (has_keys && cut_prefix(&path, "/ws/"))
         return find_key_route(path);
     return (struct route){.kind = ROUTE_UNKNOWN};
@@ -50,7 +50,8 @@ struct route route_find(struct http_text path, const struct access_table *table)
 int route_find_app(const struct access_table *table, struct http_text key)
 {
     char decoded[HTTP_MAX_REQUEST_BYTES];
-    long length = http_percent_decode(key, decoded, sizeof decoded);
+    size_t longest = access_table_longest_key(table);
+    long length = http_percent_decode(key, decoded, longest < sizeof decoded ? longest : sizeof decoded);
 
     return length < 0 ? -ENOENT : access_table_find(table, decoded, (size_t)length);
 }

@@ -22,7 +22,7 @@ struct route {
 /* The route of a path as it came, without its query; `table` may be NULL: no keys. */
 struct route route_find(struct http_text path, const struct access_table *table);
 
-/* The index of the app whose key is `key` once percent-decoded, or -ENOENT. */
+/* The number of the app whose key is `key` once percent-decoded, or -ENOENT. */
 int route_find_app(const struct access_table *table, struct http_text key);
 
 /*

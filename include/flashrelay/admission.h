@@ -19,7 +19,7 @@ enum admission_verdict { ADMISSION_ADMITTED, ADMISSION_REFUSED_INSTANCE, ADMISSI
 struct admission_request {
     struct admission_request *next; /* the queue's */
     struct ip_address ip;
-    uint16_t app;    /* index in the access table, or ADMISSION_NO_APP */
+    uint16_t app;    /* its number in the access table, or ADMISSION_NO_APP */
     uint16_t shard;  /* whose return queue it goes back to */
     uint8_t kind;    /* enum admission_kind */
     uint8_t verdict; /* enum admission_verdict, set by the control thread */

@@ -263,7 +263,7 @@ static void turn_control(struct sim_world *world)
     for (struct admission_request *request = admission_queue_take(&plane->admission.requests); request; request = next) {
         next = request->next;
         if (request->kind == ADMISSION_ENTER)
-            request->verdict = (uint8_t)limits_enter(plane->limits, &request->ip, request->app);
+            request->verdict = (uint8_t)limits_enter(plane->limits, NULL, &request->ip, request->app);
         else
             limits_leave(plane->limits, &request->ip, request->app);
         admission_answer(&plane->admission, request);

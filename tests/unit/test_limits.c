@@ -10,6 +10,13 @@
 
 #include <cmocka.h>
 
+static const struct access_app apps[] = {
+    {.name = (char[]){"none"}, .key = (char[]){"0"}, .connection_limit = 0},
+    {.name = (char[]){"two"}, .key = (char[]){"2"}, .connection_limit = 2},
+    {.name = (char[]){"many"}, .key = (char[]){"m"}, .connection_limit = UINT32_MAX},
+};
+enum { APPS = sizeof apps / sizeof apps[0] };
+
 static struct ip_address address(uint32_t number)
 {
     struct ip_address ip = {{0x20, 0x01}};
@@ -18,9 +25,11 @@ static struct ip_address address(uint32_t number)
     return ip;
 }
 
-static struct limits *create(uint32_t instance, uint32_t per_ip, const struct access_table *access)
+static struct access_table *table;
+
+static struct limits *create(uint32_t instance, uint32_t per_ip)
 {
-    struct limits_options options = {.instance_limit = instance, .ip_limit = per_ip, .access = access, .seed = 1};
+    struct limits_options options = {.instance_limit = instance, .ip_limit = per_ip, .apps = APPS, .seed = 1};
     struct limits *limits;
 
     assert_int_equal(limits_create(&limits, &options), 0);
@@ -30,7 +39,7 @@ static struct limits *create(uint32_t instance, uint32_t per_ip, const struct ac
 static enum admission_verdict enter(struct limits *limits, uint32_t ip, uint16_t app)
 {
     struct ip_address from = address(ip);
-    return limits_enter(limits, &from, app);
+    return limits_enter(limits, table, &from, app);
 }
 
 static void leave(struct limits *limits, uint32_t ip, uint16_t app)
@@ -39,16 +48,9 @@ static void leave(struct limits *limits, uint32_t ip, uint16_t app)
     limits_leave(limits, &from, app);
 }
 
-static struct access_app apps[] = {
-    {.name = "none", .key = "0", .connection_limit = 0},
-    {.name = "two", .key = "2", .connection_limit = 2},
-    {.name = "many", .key = "m", .connection_limit = UINT32_MAX},
-};
-static const struct access_table access_of_apps = {.apps = apps, .count = 3};
-
 static void instance_limit_holds(void **state)
 {
-    struct limits *limits = create(2, 0, NULL);
+    struct limits *limits = create(2, 0);
 
     (void)state;
     assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_ADMITTED);
@@ -62,7 +64,7 @@ static void instance_limit_holds(void **state)
 
 static void instance_limit_of_zero_refuses_everybody(void **state)
 {
-    struct limits *limits = create(0, 0, NULL);
+    struct limits *limits = create(0, 0);
 
     (void)state;
     assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_REFUSED_INSTANCE);
@@ -71,7 +73,7 @@ static void instance_limit_of_zero_refuses_everybody(void **state)
 
 static void ip_limit_holds(void **state)
 {
-    struct limits *limits = create(100, 2, NULL);
+    struct limits *limits = create(100, 2);
 
     (void)state;
     assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_ADMITTED);
@@ -86,7 +88,7 @@ static void ip_limit_holds(void **state)
 
 static void ip_limit_of_zero_is_none(void **state)
 {
-    struct limits *limits = create(1000, 0, NULL);
+    struct limits *limits = create(1000, 0);
 
     (void)state;
     for (int i = 0; i < 1000; i++)
@@ -97,7 +99,7 @@ static void ip_limit_of_zero_is_none(void **state)
 
 static void app_limits(void **state)
 {
-    struct limits *limits = create(100, 0, &access_of_apps);
+    struct limits *limits = create(100, 0);
 
     (void)state;
     assert_int_equal(enter(limits, 1, 0), ADMISSION_REFUSED_APP);
@@ -113,13 +115,13 @@ static void app_limits(void **state)
 
 static void order_is_instance_then_ip_then_app(void **state)
 {
-    struct limits *limits = create(1, 1, &access_of_apps);
+    struct limits *limits = create(1, 1);
 
     (void)state;
     assert_int_equal(enter(limits, 1, 2), ADMISSION_ADMITTED);
     assert_int_equal(enter(limits, 1, 0), ADMISSION_REFUSED_INSTANCE);
     limits_destroy(limits);
-    limits = create(2, 1, &access_of_apps);
+    limits = create(2, 1);
     assert_int_equal(enter(limits, 1, 2), ADMISSION_ADMITTED);
     assert_int_equal(enter(limits, 1, 0), ADMISSION_REFUSED_IP);
     limits_destroy(limits);
@@ -127,7 +129,7 @@ static void order_is_instance_then_ip_then_app(void **state)
 
 static void a_refusal_takes_nothing(void **state)
 {
-    struct limits *limits = create(3, 1, &access_of_apps);
+    struct limits *limits = create(3, 1);
 
     (void)state;
     assert_int_equal(enter(limits, 1, 1), ADMISSION_ADMITTED);
@@ -141,11 +143,32 @@ static void a_refusal_takes_nothing(void **state)
     limits_destroy(limits);
 }
 
+/* The number of an app outlives its table: connections that entered under it leave under it. */
+static void an_app_that_is_gone_admits_nobody_and_lets_leave(void **state)
+{
+    struct limits *limits = create(100, 0);
+    struct access_table *whole = table;
+    struct access_app fewer[APPS];
+
+    (void)state;
+    memcpy(fewer, apps, sizeof fewer);
+    fewer[1] = (struct access_app){0};
+    assert_int_equal(enter(limits, 1, 1), ADMISSION_ADMITTED);
+    assert_int_equal(access_table_create(&table, fewer, APPS, false), 0);
+    assert_int_equal(enter(limits, 2, 1), ADMISSION_REFUSED_APP);
+    assert_int_equal(enter(limits, 2, 2), ADMISSION_ADMITTED);
+    leave(limits, 1, 1);
+    assert_int_equal(limits_connections(limits), 1);
+    access_table_destroy(table);
+    table = whole;
+    limits_destroy(limits);
+}
+
 /* Random comings and goings of few and many addresses, against a plain array. */
 static void against_a_plain_count(void **state)
 {
     enum { ADDRESSES = 200, LIMIT = 150, PER_IP = 3 };
-    struct limits *limits = create(LIMIT, PER_IP, NULL);
+    struct limits *limits = create(LIMIT, PER_IP);
     uint32_t counts[ADDRESSES] = {0}, total = 0, addresses = 0;
     struct random random;
 
@@ -174,6 +197,19 @@ static void against_a_plain_count(void **state)
     limits_destroy(limits);
 }
 
+static int create_table(void **state)
+{
+    (void)state;
+    return access_table_create(&table, apps, APPS, false);
+}
+
+static int destroy_table(void **state)
+{
+    (void)state;
+    access_table_destroy(table);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,7 +220,8 @@ int main(void)
         cmocka_unit_test(app_limits),
         cmocka_unit_test(order_is_instance_then_ip_then_app),
         cmocka_unit_test(a_refusal_takes_nothing),
+        cmocka_unit_test(an_app_that_is_gone_admits_nobody_and_lets_leave),
         cmocka_unit_test(against_a_plain_count),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, create_table, destroy_table);
 }

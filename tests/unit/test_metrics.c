@@ -104,19 +104,22 @@ static void reference_to_the_letter(void **state)
 {
     static struct shard_counters shards[2];
     static struct upstream_counters upstreams[2];
-    struct access_app apps[] = {{.name = "one"}, {.name = "two \"2\""}};
-    struct access_table access = {.apps = apps, .count = 2};
+    const struct access_app apps[] = {{.name = (char[]){"one"}, .key = (char[]){"1"}},
+                                      {0}, /* an app that is gone */
+                                      {.name = (char[]){"two \"2\""}, .key = (char[]){"2"}}};
+    struct access_table *access;
     struct metrics_sources sources = {
         .shard_count = 2,
         .shards = {&shards[0], &shards[1]},
         .upstream_count = 2,
         .upstreams = {&upstreams[0], &upstreams[1]},
         .upstream_labels = {(char[]){"ws://a:1/"}, (char[]){"wss://b/x"}},
-        .access = &access,
         .app_connections = connections_of,
     };
 
     (void)state;
+    assert_int_equal(access_table_create(&access, apps, 3, false), 0);
+    sources.access = access;
     for (unsigned i = 0; i < 2; i++) {
         uint64_t scale = i ? 1000 : 1;
         struct shard_counters *s = &shards[i];
@@ -228,11 +231,12 @@ static void reference_to_the_letter(void **state)
         "# HELP websocket_proxy_connections_by_app Connections with a valid key of the app.\n"
         "# TYPE websocket_proxy_connections_by_app counter\n"
         "websocket_proxy_connections_by_app{app=\"one\"} 10\n"
-        "websocket_proxy_connections_by_app{app=\"two \\\"2\\\"\"} 11\n"
+        "websocket_proxy_connections_by_app{app=\"two \\\"2\\\"\"} 12\n"
         "# HELP websocket_proxy_upstream_messages Messages received from the upstream.\n"
         "# TYPE websocket_proxy_upstream_messages counter\n"
         "websocket_proxy_upstream_messages{upstream=\"ws://a:1/\"} 22\n"
         "websocket_proxy_upstream_messages{upstream=\"wss://b/x\"} 22000\n");
+    access_table_destroy(access);
 }
 
 int main(void)

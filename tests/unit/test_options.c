@@ -69,8 +69,8 @@ static void defaults_are_the_references(void **state)
     assert_true(options.metrics);
     assert_string_equal(options.metrics_global_labels, "");
     assert_false(options.metrics_host_label);
-    assert_int_equal(options.access.count, 0);
-    assert_false(options.access.public_access);
+    assert_int_equal(options.api_keys.count, 0);
+    assert_false(options.public_access);
     assert_int_equal(options.subscriber_max_interval_ms, 20000);
     assert_int_equal(options.subscriber_ping_interval_ms, 2000);
     assert_int_equal(options.subscriber_pong_timeout_ms, 4000);
@@ -133,7 +133,7 @@ static void lists_are_replaced_by_the_stronger_source(void **state)
     assert_int_equal(options.upstreams.count, 3);
     assert_true(options.upstreams.uris[1].tls);
     assert_int_equal(READ(UPSTREAM, "--api-keys", "a:k:1,b:l", "--api-keys=c:m"), OPTIONS_RUN);
-    assert_int_equal(options.access.count, 3);
+    assert_int_equal(options.api_keys.count, 3);
 }
 
 static void switches(void **state)
@@ -146,7 +146,7 @@ static void switches(void **state)
     assert_int_equal(read_all(LIST(UPSTREAM), LIST("METRICS=0", "BUSY_POLL=TRUE", "PUBLIC_ACCESS_ENABLED=1"), NULL), OPTIONS_RUN);
     assert_false(options.metrics);
     assert_true(options.busy_poll);
-    assert_true(options.access.public_access);
+    assert_true(options.public_access);
     assert_int_equal(READ(UPSTREAM, "--metrics", "false"), OPTIONS_BAD);
     assert_string_equal(error, "--metrics false: expected --metrics=true or --metrics=false");
 }

@@ -8,11 +8,24 @@
 
 #include <cmocka.h>
 
-static char name_a[] = "a", key_a[] = "key one";
-static struct access_app apps[] = {{name_a, key_a, 1}};
-static const struct access_table keyed = {.apps = apps, .count = 1};
-static const struct access_table open_to_all = {.apps = apps, .count = 1, .public_access = true};
-static const struct access_table empty = {0};
+static const struct access_app app = {.name = (char[]){"a"}, .key = (char[]){"key one"}, .connection_limit = 1};
+static struct access_table *keyed, *open_to_all, *empty;
+
+static int create_tables(void **state)
+{
+    (void)state;
+    return access_table_create(&keyed, &app, 1, false) | access_table_create(&open_to_all, &app, 1, true) |
+           access_table_create(&empty, NULL, 0, false);
+}
+
+static int destroy_tables(void **state)
+{
+    (void)state;
+    access_table_destroy(keyed);
+    access_table_destroy(open_to_all);
+    access_table_destroy(empty);
+    return 0;
+}
 
 static struct http_text text_of(const char *text)
 {
@@ -26,7 +39,7 @@ static void assert_route(const char *path, const struct access_table *table, enu
 
 static void without_keys_there_are_two_routes(void **state)
 {
-    const struct access_table *tables[] = {NULL, &empty};
+    const struct access_table *tables[] = {NULL, empty};
 
     (void)state;
     for (unsigned i = 0; i < 2; i++) {
@@ -46,39 +59,42 @@ static void without_keys_there_are_two_routes(void **state)
 
 static void with_keys_they_are_in_the_path(void **state)
 {
-    struct route route = route_find(text_of("/ws/key%20one"), &keyed);
+    struct route route = route_find(text_of("/ws/key%20one"), keyed);
 
     (void)state;
     assert_int_equal(route.kind, ROUTE_KEY);
     assert_int_equal(route.key.length, strlen("key%20one"));
     assert_memory_equal(route.key.text, "key%20one", route.key.length);
-    assert_route("/ws", &keyed, ROUTE_UNKNOWN);
-    assert_route("/ws/", &keyed, ROUTE_UNKNOWN);
-    assert_route("/ws/key/", &keyed, ROUTE_UNKNOWN);
-    assert_route("/ws/key/filter", &keyed, ROUTE_FILTER);
-    assert_route("/ws/key/filter/", &keyed, ROUTE_UNKNOWN);
-    assert_route("/ws/key/filters", &keyed, ROUTE_UNKNOWN);
-    assert_route("/ws//filter", &keyed, ROUTE_UNKNOWN);
-    assert_route("/healthz", &keyed, ROUTE_HEALTH);
+    assert_route("/ws", keyed, ROUTE_UNKNOWN);
+    assert_route("/ws/", keyed, ROUTE_UNKNOWN);
+    assert_route("/ws/key/", keyed, ROUTE_UNKNOWN);
+    assert_route("/ws/key/filter", keyed, ROUTE_FILTER);
+    assert_route("/ws/key/filter/", keyed, ROUTE_UNKNOWN);
+    assert_route("/ws/key/filters", keyed, ROUTE_UNKNOWN);
+    assert_route("/ws//filter", keyed, ROUTE_UNKNOWN);
+    assert_route("/healthz", keyed, ROUTE_HEALTH);
 }
 
 static void public_access_opens_ws_beside_the_keys(void **state)
 {
     (void)state;
-    assert_route("/ws", &open_to_all, ROUTE_SUBSCRIBE);
-    assert_route("/ws/key", &open_to_all, ROUTE_KEY);
-    assert_route("/ws/", &open_to_all, ROUTE_UNKNOWN);
+    assert_route("/ws", open_to_all, ROUTE_SUBSCRIBE);
+    assert_route("/ws/key", open_to_all, ROUTE_KEY);
+    assert_route("/ws/", open_to_all, ROUTE_UNKNOWN);
 }
 
 static void keys_are_percent_decoded(void **state)
 {
     (void)state;
-    assert_int_equal(route_find_app(&keyed, text_of("key%20one")), 0);
-    assert_int_equal(route_find_app(&keyed, text_of("%6bey%20on%65")), 0);
-    assert_int_equal(route_find_app(&keyed, text_of("key one")), 0);
-    assert_int_equal(route_find_app(&keyed, text_of("key+one")), -ENOENT);
-    assert_int_equal(route_find_app(&keyed, text_of("key%2")), -ENOENT);
-    assert_int_equal(route_find_app(&keyed, text_of("key%zzone")), -ENOENT);
+    assert_int_equal(route_find_app(keyed, text_of("key%20one")), 0);
+    assert_int_equal(route_find_app(keyed, text_of("%6bey%20on%65")), 0);
+    assert_int_equal(route_find_app(keyed, text_of("key one")), 0);
+    assert_int_equal(route_find_app(keyed, text_of("key+one")), -ENOENT);
+    assert_int_equal(route_find_app(keyed, text_of("key%2")), -ENOENT);
+    assert_int_equal(route_find_app(keyed, text_of("key%zzone")), -ENOENT);
+    assert_int_equal(route_find_app(keyed, text_of("key%20one%00")), -ENOENT);
+    assert_int_equal(route_find_app(keyed, text_of("key%20oneX")), -ENOENT);
+    assert_int_equal(route_find_app(empty, text_of("key%20one")), -ENOENT);
 }
 
 /* The address that a request with this header value is taken to come from; "-" if the header is of no use. */
@@ -123,5 +139,5 @@ int main(void)
         cmocka_unit_test(the_last_item_of_the_first_header_is_the_client),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, create_tables, destroy_tables);
 }

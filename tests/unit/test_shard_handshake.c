@@ -11,9 +11,7 @@
 #define GET(path) "GET " path " HTTP/1.1\r\n"
 #define HOST      "Host: relay\r\n"
 
-static char app_name[] = "app", app_key[] = "k/1";
-static struct access_app apps[] = {{app_name, app_key, UINT32_MAX}};
-static const struct access_table keys = {.apps = apps, .count = 1};
+static const struct access_app app = {.name = (char[]){"app"}, .key = (char[]){"k/1"}, .connection_limit = UINT32_MAX};
 
 /* --- requests and their answers --- */
 
@@ -100,12 +98,16 @@ static void keys_are_checked_after_the_handshake(void **state)
         {GET("/ws/k%2F1/filter?addresses=0x1") UPGRADE_HEADERS, 501, "message"},
         {GET("/ws/k%2F1") UPGRADE_HEADERS, 429, "{\"message\":\"App limit exceeded\"}"},
     };
-    const struct access_table *_Atomic access = &keys;
+    const struct access_table *_Atomic access;
     counter app_connections[1] = {0};
-    struct shard_world *world = shard_world_open(
-        (struct shard_world_options){.shard = {.access = &access, .app_connections = app_connections}, .with_admission = true});
+    struct access_table *table;
+    struct shard_world *world;
 
     (void)state;
+    assert_int_equal(access_table_create(&table, &app, 1, false), 0);
+    atomic_init(&access, table);
+    world = shard_world_open(
+        (struct shard_world_options){.shard = {.access = &access, .app_connections = app_connections}, .with_admission = true});
     world->verdict = ADMISSION_REFUSED_APP;
     assert_answers(world, cases, sizeof cases / sizeof cases[0]);
     assert_int_equal(counter_read(&shard_world_counters(world)->unauthorized), 2);
@@ -113,6 +115,7 @@ static void keys_are_checked_after_the_handshake(void **state)
     assert_int_equal(counter_read(&app_connections[0]), 1); /* the refused one too */
     assert_int_equal(world->last_app, 0);
     shard_world_close(world);
+    access_table_destroy(table);
 }
 
 static void any_path_is_the_subscription_where_asked_for(void **state)

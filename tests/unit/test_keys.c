@@ -10,19 +10,19 @@
 
 #include <cmocka.h>
 
-static struct access_table table;
+static struct api_keys keys;
 static char error[256];
 
 static int add(const char *list)
 {
     error[0] = 0;
-    return access_table_add(&table, list, error, sizeof error);
+    return keys_parse(&keys, list, error, sizeof error);
 }
 
 static int dispose(void **state)
 {
     (void)state;
-    access_table_dispose(&table);
+    keys_dispose(&keys);
     return 0;
 }
 
@@ -30,13 +30,13 @@ static void both_forms(void **state)
 {
     (void)state;
     assert_int_equal(add("a:k1:5,b:k2,c:k3:0,d:k4:99999999999999999999"), 0);
-    assert_int_equal(table.count, 4);
-    assert_string_equal(table.apps[0].name, "a");
-    assert_string_equal(table.apps[0].key, "k1");
-    assert_int_equal(table.apps[0].connection_limit, 5);
-    assert_int_equal(table.apps[1].connection_limit, UINT32_MAX);
-    assert_int_equal(table.apps[2].connection_limit, 0);
-    assert_int_equal(table.apps[3].connection_limit, UINT32_MAX);
+    assert_int_equal(keys.count, 4);
+    assert_string_equal(keys.apps[0].name, "a");
+    assert_string_equal(keys.apps[0].key, "k1");
+    assert_int_equal(keys.apps[0].connection_limit, 5);
+    assert_int_equal(keys.apps[1].connection_limit, UINT32_MAX);
+    assert_int_equal(keys.apps[2].connection_limit, 0);
+    assert_int_equal(keys.apps[3].connection_limit, UINT32_MAX);
 }
 
 static void empty_items_are_skipped_and_nothing_is_trimmed(void **state)
@@ -44,9 +44,9 @@ static void empty_items_are_skipped_and_nothing_is_trimmed(void **state)
     (void)state;
     assert_int_equal(add(""), 0);
     assert_int_equal(add(",,a: k ,, b:k,"), 0);
-    assert_int_equal(table.count, 2);
-    assert_string_equal(table.apps[0].key, " k ");
-    assert_string_equal(table.apps[1].name, " b");
+    assert_int_equal(keys.count, 2);
+    assert_string_equal(keys.apps[0].key, " k ");
+    assert_string_equal(keys.apps[1].name, " b");
 }
 
 static void lists_add_up(void **state)
@@ -54,9 +54,9 @@ static void lists_add_up(void **state)
     (void)state;
     assert_int_equal(add("a:k1"), 0);
     assert_int_equal(add("b:k2"), 0);
-    assert_int_equal(table.count, 2);
+    assert_int_equal(keys.count, 2);
     assert_int_equal(add("a:k3"), -EINVAL);
-    assert_int_equal(table.count, 2);
+    assert_int_equal(keys.count, 2);
 }
 
 static void refusals_name_the_app_and_never_the_key(void **state)
@@ -83,22 +83,8 @@ static void refusals_name_the_app_and_never_the_key(void **state)
         assert_int_equal(add(cases[i].list), -EINVAL);
         assert_non_null(strstr(error, cases[i].told));
         assert_null(strstr(error, "hush"));
-        access_table_dispose(&table);
+        keys_dispose(&keys);
     }
-}
-
-static void find(void **state)
-{
-    (void)state;
-    assert_int_equal(add("a:secret,b:secret2,c:s"), 0);
-    assert_int_equal(access_table_find(&table, "secret", 6), 0);
-    assert_int_equal(access_table_find(&table, "secret2", 7), 1);
-    assert_int_equal(access_table_find(&table, "s", 1), 2);
-    assert_int_equal(access_table_find(&table, "secre", 5), -ENOENT);
-    assert_int_equal(access_table_find(&table, "secret\0", 7), -ENOENT);
-    assert_int_equal(access_table_find(&table, "Secret", 6), -ENOENT);
-    assert_int_equal(access_table_find(&table, "", 0), -ENOENT);
-    assert_int_equal(access_table_find(&table, "a", 1), -ENOENT);
 }
 
 int main(void)
@@ -108,7 +94,6 @@ int main(void)
         cmocka_unit_test_teardown(empty_items_are_skipped_and_nothing_is_trimmed, dispose),
         cmocka_unit_test_teardown(lists_add_up, dispose),
         cmocka_unit_test_teardown(refusals_name_the_app_and_never_the_key, dispose),
-        cmocka_unit_test_teardown(find, dispose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
