@@ -16,8 +16,8 @@
 
 struct service {
     const struct options *options;
-    struct access_table *table;
-    const struct access_table *_Atomic access;
+    struct snapshot_group *snapshots; /* readers: the shards by their index, then the admitter */
+    struct snapshot_slot access;
     struct limits *limits;
     struct admission admission;
     struct admitter *admitter;
@@ -42,9 +42,13 @@ static int explain(char *error, size_t capacity, int result, const char *what, c
 static int create_access(struct service *service)
 {
     const struct options *options = service->options;
-    int result = access_table_create(&service->table, options->api_keys.apps, options->api_keys.count, options->public_access);
+    struct access_table *table;
+    int result = snapshot_group_create(&service->snapshots, (unsigned)options->shards + 1);
 
-    atomic_store(&service->access, service->table);
+    if (result == 0)
+        result = access_table_create(&table, options->api_keys.apps, options->api_keys.count, options->public_access);
+    if (result == 0)
+        snapshot_publish(service->snapshots, &service->access, access_table_snapshot(table));
     return result;
 }
 
@@ -56,7 +60,12 @@ static int create_limits(struct service *service)
         .apps = service->options->api_keys.count,
         .seed = random_system_seed(),
     };
-    struct admitter_options admitter_options = {.admission = &service->admission, .access = &service->access};
+    struct admitter_options admitter_options = {
+        .admission = &service->admission,
+        .snapshots = service->snapshots,
+        .reader = (unsigned)service->options->shards,
+        .access = &service->access,
+    };
     int result = limits_create(&service->limits, &options);
 
     admitter_options.limits = service->limits;
@@ -82,6 +91,7 @@ static struct shard_options shard_options_of(struct service *service)
     const struct options *options = service->options;
 
     return (struct shard_options){
+        .snapshots = service->snapshots,
         .access = &service->access,
         .health = health_answer,
         .health_context = &service->health,
@@ -139,7 +149,8 @@ static int start_metrics(struct service *service, char *error, size_t error_capa
     int result = collect_labels(service);
 
     if (result == 0)
-        result = metrics_sources_init(&service->sources, service->relay, service->options, service->table, &service->labels);
+        result = metrics_sources_init(&service->sources, service->relay, service->options, service->snapshots, &service->access,
+                                      &service->labels);
     if (result < 0)
         return explain(error, error_capacity, result, "set up metrics", NULL);
     result = metrics_server_start(&service->metrics, address, &service->sources);
@@ -215,6 +226,8 @@ void service_destroy(struct service *service)
         admitter_destroy(service->admitter);
     if (service->limits)
         limits_destroy(service->limits);
-    access_table_destroy(service->table);
+    if (service->snapshots)
+        snapshot_publish(service->snapshots, &service->access, NULL);
+    snapshot_group_destroy(service->snapshots);
     free(service);
 }

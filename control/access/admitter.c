@@ -36,7 +36,7 @@ int admitter_create(struct admitter **out, const struct admitter_options *option
 
 static void answer(const struct admitter_options *options, struct admission_request *request)
 {
-    const struct access_table *table = atomic_load_explicit(options->access, memory_order_acquire);
+    const struct access_table *table = access_table_current(options->access);
 
     if (request->kind == ADMISSION_ENTER)
         request->verdict = (uint8_t)limits_enter(options->limits, table, &request->ip, request->app);
@@ -54,6 +54,7 @@ static void *run(void *context)
 
     thread_register("admission");
     while (!atomic_load(&admitter->stopping)) {
+        snapshot_pass_turn(options->snapshots, options->reader);
         if (eventfd_read(options->admission->control_event, &count) < 0)
             continue; /* interrupted */
         for (request = admission_queue_take(&options->admission->requests); request; request = next) {

@@ -8,9 +8,11 @@
 struct admitter;
 
 struct admitter_options {
-    struct admission *admission; /* its requests and control_event are filled in by admitter_create */
-    struct limits *limits;       /* from here on only the admitter touches them */
-    const struct access_table *_Atomic *access;
+    struct admission *admission;      /* its requests and control_event are filled in by admitter_create */
+    struct limits *limits;            /* from here on only the admitter touches them */
+    struct snapshot_group *snapshots; /* reader `reader` is the admitter */
+    unsigned reader;
+    const struct snapshot_slot *access; /* an access table */
 };
 
 /* What the options point to stays the caller's and outlives the admitter. 0 or a negative errno. */

@@ -23,7 +23,8 @@ struct metrics_sources {
     unsigned channel_count;
     const struct channel *channels[METRICS_MAX_CHANNELS];
     const struct encoder_counters *encoder; /* NULL if not compressing */
-    const struct access_table *access;
+    struct snapshot_group *snapshots;
+    const struct snapshot_slot *access;                                   /* of the group: an access table */
     uint64_t (*app_connections)(const struct relay *relay, unsigned app); /* relay_app_connections */
     const struct relay *relay;
     const struct label_set *labels;
@@ -31,7 +32,7 @@ struct metrics_sources {
 
 /* Finds the figures of a relay that runs with `options`. 0 or -ENOMEM; dispose either way. */
 int metrics_sources_init(struct metrics_sources *sources, const struct relay *relay, const struct options *options,
-                         const struct access_table *access, const struct label_set *labels);
+                         struct snapshot_group *snapshots, const struct snapshot_slot *access, const struct label_set *labels);
 void metrics_sources_dispose(struct metrics_sources *sources);
 
 /* Writes all metrics. Any thread. */

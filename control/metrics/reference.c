@@ -149,7 +149,9 @@ static void write_apps(struct exposition *exposition, const struct metrics_sourc
 
 static void write_labelled(struct exposition *exposition, const struct metrics_sources *sources)
 {
-    write_apps(exposition, sources, sources->access);
+    snapshot_group_lock(sources->snapshots);
+    write_apps(exposition, sources, access_table_current(sources->access));
+    snapshot_group_unlock(sources->snapshots);
     exposition_family(exposition, "websocket_proxy_upstream_messages", METRIC_COUNTER, "Messages received from the upstream.");
     for (unsigned i = 0; i < sources->upstream_count; i++)
         exposition_value(exposition, (const struct label[]){{"upstream", sources->upstream_labels[i]}, {NULL, NULL}},

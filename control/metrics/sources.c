@@ -63,7 +63,7 @@ static void add_channels(struct metrics_sources *sources, const struct relay *re
 }
 
 int metrics_sources_init(struct metrics_sources *sources, const struct relay *relay, const struct options *options,
-                         const struct access_table *access, const struct label_set *labels)
+                         struct snapshot_group *snapshots, const struct snapshot_slot *access, const struct label_set *labels)
 {
     const struct ingest *ingest = relay_ingest(relay);
     int result = 0;
@@ -71,6 +71,7 @@ int metrics_sources_init(struct metrics_sources *sources, const struct relay *re
     *sources = (struct metrics_sources){
         .ingest = ingest_counters_get(ingest),
         .ingest_engine = &relay_ingest_engine(relay)->counters,
+        .snapshots = snapshots,
         .access = access,
         .app_connections = relay_app_connections,
         .relay = relay,

@@ -3,6 +3,7 @@
 
 #include "flashrelay/access.h"
 
+#include "flashrelay/list.h"
 #include "flashrelay/random.h"
 
 #include <assert.h>
@@ -18,6 +19,7 @@
 #define BUCKETS_PER_APP 4
 
 struct access_table {
+    struct snapshot snapshot;
     bool public_access;
     unsigned count;
     size_t longest_key;
@@ -97,6 +99,11 @@ static int allocate_index(struct access_table *table)
     return table->buckets && table->digests ? 0 : -ENOMEM;
 }
 
+static void destroy_snapshot(struct snapshot *snapshot)
+{
+    access_table_destroy(LIST_ENTRY(snapshot, struct access_table, snapshot));
+}
+
 int access_table_create(struct access_table **out, const struct access_app *apps, unsigned count, bool public_access)
 {
     struct access_table *table;
@@ -106,6 +113,7 @@ int access_table_create(struct access_table **out, const struct access_app *apps
     table = calloc(1, sizeof *table + count * sizeof table->apps[0]);
     if (!table)
         return -ENOMEM;
+    table->snapshot.destroy = destroy_snapshot;
     table->count = count;
     table->public_access = public_access;
     draw_secret(table);
@@ -130,6 +138,18 @@ void access_table_destroy(struct access_table *table)
     free(table->digests);
     OPENSSL_cleanse(&table->keyed, sizeof table->keyed);
     free(table);
+}
+
+struct snapshot *access_table_snapshot(struct access_table *table)
+{
+    return &table->snapshot;
+}
+
+const struct access_table *access_table_current(const struct snapshot_slot *slot)
+{
+    const struct snapshot *snapshot = slot ? snapshot_read(slot) : NULL;
+
+    return snapshot ? LIST_ENTRY(snapshot, const struct access_table, snapshot) : NULL;
 }
 
 unsigned access_table_count(const struct access_table *table)

@@ -177,8 +177,7 @@ static bool check_key(struct shard *shard, struct subscriber *subscriber, const 
 
 static void decide(struct shard *shard, struct subscriber *subscriber, const struct http_request *request)
 {
-    const struct access_table *_Atomic *access = shard->options.access;
-    const struct access_table *table = access ? atomic_load_explicit(access, memory_order_acquire) : NULL;
+    const struct access_table *table = access_table_current(shard->options.access);
     struct route route = {.kind = ROUTE_SUBSCRIBE};
 
     if (!shard->options.any_path)

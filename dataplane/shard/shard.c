@@ -200,6 +200,8 @@ void shard_turn(struct shard *shard, uint64_t deadline_ns)
 {
     uint64_t own_deadline_ns;
 
+    if (shard->options.snapshots)
+        snapshot_pass_turn(shard->options.snapshots, shard->options.index);
     engine_prepare_sleep(shard->engine);
     own_deadline_ns = shard_next_deadline(shard); /* the look after the announcement */
     shard->now_ns = engine_turn(shard->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);

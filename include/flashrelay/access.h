@@ -1,5 +1,5 @@
 /*
- * The access table: which API keys belong to which app. Immutable.
+ * The access table: which API keys belong to which app. Immutable, and published as a snapshot.
  *
  * An app's number is its index in the table. Requests for admission, limits and counters of connections know the app by it, and they
  * outlive a table: a table that takes another's place keeps every app at its number, leaves the place of an app that is gone empty, and
@@ -7,6 +7,8 @@
  */
 #ifndef FLASHRELAY_ACCESS_H
 #define FLASHRELAY_ACCESS_H
+
+#include "flashrelay/snapshot.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,8 +30,14 @@ struct access_table;
  */
 int access_table_create(struct access_table **out, const struct access_app *apps, unsigned count, bool public_access);
 
-/* NULL is allowed. */
+/* A table that was not published. NULL is allowed. */
 void access_table_destroy(struct access_table *table);
+
+/* The table to be published: whose slot holds it destroys it. */
+struct snapshot *access_table_snapshot(struct access_table *table);
+
+/* The table in `slot`, NULL if it is empty or `slot` is NULL. As snapshot_read. */
+const struct access_table *access_table_current(const struct snapshot_slot *slot);
 
 /* How many numbers there are, empty ones among them. 0: there are no keys, /ws is open. Any thread, as all that follow. */
 unsigned access_table_count(const struct access_table *table);

@@ -85,9 +85,10 @@ struct shard_options {
     unsigned index;
     struct shard_channel channels[SHARD_MAX_CHANNELS]; /* subscribers follow the first */
     unsigned channel_count;
-    struct admission *admission;                /* NULL: everybody is admitted (tools) */
-    const struct access_table *_Atomic *access; /* current snapshot; NULL: no keys */
-    counter *app_connections;                   /* this shard's count an app, of valid keys; may be NULL */
+    struct admission *admission;        /* NULL: everybody is admitted (tools) */
+    struct snapshot_group *snapshots;   /* reader `index` is this shard; NULL: none are read */
+    const struct snapshot_slot *access; /* an access table; NULL: no keys */
+    counter *app_connections;           /* this shard's, by the app's number, of valid keys; may be NULL */
     /* /healthz: writes a JSON body, returns the status. NULL: always 200. Called on the shard's thread. */
     int (*health)(void *context, char *body, size_t capacity);
     void *health_context;

@@ -128,7 +128,6 @@ static void create_shard(struct sim_world *world, unsigned index)
                       .publisher = plan->compress ? encoder_waker(plane->encoder) : engine_waker(plane->ingest_engine)}},
         .channel_count = 1,
         .admission = &plane->admission,
-        .access = &plane->access,
         .max_subscribers = plan->instance_limit + 8,
         .message_buffer_size = plan->message_buffer_size,
         .client_send_timeout_ns = plan->send_timeout_ns,

@@ -6,7 +6,6 @@
 #define TESTS_SIM_WORLD_H
 
 #include "access/limits.h"
-#include "flashrelay/access.h"
 #include "flashrelay/admission.h"
 #include "flashrelay/encoder.h"
 #include "flashrelay/engine_sim.h"
@@ -205,7 +204,6 @@ struct plane {
     struct shard *shards[MAX_SHARDS];
     struct engine *shard_engines[MAX_SHARDS];
     struct waker *shard_wakers[MAX_SHARDS];
-    const struct access_table *_Atomic access;
     struct admission admission;
     struct admission_queue answers[MAX_SHARDS];
     struct limits *limits;

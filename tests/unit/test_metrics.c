@@ -107,7 +107,8 @@ static void reference_to_the_letter(void **state)
     const struct access_app apps[] = {{.name = (char[]){"one"}, .key = (char[]){"1"}},
                                       {0}, /* an app that is gone */
                                       {.name = (char[]){"two \"2\""}, .key = (char[]){"2"}}};
-    struct access_table *access;
+    struct snapshot_slot access = {0};
+    struct access_table *table;
     struct metrics_sources sources = {
         .shard_count = 2,
         .shards = {&shards[0], &shards[1]},
@@ -118,8 +119,10 @@ static void reference_to_the_letter(void **state)
     };
 
     (void)state;
-    assert_int_equal(access_table_create(&access, apps, 3, false), 0);
-    sources.access = access;
+    assert_int_equal(access_table_create(&table, apps, 3, false), 0);
+    assert_int_equal(snapshot_group_create(&sources.snapshots, 0), 0);
+    snapshot_publish(sources.snapshots, &access, access_table_snapshot(table));
+    sources.access = &access;
     for (unsigned i = 0; i < 2; i++) {
         uint64_t scale = i ? 1000 : 1;
         struct shard_counters *s = &shards[i];
@@ -236,7 +239,8 @@ static void reference_to_the_letter(void **state)
         "# TYPE websocket_proxy_upstream_messages counter\n"
         "websocket_proxy_upstream_messages{upstream=\"ws://a:1/\"} 22\n"
         "websocket_proxy_upstream_messages{upstream=\"wss://b/x\"} 22000\n");
-    access_table_destroy(access);
+    snapshot_publish(sources.snapshots, &access, NULL);
+    snapshot_group_destroy(sources.snapshots);
 }
 
 int main(void)

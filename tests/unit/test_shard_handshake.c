@@ -98,14 +98,14 @@ static void keys_are_checked_after_the_handshake(void **state)
         {GET("/ws/k%2F1/filter?addresses=0x1") UPGRADE_HEADERS, 501, "message"},
         {GET("/ws/k%2F1") UPGRADE_HEADERS, 429, "{\"message\":\"App limit exceeded\"}"},
     };
-    const struct access_table *_Atomic access;
     counter app_connections[1] = {0};
+    struct snapshot_slot access;
     struct access_table *table;
     struct shard_world *world;
 
     (void)state;
     assert_int_equal(access_table_create(&table, &app, 1, false), 0);
-    atomic_init(&access, table);
+    atomic_init(&access.current, access_table_snapshot(table));
     world = shard_world_open(
         (struct shard_world_options){.shard = {.access = &access, .app_connections = app_connections}, .with_admission = true});
     world->verdict = ADMISSION_REFUSED_APP;
