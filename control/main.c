@@ -114,6 +114,7 @@ static int drain(struct service *service, const sigset_t *signals, int signal)
         signal = sigtimedwait(signals, NULL, &pause);
         if (signal > 0) {
             log_line(LOG_WARN, "main", "%s again: ending at once", strsignal(signal));
+            log_stop();
             _exit(128 + signal);
         }
         if (clock_monotonic_ns() > deadline_ns) {
@@ -142,12 +143,16 @@ static int run(const struct options *options)
     status = configure_log(options, &file);
     if (status != 0)
         return status;
+    if (log_start() < 0)
+        log_line(LOG_WARN, "main", "no threads for the log: a slow reader of it will hold up flashblocks");
     if (service_start(&service, options, error, sizeof error) < 0) {
+        log_stop(); /* what led to it comes before it */
         fprintf(stderr, "flashrelay: %s\n", error);
         status = STATUS_FAILED;
     } else {
         status = drain(service, &signals, wait_for_signal(&signals, &file));
         service_destroy(service);
+        log_stop();
     }
     if (file.directory)
         log_file_close(&file);

@@ -1,5 +1,6 @@
 #include "metrics/metrics.h"
 
+#include "flashrelay/log.h"
 #include "flashrelay/thread.h"
 #include "version.h"
 
@@ -46,6 +47,9 @@ void metrics_write_process(struct exposition *exposition)
     write_memory(exposition);
 #endif
     write_threads(exposition);
+    exposition_family(exposition, "flashrelay_log_dropped_lines_total", METRIC_COUNTER,
+                      "Log lines dropped because whoever takes the log did not keep up.");
+    exposition_value(exposition, NO_LABELS, log_dropped_lines());
     exposition_family(exposition, "flashrelay_build_info", METRIC_GAUGE, "The version that runs.");
     exposition_value(exposition, (const struct label[]){{"version", version_text()}, {NULL, NULL}}, 1);
 }

@@ -1,4 +1,12 @@
-/* The one logging call. Lines go to standard error as text, JSON or logfmt, one write(2) a line, any thread. */
+/*
+ * The one logging call. Lines go to one or two descriptors (standard error until log_configure names others) as text, JSON or logfmt, one
+ * write(2) per line.
+ *
+ * Before log_start, and after log_stop, the caller writes its lines itself and waits for whoever takes them: what a tool needs, or a
+ * start that fails. In between lines are queued and a thread per descriptor writes them: the caller makes no system call but one to wake a
+ * thread that sleeps. A queue that is full drops the line; how many were dropped there is said in their place and counted. The lines of
+ * a thread stay in order. A crash loses what is queued.
+ */
 #ifndef FLASHRELAY_LOG_H
 #define FLASHRELAY_LOG_H
 
@@ -9,7 +17,7 @@
 enum log_level { LOG_OFF, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
 enum log_format { LOG_TEXT, LOG_JSON, LOG_LOGFMT };
 
-/* State of one call site: at most LOG_SITE_LINES_PER_S lines a second, the rest counted and reported by the next one. */
+/* State of one call site: at most LOG_SITE_LINES_PER_S lines per second, the rest counted and reported by the next one. */
 struct log_site {
     _Atomic uint64_t window_start_ns;
     _Atomic uint32_t lines;
@@ -18,16 +26,34 @@ struct log_site {
 
 #define LOG_SITE_LINES_PER_S 10
 
+/* How long log_stop waits for whoever takes the lines. */
+#define LOG_STOP_TIMEOUT_MS 2000
+
 /* Sets level, format and the file descriptor for the whole process; before other threads start. */
 void log_configure(enum log_level level, enum log_format format, int descriptor);
 
 /* Writes every line to a second descriptor too (a file that may be replaced behind it with dup2); before other threads start. */
 void log_add_sink(enum log_format format, int descriptor);
 
+/* From here on lines are queued. Once, after log_configure and before other threads log. 0 or a negative errno; then nothing changed. */
+int log_start(void);
+
+/*
+ * Writes what is queued, for at most LOG_STOP_TIMEOUT_MS, and ends the threads. For the end of the process, after the threads that
+ * log or instead of waiting for them. Does nothing if log_start was not called.
+ */
+void log_stop(void);
+
+/* Lines that were dropped so far, on all descriptors. Any thread. */
+uint64_t log_dropped_lines(void);
+
 /* True if lines of this level are written. */
 bool log_enabled(enum log_level level);
 
-/* Use the macro below. `module` is the source file's module name. Never pass keys, tokens or URI credentials. */
+/*
+ * Use the macro below. `module` is the source file's module name, a text that stays. Never pass keys, tokens or URI credentials. Any
+ * thread.
+ */
 void log_write(struct log_site *site, enum log_level level, const char *module, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -1,14 +1,18 @@
-/* Log lines: formats, escaping, levels, the limit on repeats, and a reader that stalls. */
+/* Log lines: formats, escaping, levels, the limit on repeats, and the threads that write them. */
 #include "flashrelay/clock.h"
 #include "flashrelay/log.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -152,24 +156,210 @@ static void repeats_are_limited_and_counted(void **state)
     assert_non_null(strstr(read_log(), "again (7 like it not shown)\n"));
 }
 
-static void stalled_reader_blocks_nobody(void **state)
-{
-    unsigned written = 0;
+/* --- with threads --- */
 
-    (void)state;
-    fcntl(ends[1], F_SETFL, 0); /* a blocking descriptor, as standard output usually is */
-    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
-    for (int i = 0; i < 5000; i++) {
+/* Writes `count` lines of about 450 bytes. */
+static void write_long_lines(int count)
+{
+    for (int i = 0; i < count; i++) {
         struct log_site site = {0};
         log_write(&site, LOG_INFO, "module", "%0400d", i);
     }
-    for (unsigned lines; (lines = count_lines(read_log())) > 0;)
-        written += lines;
-    assert_in_range(written, 1, 4999);
-    log_line(LOG_INFO, "module", "back");
-    assert_non_null(strstr(read_log(), "lines lost"));
-    assert_int_equal(atoi(strstr(text, "back (") + 6), 5000 - written);
 }
+
+/* A pipe's ends as they usually are. */
+static void start_on_a_blocking_pipe(void)
+{
+    fcntl(ends[0], F_SETFL, 0);
+    fcntl(ends[1], F_SETFL, 0);
+    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
+    assert_int_equal(log_start(), 0);
+}
+
+/* Everything that comes until the writer's end of the pipe is closed. */
+static void *read_all(void *unused)
+{
+    char *all = malloc(64 << 20);
+    size_t length = 0;
+    ssize_t got;
+
+    (void)unused;
+    while ((got = read(ends[0], all + length, 1 << 20)) > 0)
+        length += (size_t)got;
+    all[length] = 0;
+    return all;
+}
+
+/* Ends the log, which `reader` reads; all its lines, to be freed. */
+static char *stop_and_join(pthread_t reader)
+{
+    void *all;
+
+    log_stop();
+    close(ends[1]);
+    pthread_join(reader, &all);
+    return all;
+}
+
+/* Far more than pipe and queue hold, and nobody reads: the writer comes back. What is missing is said where it is missing. */
+static void a_stalled_reader_blocks_nobody(void **state)
+{
+    enum { LINES = 5000 };
+    uint64_t dropped_before = log_dropped_lines();
+    unsigned seen = 0, said = 0;
+    pthread_t reader;
+    char *all;
+
+    (void)state;
+    start_on_a_blocking_pipe();
+    write_long_lines(LINES);
+    assert_true(log_dropped_lines() > dropped_before);
+    assert_int_equal(pthread_create(&reader, NULL, read_all, NULL), 0);
+    all = stop_and_join(reader);
+    for (char *line = strtok(all, "\n"); line; line = strtok(NULL, "\n")) {
+        char *dropped = strstr(line, "WARN log: ");
+
+        if (dropped)
+            said += (unsigned)atoi(dropped + strlen("WARN log: "));
+        else
+            assert_int_equal(atoi(strstr(line, "module: ") + strlen("module: ")), said + seen++);
+    }
+    assert_true(seen > 0 && said > 0);
+    assert_int_equal(seen + said, LINES);
+    assert_int_equal(log_dropped_lines() - dropped_before, said);
+    free(all);
+}
+
+static void what_was_dropped_is_said_even_if_nothing_follows(void **state)
+{
+    struct pollfd readable = {.fd = ends[0], .events = POLLIN};
+
+    (void)state;
+    fcntl(ends[1], F_SETFL, 0);
+    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
+    assert_int_equal(log_start(), 0);
+    write_long_lines(5000);
+    while (poll(&readable, 1, 10000) == 1 && !strstr(read_log(), "lines dropped here"))
+        continue;
+    assert_non_null(strstr(text, "lines dropped here: whoever takes the log does not keep up\n"));
+    log_stop();
+}
+
+static void stopping_writes_what_is_queued(void **state)
+{
+    (void)state;
+    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
+    assert_int_equal(log_start(), 0);
+    write_long_lines(100);
+    log_stop();
+    assert_int_equal(count_lines(read_log()), 100);
+    log_line(LOG_INFO, "module", "after the end");
+    assert_non_null(strstr(read_log(), "after the end\n"));
+}
+
+/* The end of the process does not hang on a reader that is stuck. */
+static void stopping_gives_up_on_a_stalled_reader(void **state)
+{
+    uint64_t dropped_before = log_dropped_lines();
+
+    (void)state;
+    fcntl(ends[1], F_SETFL, 0);
+    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
+    assert_int_equal(log_start(), 0);
+    write_long_lines(200);
+    log_stop();
+    log_line(LOG_INFO, "module", "and nobody waits for this one");
+    assert_int_equal(count_lines(read_log()), 201 - (log_dropped_lines() - dropped_before));
+}
+
+static void a_stalled_sink_does_not_hold_up_the_other(void **state)
+{
+    int stalled[2];
+
+    (void)state;
+    assert_int_equal(pipe2(stalled, O_CLOEXEC), 0);
+    log_configure(LOG_INFO, LOG_TEXT, stalled[1]);
+    log_add_sink(LOG_TEXT, ends[1]);
+    assert_int_equal(log_start(), 0);
+    for (int batch = 0; batch < 20; batch++) {
+        unsigned lines = 0;
+
+        write_long_lines(100); /* less than a queue holds */
+        while (lines < 100)
+            lines += count_lines(read_log());
+    }
+    close(stalled[0]);
+    log_stop();
+    close(stalled[1]);
+}
+
+enum { THREADS = 4, LINES_PER_THREAD = 2000 };
+
+static void *write_numbered_lines(void *context)
+{
+    const int *thread = context;
+
+    for (int i = 0; i < LINES_PER_THREAD; i++) {
+        struct log_site site = {0};
+        log_write(
+            &site, LOG_INFO, "module", "%d %d %.*s", *thread, i, i % 300,
+            "................................................................................................................"
+            "................................................................................................................"
+            "............................................................................");
+    }
+    return NULL;
+}
+
+static void the_lines_of_each_thread_stay_in_order(void **state)
+{
+    uint64_t dropped_before = log_dropped_lines();
+    int numbers[THREADS], last[THREADS], thread, number;
+    pthread_t threads[THREADS], reader;
+    unsigned seen = 0;
+    char *all;
+
+    (void)state;
+    start_on_a_blocking_pipe();
+    assert_int_equal(pthread_create(&reader, NULL, read_all, NULL), 0);
+    for (int i = 0; i < THREADS; i++) {
+        numbers[i] = i;
+        last[i] = -1;
+        assert_int_equal(pthread_create(&threads[i], NULL, write_numbered_lines, &numbers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    all = stop_and_join(reader);
+    for (char *line = strtok(all, "\n"); line; line = strtok(NULL, "\n")) {
+        if (strstr(line, "lines dropped here"))
+            continue;
+        assert_int_equal(sscanf(strstr(line, "module: "), "module: %d %d", &thread, &number), 2);
+        assert_true(number > last[thread]);
+        last[thread] = number;
+        seen++;
+    }
+    assert_int_equal(seen, THREADS * LINES_PER_THREAD - (log_dropped_lines() - dropped_before));
+    free(all);
+}
+
+static void a_child_writes_by_itself(void **state)
+{
+    int status;
+    pid_t child;
+
+    (void)state;
+    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
+    assert_int_equal(log_start(), 0);
+    child = fork();
+    if (child == 0) {
+        log_line(LOG_INFO, "module", "from the child");
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_non_null(strstr(read_log(), "from the child\n"));
+    log_stop();
+}
+
+/* --- two sinks --- */
 
 static void second_sink_has_its_own_format(void **state)
 {
@@ -199,8 +389,16 @@ int main(void)
         cmocka_unit_test_setup_teardown(levels_are_obeyed, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(long_message_is_cut, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(repeats_are_limited_and_counted, open_pipe, close_pipe),
-        cmocka_unit_test_setup_teardown(stalled_reader_blocks_nobody, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(a_stalled_reader_blocks_nobody, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(what_was_dropped_is_said_even_if_nothing_follows, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(stopping_writes_what_is_queued, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(stopping_gives_up_on_a_stalled_reader, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(a_stalled_sink_does_not_hold_up_the_other, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(the_lines_of_each_thread_stay_in_order, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(a_child_writes_by_itself, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(second_sink_has_its_own_format, open_pipe, close_pipe),
     };
+
+    signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
