@@ -6,7 +6,7 @@
 #include "flashrelay/random.h"
 #include "flashrelay/relay.h"
 #include "health.h"
-#include "http/server.h"
+#include "metrics/metrics.h"
 #include "start_report.h"
 
 #include <errno.h>
@@ -25,7 +25,8 @@ struct service {
     struct relay *relay;
     struct label_set labels;
     struct metrics_sources sources;
-    struct metrics_server *metrics;
+    struct http_mount metrics;
+    struct http_server *http;
 };
 
 /* Writes why the start failed, and with what, into the caller's line. */
@@ -153,7 +154,8 @@ static int start_metrics(struct service *service, char *error, size_t error_capa
                                       &service->labels);
     if (result < 0)
         return explain(error, error_capacity, result, "set up metrics", NULL);
-    result = metrics_server_start(&service->metrics, address, &service->sources);
+    service->metrics = metrics_mount(&service->sources);
+    result = http_server_start(&service->http, address, &service->metrics, 1);
     return result < 0 ? explain(error, error_capacity, result, "serve metrics on", address) : 0;
 }
 
@@ -197,7 +199,7 @@ int service_start(struct service **service, const struct options *options, char 
         service_destroy(s);
         return result;
     }
-    start_report_running(options, s->relay, s->metrics ? metrics_server_port(s->metrics) : 0);
+    start_report_running(options, s->relay, s->http ? http_server_port(s->http) : 0);
     *service = s;
     return 0;
 }
@@ -214,8 +216,8 @@ bool service_is_finished(struct service *service)
 
 void service_destroy(struct service *service)
 {
-    if (service->metrics)
-        metrics_server_stop(service->metrics);
+    if (service->http)
+        http_server_stop(service->http);
     metrics_sources_dispose(&service->sources);
     label_set_dispose(&service->labels);
     if (service->admitter)

@@ -1,17 +1,32 @@
-/* The metrics port: /health says OK, every other path serves the metrics. One thread of its own (libmicrohttpd's). */
+/*
+ * The HTTP server for operators: /health says OK, every other path is answered by what is mounted there. GET and HEAD only. One thread of
+ * its own (libmicrohttpd's).
+ */
 #ifndef CONTROL_HTTP_SERVER_H
 #define CONTROL_HTTP_SERVER_H
 
 #include "flashrelay/address.h"
-#include "metrics/metrics.h"
 
-struct metrics_server;
+#include <stdio.h>
 
-/* Listens and serves. `sources` outlives the server. 0 or a negative errno (-EADDRINUSE, -EACCES ...). */
-int metrics_server_start(struct metrics_server **server, const struct address *address, const struct metrics_sources *sources);
-void metrics_server_stop(struct metrics_server *server);
+/* Connections at once; who comes beyond waits. */
+#define HTTP_SERVER_MAX_CONNECTIONS 32
+
+struct http_mount {
+    const char *prefix; /* the path that is answered, with all below it; "/": everything. The longest of several decides */
+    const char *content_type;
+    void (*write)(FILE *out, const void *context); /* writes the answer's body; on the server's thread */
+    const void *context;
+};
+
+struct http_server;
+
+/* Listens and serves; `mounts` and what they point to outlive the server. 0 or a negative errno (-EADDRINUSE, -EACCES ...). */
+int http_server_start(struct http_server **server, const struct address *address, const struct http_mount *mounts,
+                      unsigned count);
+void http_server_stop(struct http_server *server);
 
 /* The port listened on (for port 0). */
-uint16_t metrics_server_port(const struct metrics_server *server);
+uint16_t http_server_port(const struct http_server *server);
 
 #endif

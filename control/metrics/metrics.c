@@ -25,3 +25,18 @@ void metrics_write(FILE *out, const struct metrics_sources *sources)
     metrics_write_engines(&exposition, sources);
     metrics_write_process(&exposition);
 }
+
+static void write_mounted(FILE *out, const void *sources)
+{
+    metrics_write(out, sources);
+}
+
+struct http_mount metrics_mount(const struct metrics_sources *sources)
+{
+    return (struct http_mount){
+        .prefix = "/",
+        .content_type = "text/plain; version=0.0.4; charset=utf-8",
+        .write = write_mounted,
+        .context = sources,
+    };
+}

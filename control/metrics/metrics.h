@@ -5,6 +5,7 @@
 #define CONTROL_METRICS_METRICS_H
 
 #include "flashrelay/relay.h"
+#include "http/server.h"
 #include "metrics/exposition.h"
 #include "options/options.h"
 
@@ -35,8 +36,11 @@ int metrics_sources_init(struct metrics_sources *sources, const struct relay *re
                          struct snapshot_group *snapshots, const struct snapshot_slot *access, const struct label_set *labels);
 void metrics_sources_dispose(struct metrics_sources *sources);
 
-/* Writes all metrics. Any thread. */
+/* Writes all metrics, in Prometheus' text format. Any thread. */
 void metrics_write(FILE *out, const struct metrics_sources *sources);
+
+/* The metrics at every path of a server that nothing else takes. */
+struct http_mount metrics_mount(const struct metrics_sources *sources);
 
 /* The parts: the reference proxies' metrics by their names, and flashrelay's own. */
 void metrics_write_reference(struct exposition *exposition, const struct metrics_sources *sources);
