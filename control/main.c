@@ -88,16 +88,36 @@ static struct timespec timespec_of(uint64_t ns)
     return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
-/* Waits for one of `signals`, meanwhile keeping the log's files up to the clock. Returns the signal. */
-static int wait_for_signal(const sigset_t *signals, struct log_file *file)
+/* How long until `next_ns`, CLOCK_NEVER if that is never. */
+static uint64_t time_until(uint64_t next_ns, uint64_t now_ns)
+{
+    if (next_ns == CLOCK_NEVER)
+        return CLOCK_NEVER;
+    return next_ns > now_ns ? next_ns - now_ns : 0;
+}
+
+/* Does what is due by the clock. How long until the next time. */
+static uint64_t turn(struct service *service, struct log_file *file)
+{
+    uint64_t now_ns = clock_monotonic_ns(), wait_ns = time_until(service_turn(service, now_ns), now_ns), rotate_ns = CLOCK_NEVER;
+
+    if (file->directory) {
+        now_ns = clock_realtime_ns();
+        rotate_ns = time_until(log_file_rotate(file, now_ns), now_ns);
+    }
+    return rotate_ns < wait_ns ? rotate_ns : wait_ns;
+}
+
+/* Waits for one of `signals`, meanwhile doing what is due. Returns the signal. */
+static int wait_for_signal(const sigset_t *signals, struct service *service, struct log_file *file)
 {
     int signal;
 
     do {
-        uint64_t now_ns = clock_realtime_ns(), next_ns = file->directory ? log_file_rotate(file, now_ns) : CLOCK_NEVER;
-        struct timespec rest = timespec_of(next_ns - now_ns);
+        uint64_t wait_ns = turn(service, file);
+        struct timespec wait = timespec_of(wait_ns);
 
-        signal = sigtimedwait(signals, NULL, next_ns == CLOCK_NEVER ? NULL : &rest);
+        signal = sigtimedwait(signals, NULL, wait_ns == CLOCK_NEVER ? NULL : &wait);
     } while (signal < 0);
     return signal;
 }
@@ -150,7 +170,7 @@ static int run(const struct options *options)
         fprintf(stderr, "flashrelay: %s\n", error);
         status = STATUS_FAILED;
     } else {
-        status = drain(service, &signals, wait_for_signal(&signals, &file));
+        status = drain(service, &signals, wait_for_signal(&signals, service, &file));
         service_destroy(service);
         log_stop();
     }

@@ -204,6 +204,11 @@ int service_start(struct service **service, const struct options *options, char 
     return 0;
 }
 
+uint64_t service_turn(struct service *service, uint64_t now_ns)
+{
+    return service->http ? metrics_turn(&service->sources, now_ns) : CLOCK_NEVER;
+}
+
 void service_drain(struct service *service)
 {
     relay_drain(service->relay);

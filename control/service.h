@@ -4,6 +4,8 @@
 
 #include "options/options.h"
 
+#include <stdint.h>
+
 struct service;
 
 /*
@@ -11,6 +13,9 @@ struct service;
  * `options` stays the caller's and outlives the service.
  */
 int service_start(struct service **service, const struct options *options, char *error, size_t error_capacity);
+
+/* What is to be done by the clock (monotonic). Returns when it is due again; a call before does no harm. One thread. */
+uint64_t service_turn(struct service *service, uint64_t now_ns);
 
 /* Begins the orderly end; returns at once. */
 void service_drain(struct service *service);

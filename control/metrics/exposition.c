@@ -105,7 +105,8 @@ void exposition_histogram(struct exposition *exposition, const struct label *lab
     write_sum_and_count(exposition, labels, histogram, count, unit);
 }
 
-void exposition_summary(struct exposition *exposition, const struct label *labels, const struct histogram *histogram, double unit)
+void exposition_summary(struct exposition *exposition, const struct label *labels, const struct histogram *recent,
+                        const struct histogram *all, double unit)
 {
     static const struct {
         const char *text;
@@ -114,7 +115,7 @@ void exposition_summary(struct exposition *exposition, const struct label *label
 
     for (size_t i = 0; i < sizeof quantiles / sizeof quantiles[0]; i++) {
         write_name(exposition, "", labels, "quantile", quantiles[i].text);
-        fprintf(exposition->out, "%.12g\n", (double)histogram_quantile(histogram, quantiles[i].value) * unit);
+        fprintf(exposition->out, "%.12g\n", (double)histogram_quantile(recent, quantiles[i].value) * unit);
     }
-    write_sum_and_count(exposition, labels, histogram, histogram_count(histogram), unit);
+    write_sum_and_count(exposition, labels, all, histogram_count(all), unit);
 }

@@ -33,8 +33,8 @@ void exposition_value(struct exposition *exposition, const struct label *labels,
 void exposition_histogram(struct exposition *exposition, const struct label *labels, const struct histogram *histogram,
                           unsigned first_power, unsigned last_power, double unit);
 
-/* A summary with the quantiles 0, 0.5, 0.9, 0.95, 0.99, 0.999 and 1, then sum and count. */
-void exposition_summary(struct exposition *exposition, const struct label *labels, const struct histogram *histogram,
-                        double unit);
+/* A summary with the quantiles 0, 0.5, 0.9, 0.95, 0.99, 0.999 and 1 of `recent`, then sum and count of `all`. */
+void exposition_summary(struct exposition *exposition, const struct label *labels, const struct histogram *recent,
+                        const struct histogram *all, double unit);
 
 #endif

@@ -7,11 +7,12 @@
 #include "flashrelay/relay.h"
 #include "http/server.h"
 #include "metrics/exposition.h"
+#include "metrics/rolling.h"
 #include "options/options.h"
 
 #define METRICS_MAX_CHANNELS 2
 
-/* Where the figures are: in the relay and the options, which outlive this; only the upstreams' labels are its own. */
+/* Where the figures are: in the relay and the options, which outlive this; the upstreams' labels and the durations are its own. */
 struct metrics_sources {
     unsigned shard_count;
     const struct shard_counters *shards[RELAY_MAX_SHARDS];
@@ -26,6 +27,7 @@ struct metrics_sources {
     const struct encoder_counters *encoder; /* NULL if not compressing */
     struct snapshot_group *snapshots;
     const struct snapshot_slot *access;                                   /* of the group: an access table */
+    struct rolling *send_durations;                                       /* of all shards */
     uint64_t (*app_connections)(const struct relay *relay, unsigned app); /* relay_app_connections */
     const struct relay *relay;
     const struct label_set *labels;
@@ -35,6 +37,9 @@ struct metrics_sources {
 int metrics_sources_init(struct metrics_sources *sources, const struct relay *relay, const struct options *options,
                          struct snapshot_group *snapshots, const struct snapshot_slot *access, const struct label_set *labels);
 void metrics_sources_dispose(struct metrics_sources *sources);
+
+/* Lets quantiles forget what is old, also when nobody scrapes. Returns when it is due again. One thread. */
+uint64_t metrics_turn(const struct metrics_sources *sources, uint64_t now_ns);
 
 /* Writes all metrics, in Prometheus' text format. Any thread. */
 void metrics_write(FILE *out, const struct metrics_sources *sources);

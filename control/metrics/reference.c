@@ -123,12 +123,14 @@ static void write_queue_size(struct exposition *exposition, const struct metrics
 
 static void write_send_duration(struct exposition *exposition, const struct metrics_sources *sources)
 {
-    struct histogram merged = {0};
+    struct histogram all = {0}, recent = {0};
 
-    metrics_merge_shards(&merged, sources, SHARD(send_ns));
+    metrics_merge_shards(&all, sources, SHARD(send_ns));
+    rolling_recent(sources->send_durations, &all, &recent);
     exposition_family(exposition, "websocket_proxy_message_send_duration", METRIC_SUMMARY,
-                      "Seconds from when a message is offered to a subscriber until its socket has taken it.");
-    exposition_summary(exposition, NO_LABELS, &merged, METRICS_SECONDS);
+                      "Seconds from when a message is offered to a subscriber until its socket has taken it; quantiles of the "
+                      "last minute.");
+    exposition_summary(exposition, NO_LABELS, &recent, &all, METRICS_SECONDS);
 }
 
 static void write_apps(struct exposition *exposition, const struct metrics_sources *sources, const struct access_table *table)
@@ -156,6 +158,14 @@ static void write_labelled(struct exposition *exposition, const struct metrics_s
     for (unsigned i = 0; i < sources->upstream_count; i++)
         exposition_value(exposition, (const struct label[]){{"upstream", sources->upstream_labels[i]}, {NULL, NULL}},
                          counter_read(&sources->upstreams[i]->messages));
+}
+
+uint64_t metrics_turn(const struct metrics_sources *sources, uint64_t now_ns)
+{
+    struct histogram all = {0};
+
+    metrics_merge_shards(&all, sources, SHARD(send_ns));
+    return rolling_turn(sources->send_durations, &all, now_ns);
 }
 
 void metrics_write_reference(struct exposition *exposition, const struct metrics_sources *sources)

@@ -76,7 +76,11 @@ int metrics_sources_init(struct metrics_sources *sources, const struct relay *re
         .app_connections = relay_app_connections,
         .relay = relay,
         .labels = labels,
+        .send_durations = malloc(sizeof *sources->send_durations),
     };
+    if (!sources->send_durations)
+        return -ENOMEM;
+    rolling_init(sources->send_durations, clock_monotonic_ns());
     add_shards(sources, relay);
     add_channels(sources, relay);
     for (unsigned i = 0; i < options->upstreams.count && result == 0; i++)
@@ -89,4 +93,8 @@ void metrics_sources_dispose(struct metrics_sources *sources)
     for (unsigned i = 0; i < sources->upstream_count; i++)
         free(sources->upstream_labels[i]);
     sources->upstream_count = 0;
+    if (sources->send_durations)
+        rolling_dispose(sources->send_durations);
+    free(sources->send_durations);
+    sources->send_durations = NULL;
 }

@@ -55,6 +55,27 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
         widen_range(into, counter_read(&from->maximum), minimum_plus_one);
 }
 
+/* The least value that counts in bucket `index`. */
+static uint64_t bucket_floor(unsigned index)
+{
+    return index == 0 ? 0 : histogram_bucket_limit(index - 1) + 1;
+}
+
+void histogram_difference(struct histogram *into, const struct histogram *later, const struct histogram *earlier)
+{
+    uint64_t maximum = counter_read(&later->maximum);
+
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint64_t more = counter_read(&later->buckets[i]) - counter_read(&earlier->buckets[i]), limit = histogram_bucket_limit(i);
+
+        if (more == 0)
+            continue;
+        counter_add(&into->buckets[i], more);
+        widen_range(into, limit < maximum ? limit : maximum, bucket_floor(i) + 1);
+    }
+    counter_add(&into->sum, counter_read(&later->sum) - counter_read(&earlier->sum));
+}
+
 uint64_t histogram_count(const struct histogram *histogram)
 {
     return histogram_count_at_most(histogram, UINT64_MAX);

@@ -24,6 +24,12 @@ void histogram_record(struct histogram *histogram, uint64_t value, uint64_t time
 /* Adds what `from` holds now to `into`, which the caller alone owns. Any thread. */
 void histogram_merge(struct histogram *into, const struct histogram *from);
 
+/*
+ * Adds what `later` counts more than `earlier`, an older copy of it, to `into`, which the caller alone owns. The least and the greatest
+ * value are known to their buckets. Any thread.
+ */
+void histogram_difference(struct histogram *into, const struct histogram *later, const struct histogram *earlier);
+
 /* How many values were counted. */
 uint64_t histogram_count(const struct histogram *histogram);
 

@@ -108,6 +108,7 @@ static void reference_to_the_letter(void **state)
                                       {0}, /* an app that is gone */
                                       {.name = (char[]){"two \"2\""}, .key = (char[]){"2"}}};
     struct snapshot_slot access = {0};
+    struct rolling send_durations;
     struct access_table *table;
     struct metrics_sources sources = {
         .shard_count = 2,
@@ -116,10 +117,12 @@ static void reference_to_the_letter(void **state)
         .upstreams = {&upstreams[0], &upstreams[1]},
         .upstream_labels = {(char[]){"ws://a:1/"}, (char[]){"wss://b/x"}},
         .app_connections = connections_of,
+        .send_durations = &send_durations,
     };
 
     (void)state;
     assert_int_equal(access_table_create(&table, apps, 3, false), 0);
+    rolling_init(&send_durations, 0);
     assert_int_equal(snapshot_group_create(&sources.snapshots, 0), 0);
     snapshot_publish(sources.snapshots, &access, access_table_snapshot(table));
     sources.access = &access;
@@ -220,9 +223,9 @@ static void reference_to_the_letter(void **state)
         "# TYPE websocket_proxy_broadcast_queue_size gauge\n"
         "websocket_proxy_broadcast_queue_size 13000\n"
         "# HELP websocket_proxy_message_send_duration Seconds from when a message is offered to a subscriber until its socket "
-        "has taken it.\n"
+        "has taken it; quantiles of the last minute.\n"
         "# TYPE websocket_proxy_message_send_duration summary\n"
-        "websocket_proxy_message_send_duration{quantile=\"0\"} 1e-06\n"
+        "websocket_proxy_message_send_duration{quantile=\"0\"} 9.6e-07\n"
         "websocket_proxy_message_send_duration{quantile=\"0.5\"} 1.023e-06\n"
         "websocket_proxy_message_send_duration{quantile=\"0.9\"} 2\n"
         "websocket_proxy_message_send_duration{quantile=\"0.95\"} 2\n"
@@ -239,6 +242,31 @@ static void reference_to_the_letter(void **state)
         "# TYPE websocket_proxy_upstream_messages counter\n"
         "websocket_proxy_upstream_messages{upstream=\"ws://a:1/\"} 22\n"
         "websocket_proxy_upstream_messages{upstream=\"wss://b/x\"} 22000\n");
+    rolling_dispose(&send_durations);
+    snapshot_publish(sources.snapshots, &access, NULL);
+    snapshot_group_destroy(sources.snapshots);
+}
+
+static void quantiles_forget_what_sum_and_count_keep(void **state)
+{
+    static struct shard_counters shard;
+    struct rolling send_durations;
+    struct snapshot_slot access = {0};
+    struct metrics_sources sources = {.shard_count = 1, .shards = {&shard}, .access = &access, .send_durations = &send_durations};
+    struct access_table *table;
+
+    (void)state;
+    rolling_init(&send_durations, 0);
+    assert_int_equal(access_table_create(&table, NULL, 0, false), 0);
+    assert_int_equal(snapshot_group_create(&sources.snapshots, 0), 0);
+    snapshot_publish(sources.snapshots, &access, access_table_snapshot(table));
+    histogram_record(&shard.send_ns, 1000000000, 2);
+    assert_true(metrics_turn(&sources, 60 * NS_PER_S) == 80 * NS_PER_S);
+    metrics_write_reference(&exposition, &sources);
+    assert_non_null(strstr(written(), "websocket_proxy_message_send_duration{quantile=\"1\"} 0\n"
+                                      "websocket_proxy_message_send_duration_sum 2\n"
+                                      "websocket_proxy_message_send_duration_count 2\n"));
+    rolling_dispose(&send_durations);
     snapshot_publish(sources.snapshots, &access, NULL);
     snapshot_group_destroy(sources.snapshots);
 }
@@ -251,6 +279,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(histogram_is_written, begin, end),
         cmocka_unit_test_setup_teardown(histogram_of_counts, begin, end),
         cmocka_unit_test_setup_teardown(reference_to_the_letter, begin, end),
+        cmocka_unit_test_setup_teardown(quantiles_forget_what_sum_and_count_keep, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
