@@ -2,6 +2,7 @@
 
 #include "base/log_sink.h"
 #include "flashrelay/clock.h"
+#include "flashrelay/random.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define NOTE_BYTES 64 /* of a message, kept for the note on lines that are not shown */
 #define MAX_SINKS  2
@@ -16,6 +18,7 @@
 static struct log_sink sinks[MAX_SINKS] = {{.format = LOG_TEXT, .descriptor = STDERR_FILENO, .name = "log-0"}, {.name = "log-1"}};
 static unsigned sink_count = 1;
 static enum log_level threshold = LOG_INFO;
+static uint64_t peer_seed; /* so that nobody can choose an address that shares another's budget */
 static bool started;
 
 void log_add_sink(enum log_format format, int descriptor)
@@ -49,6 +52,7 @@ int log_start(void)
     if (!is_told_of_forks && pthread_atfork(NULL, NULL, forget_threads) != 0)
         return -ENOMEM;
     is_told_of_forks = true;
+    peer_seed = random_system_seed();
     started = true;
     for (unsigned i = 0; i < sink_count && error == 0; i++)
         error = log_sink_start(&sinks[i]);
@@ -79,14 +83,39 @@ bool log_enabled(enum log_level level)
     return level <= threshold;
 }
 
-/* True if the line may be written; *suppressed becomes how many of its site were not since the last that was. */
-static bool site_admits(struct log_site *site, uint64_t now_ns, uint32_t *suppressed)
+static void begin_window(struct log_site *site)
 {
-    uint64_t start = atomic_load_explicit(&site->window_start_ns, memory_order_relaxed);
+    atomic_store(&site->lines, 0);
+    for (unsigned i = 0; site->peers && i < LOG_PEERS; i++)
+        atomic_store_explicit(&site->peers->lines[i], 0, memory_order_relaxed);
+}
+
+/* True if the peer has not used up its share. */
+static bool peer_admits(struct log_peers *peers, const void *peer, size_t bytes)
+{
+    _Atomic uint8_t *lines = &peers->lines[XXH3_64bits_withSeed(peer, bytes, peer_seed) % LOG_PEERS];
+
+    if (atomic_load_explicit(lines, memory_order_relaxed) >= LOG_PEER_LINES_PER_S)
+        return false;
+    atomic_fetch_add_explicit(lines, 1, memory_order_relaxed);
+    return true;
+}
+
+static bool is_within_budget(struct log_site *site, const void *peer, size_t peer_bytes)
+{
+    if (!site->peers)
+        return atomic_fetch_add(&site->lines, 1) < LOG_SITE_LINES_PER_S;
+    return peer_admits(site->peers, peer, peer_bytes) && atomic_fetch_add(&site->lines, 1) < LOG_EVENT_LINES_PER_S;
+}
+
+/* True if the line may be written; *suppressed becomes how many of its site were not since the last that was. */
+static bool site_admits(struct log_site *site, const void *peer, size_t peer_bytes, uint32_t *suppressed)
+{
+    uint64_t start = atomic_load_explicit(&site->window_start_ns, memory_order_relaxed), now_ns = clock_monotonic_ns();
 
     if ((start == 0 || now_ns - start >= NS_PER_S) && atomic_compare_exchange_strong(&site->window_start_ns, &start, now_ns))
-        atomic_store(&site->lines, 0);
-    if (atomic_fetch_add(&site->lines, 1) >= LOG_SITE_LINES_PER_S) {
+        begin_window(site);
+    if (!is_within_budget(site, peer, peer_bytes)) {
         atomic_fetch_add(&site->suppressed, 1);
         return false;
     }
@@ -94,7 +123,8 @@ static bool site_admits(struct log_site *site, uint64_t now_ns, uint32_t *suppre
     return true;
 }
 
-void log_write(struct log_site *site, enum log_level level, const char *module, const char *format, ...)
+void log_write(struct log_site *site, const void *peer, size_t peer_bytes, enum log_level level, const char *module,
+               const char *format, ...)
 {
     char text[LOG_MESSAGE_BYTES];
     struct log_message message = {.level = level, .module = module, .text = text};
@@ -102,7 +132,7 @@ void log_write(struct log_site *site, enum log_level level, const char *module, 
     va_list arguments;
     size_t length;
 
-    if (!site_admits(site, clock_monotonic_ns(), &suppressed))
+    if (!site_admits(site, peer, peer_bytes, &suppressed))
         return;
     va_start(arguments, format);
     vsnprintf(text, sizeof text - NOTE_BYTES, format, arguments);

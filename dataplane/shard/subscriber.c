@@ -6,6 +6,10 @@
 #include "shard/lag.h"
 #include "shard/session.h"
 
+#include <stdio.h>
+
+#define PATH_TEXT_BYTES 128 /* in a line; longer names of apps are cut */
+
 /* Accepting stops where slots run out, or control has too much to answer, and goes on once there is some room again. */
 static void update_accepting(struct shard *shard)
 {
@@ -125,11 +129,43 @@ static void leave_state(struct shard *shard, struct subscriber *subscriber)
     }
 }
 
-static void log_event(const struct subscriber *subscriber, const char *event, const char *cause)
+/* The path that it subscribed to, for a line: an API key is shown as its app's name, a query not at all. */
+static void describe_path(const struct shard *shard, const struct subscriber *subscriber, char text[PATH_TEXT_BYTES])
 {
-    char address[ADDRESS_TEXT_BYTES];
+    const struct access_table *table = access_table_current(shard->options.access);
+    const struct access_app *app = table ? access_table_app(table, subscriber->request.app) : NULL;
 
-    log_line(LOG_DEBUG, "shard", "subscriber %s %s%s", ip_address_format(&subscriber->request.ip, address), event, cause);
+    if (subscriber->request.app == ADMISSION_NO_APP)
+        snprintf(text, PATH_TEXT_BYTES, "%s", shard->options.any_path ? "whatever path" : "/ws");
+    else if (app)
+        snprintf(text, PATH_TEXT_BYTES, "/ws/%s", app->name);
+    else
+        snprintf(text, PATH_TEXT_BYTES, "/ws/ (app %u, which is gone)", subscriber->request.app);
+}
+
+/* Tools that take any path say themselves what they have to say. */
+static enum log_level event_level(const struct shard *shard)
+{
+    return shard->options.any_path ? LOG_DEBUG : LOG_INFO;
+}
+
+static void log_connected(const struct shard *shard, const struct subscriber *subscriber)
+{
+    const struct ip_address *ip = &subscriber->request.ip;
+    char address[ADDRESS_TEXT_BYTES], path[PATH_TEXT_BYTES];
+
+    describe_path(shard, subscriber, path);
+    log_event(event_level(shard), "shard", ip, sizeof *ip, "subscriber %s connected to %s", ip_address_format(ip, address), path);
+}
+
+static void log_disconnected(const struct shard *shard, const struct subscriber *subscriber)
+{
+    const struct ip_address *ip = &subscriber->request.ip;
+    char address[ADDRESS_TEXT_BYTES], path[PATH_TEXT_BYTES];
+
+    describe_path(shard, subscriber, path);
+    log_event(event_level(shard), "shard", ip, sizeof *ip, "subscriber %s disconnected from %s: %s",
+              ip_address_format(ip, address), path, disconnect_cause_name(subscriber->cause));
 }
 
 void subscriber_open(struct shard *shard, struct subscriber *subscriber)
@@ -147,7 +183,7 @@ void subscriber_open(struct shard *shard, struct subscriber *subscriber)
     counter_add(&shard->counters.new_connections, 1);
     counter_add(&shard->counters.active_connections, 1);
     engine_serve(shard->engine, subscriber->connection);
-    log_event(subscriber, "connected", "");
+    log_connected(shard, subscriber);
 }
 
 void subscriber_blame(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause)
@@ -233,7 +269,7 @@ void subscriber_closed(struct shard *shard, struct subscriber *subscriber)
     if (subscriber->was_open) {
         counter_add(&shard->counters.closed_connections, 1);
         counter_subtract(&shard->counters.active_connections, 1);
-        log_event(subscriber, "disconnected: ", disconnect_cause_name(subscriber->cause));
+        log_disconnected(shard, subscriber);
     }
     release_when_left(shard, subscriber);
 }

@@ -12,19 +12,33 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum log_level { LOG_OFF, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_TRACE };
 enum log_format { LOG_TEXT, LOG_JSON, LOG_LOGFMT };
 
-/* State of one call site: at most LOG_SITE_LINES_PER_S lines per second, the rest counted and reported by the next one. */
+/* Lines of one call site per second; the rest is counted, and the next line says how many there were. */
+#define LOG_SITE_LINES_PER_S 10
+/*
+ * The same of a site that tells what one of many peers did, and how many of them may be about one peer: who comes and goes all the time
+ * takes a tenth and hides nobody else. Peers are told apart by a hash: two of them share one tenth with a chance of 1 in LOG_PEERS.
+ */
+#define LOG_EVENT_LINES_PER_S 1000
+#define LOG_PEER_LINES_PER_S  100
+#define LOG_PEERS             256
+
+struct log_peers {
+    _Atomic uint8_t lines[LOG_PEERS]; /* in this second */
+};
+
+/* State of one call site. */
 struct log_site {
     _Atomic uint64_t window_start_ns;
     _Atomic uint32_t lines;
     _Atomic uint32_t suppressed;
+    struct log_peers *peers; /* NULL: its lines are about no peers */
 };
-
-#define LOG_SITE_LINES_PER_S 10
 
 /* How long log_stop waits for whoever takes the lines. */
 #define LOG_STOP_TIMEOUT_MS 2000
@@ -51,18 +65,27 @@ uint64_t log_dropped_lines(void);
 bool log_enabled(enum log_level level);
 
 /*
- * Use the macro below. `module` is the source file's module name, a text that stays. Never pass keys, tokens or URI credentials. Any
- * thread.
+ * Use the macros below. `peer`, of `peer_bytes`, tells whom the line is about, where the site has peers. `module` is the source file's
+ * module name, a text that stays. Never pass keys, tokens or URI credentials. Any thread.
  */
-void log_write(struct log_site *site, enum log_level level, const char *module, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+void log_write(struct log_site *site, const void *peer, size_t peer_bytes, enum log_level level, const char *module,
+               const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /* log_line(LOG_INFO, "upstream", "connected to %s", name) */
-#define log_line(level, module, ...)                               \
-    do {                                                           \
-        static struct log_site log_site_;                          \
-        if (log_enabled(level))                                    \
-            log_write(&log_site_, (level), (module), __VA_ARGS__); \
+#define log_line(level, module, ...)                                        \
+    do {                                                                    \
+        static struct log_site log_site_;                                   \
+        if (log_enabled(level))                                             \
+            log_write(&log_site_, NULL, 0, (level), (module), __VA_ARGS__); \
+    } while (0)
+
+/* log_event(LOG_INFO, "shard", &ip, sizeof ip, "%s connected", text): a line about one of many peers, here an IP address. */
+#define log_event(level, module, peer, peer_bytes, ...)                                  \
+    do {                                                                                 \
+        static struct log_peers log_peers_;                                              \
+        static struct log_site log_site_ = {.peers = &log_peers_};                       \
+        if (log_enabled(level))                                                          \
+            log_write(&log_site_, (peer), (peer_bytes), (level), (module), __VA_ARGS__); \
     } while (0)
 
 #endif

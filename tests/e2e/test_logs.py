@@ -1,11 +1,14 @@
 """Log lines: where they go, in what form, how many."""
+import fcntl
 import json
+import os
 import re
 import socket
+import threading
 
 import pytest
 
-from harness import eventually, free_port
+from harness import PATIENCE_S, eventually, free_port, scaled
 from harness.relay import run
 
 QUICK = "--subscriber-max-interval-ms=5"
@@ -107,3 +110,92 @@ def test_a_reason_from_outside_cannot_forge_lines(builder, start_relay):
     for line in out.splitlines():
         assert not line.startswith("2026-01-01T00:00:00.000000Z")
     assert "\x1b" not in out
+
+
+# --- subscribers that come and go ---
+
+def subscriber_lines(relay):
+    return [line.split("shard: ")[1] for line in relay.log().splitlines() if " INFO shard: subscriber " in line]
+
+
+def test_subscribers_are_seen_to_come_and_go(builder, start_relay, raw):
+    relay = start_relay(builder)
+    subscriber = raw(relay).upgrade("/ws?token=hunter2", X_Forwarded_For="203.0.113.7")
+    eventually(lambda: subscriber_lines(relay), "the first line")
+    subscriber.send_close(1000)
+    eventually(lambda: len(subscriber_lines(relay)) == 2, "the second line")
+    assert subscriber_lines(relay) == ["subscriber 203.0.113.7 connected to /ws",
+                                       "subscriber 203.0.113.7 disconnected from /ws: peer_closed"]
+    assert "hunter2" not in relay.log()
+
+
+def test_a_key_is_shown_as_its_app(builder, start_relay, raw):
+    relay = start_relay(builder, "--api-keys=shop:hunter2")
+    raw(relay).upgrade("/ws/hunter2").reset()
+    eventually(lambda: len(subscriber_lines(relay)) == 2, "both lines")
+    assert subscriber_lines(relay) == ["subscriber 127.0.0.1 connected to /ws/shop",
+                                       "subscriber 127.0.0.1 disconnected from /ws/shop: peer_vanished"]
+    assert "hunter2" not in relay.log()
+
+
+def test_who_comes_and_goes_all_the_time_hides_nobody(builder, start_relay, raw):
+    """Within a second or two: only some of its lines are shown, and those of the other are among them."""
+    relay = start_relay(builder, "--per-ip-connection-limit=0")
+    for _ in range(scaled(1000, 300)):
+        raw(relay).upgrade(X_Forwarded_For="203.0.113.7").reset()
+    raw(relay).upgrade(X_Forwarded_For="198.51.100.4")
+    eventually(lambda: any("198.51.100.4 connected" in line for line in subscriber_lines(relay)), "the other's line")
+
+
+# --- a reader that stalls ---
+
+def full_pipe():
+    """Both ends of a pipe that takes nothing more."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writing, False)
+    try:
+        while True:
+            os.write(writing, b"x" * 4095 + b"\n")
+    except BlockingIOError:
+        os.set_blocking(writing, True)
+        return reading, writing
+
+
+def read_into(lines, reading):
+    with os.fdopen(reading, errors="replace") as pipe:
+        for line in pipe:
+            lines.append(line)
+
+
+def test_flashblocks_flow_though_nobody_reads_the_log(builder, start_relay, raw, subscribe):
+    reading, writing = full_pipe()
+    ports = free_port(), free_port()
+    relay = start_relay(builder, f"--listen-addr=127.0.0.1:{ports[0]}", f"--metrics-addr=127.0.0.1:{ports[1]}",
+                        "--per-ip-connection-limit=0", "--instance-connection-limit=1000", stdout=writing, wait=False)
+    os.close(writing)
+    relay.port, relay.metrics_port = ports
+    eventually(lambda: is_open(ports[1]), "the relay to run")
+    upstream, witness, sent = builder.accept(), subscribe(relay), 0
+
+    def deliver():
+        nonlocal sent
+        sent += 1
+        upstream.send_text(b'{"number":%d}' % sent)
+        assert witness.receive() == b'{"number":%d}' % sent
+
+    while relay.metric("flashrelay_log_dropped_lines_total") == 0:
+        for number in range(50):
+            raw(relay).upgrade(X_Forwarded_For=f"10.0.{sent % 256}.{number}").reset()
+        deliver()
+    for _ in range(20):
+        deliver()
+    dropped, lines = relay.metric("flashrelay_log_dropped_lines_total"), []
+    reader = threading.Thread(target=read_into, args=(lines, reading))
+    reader.start()
+    eventually(lambda: any("lines dropped here" in line for line in lines), "the line that tells")
+    relay.end()
+    reader.join(PATIENCE_S)
+    said = [int(line.split("WARN log: ")[1].split()[0]) for line in lines if "lines dropped here" in line]
+    assert sum(said) >= dropped
+    assert any("all connections closed" in line for line in lines) # and nothing more is lost

@@ -1,5 +1,6 @@
 #include "support/shard_world.h"
 
+#include "flashrelay/log.h"
 #include "support/channels.h"
 #include "support/ip.h"
 
@@ -7,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -44,6 +46,7 @@ struct shard_world *shard_world_open(struct shard_world_options options)
         .zerocopy_permille = options.zerocopy_permille,
     };
 
+    log_configure(LOG_WARN, LOG_TEXT, STDERR_FILENO); /* thousands come and go */
     assert_int_equal(sim_network_create(&world->network, &network), 0);
     mock_clients_open(world);
     world->marks = aligned_alloc(_Alignof(struct channel_marks), sizeof *world->marks);

@@ -103,7 +103,7 @@ static void no_utf8_is_let_through_that_is_none(void **state)
     log_configure(LOG_INFO, LOG_TEXT, ends[1]);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct log_site site = {0};
-        log_write(&site, LOG_INFO, "m", "%s", bad[i]);
+        log_write(&site, NULL, 0, LOG_INFO, "m", "%s", bad[i]);
         assert_memory_equal(read_log() + 27, "  INFO m: \xef\xbf\xbd", 13);
         assert_null(strstr(text, bad[i]));
     }
@@ -146,14 +146,55 @@ static void repeats_are_limited_and_counted(void **state)
     for (int i = 0; i < LOG_SITE_LINES_PER_S + 7; i++) {
         /* The clock is real: hold the window open however slow the machine is. */
         atomic_store(&site.window_start_ns, clock_monotonic_ns());
-        log_write(&site, LOG_INFO, "module", "again");
+        log_write(&site, NULL, 0, LOG_INFO, "module", "again");
     }
     assert_int_equal(count_lines(read_log()), LOG_SITE_LINES_PER_S);
-    log_write(&other, LOG_INFO, "module", "another site");
+    log_write(&other, NULL, 0, LOG_INFO, "module", "another site");
     assert_non_null(strstr(read_log(), "another site\n"));
     atomic_store(&site.window_start_ns, 1);
-    log_write(&site, LOG_INFO, "module", "again");
+    log_write(&site, NULL, 0, LOG_INFO, "module", "again");
     assert_non_null(strstr(read_log(), "again (7 like it not shown)\n"));
+}
+
+/* An event of this peer, in a second that does not end. */
+static void write_event(struct log_site *site, int peer)
+{
+    atomic_store(&site->window_start_ns, clock_monotonic_ns());
+    log_write(site, &peer, sizeof peer, LOG_INFO, "module", "peer %d", peer);
+}
+
+static void a_noisy_peer_does_not_hide_the_others(void **state)
+{
+    struct log_peers peers = {0};
+    struct log_site site = {.peers = &peers};
+
+    (void)state;
+    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
+    for (int i = 0; i < 5 * LOG_PEER_LINES_PER_S; i++)
+        write_event(&site, 1);
+    assert_int_equal(count_lines(read_log()), LOG_PEER_LINES_PER_S);
+    write_event(&site, 2);
+    assert_non_null(strstr(read_log(), "peer 2 (400 like it not shown)\n"));
+    atomic_store(&site.window_start_ns, 1);
+    log_write(&site, "x", 1, LOG_INFO, "module", "the next second");
+    write_event(&site, 1);
+    assert_non_null(strstr(read_log(), "peer 1\n"));
+}
+
+static void events_of_many_peers_have_a_limit_too(void **state)
+{
+    struct log_peers peers = {0};
+    struct log_site site = {.peers = &peers};
+    unsigned lines = 0;
+
+    (void)state;
+    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
+    for (int i = 0; i < 2 * LOG_EVENT_LINES_PER_S; i++) {
+        write_event(&site, i);
+        if (i % 100 == 99)
+            lines += count_lines(read_log());
+    }
+    assert_int_equal(lines, LOG_EVENT_LINES_PER_S);
 }
 
 /* --- with threads --- */
@@ -163,7 +204,7 @@ static void write_long_lines(int count)
 {
     for (int i = 0; i < count; i++) {
         struct log_site site = {0};
-        log_write(&site, LOG_INFO, "module", "%0400d", i);
+        log_write(&site, NULL, 0, LOG_INFO, "module", "%0400d", i);
     }
 }
 
@@ -302,7 +343,7 @@ static void *write_numbered_lines(void *context)
     for (int i = 0; i < LINES_PER_THREAD; i++) {
         struct log_site site = {0};
         log_write(
-            &site, LOG_INFO, "module", "%d %d %.*s", *thread, i, i % 300,
+            &site, NULL, 0, LOG_INFO, "module", "%d %d %.*s", *thread, i, i % 300,
             "................................................................................................................"
             "................................................................................................................"
             "............................................................................");
@@ -389,6 +430,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(levels_are_obeyed, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(long_message_is_cut, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(repeats_are_limited_and_counted, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(a_noisy_peer_does_not_hide_the_others, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(events_of_many_peers_have_a_limit_too, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(a_stalled_reader_blocks_nobody, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(what_was_dropped_is_said_even_if_nothing_follows, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(stopping_writes_what_is_queued, open_pipe, close_pipe),

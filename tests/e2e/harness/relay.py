@@ -28,9 +28,9 @@ def run(*arguments, cwd=None, **variables):
 
 
 class Relay:
-    """A relay that runs. Ports are the kernel's choice unless a flag says otherwise."""
+    """A relay that runs. Ports are the kernel's choice unless a flag says otherwise; its log is kept unless `stdout` takes it."""
 
-    def __init__(self, folder, upstreams, *flags, env=None, cwd=None):
+    def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None):
         arguments = [f"--upstream-ws={','.join(upstreams)}"] if upstreams else []
         given = " ".join(map(str, flags)) + " " + " ".join(env or {})
         if "--listen-addr" not in given and "LISTEN_ADDR" not in given:
@@ -43,7 +43,7 @@ class Relay:
             arguments.append("--subscriber-max-interval-ms=50") # tests that are about waiting say how long
         self.output, self.errors = folder / "relay.out", folder / "relay.err"
         with self.output.open("wb") as out, self.errors.open("wb") as err:
-            self.process = subprocess.Popen([BIN / "flashrelay", *arguments, *map(str, flags)], stdout=out, stderr=err,
+            self.process = subprocess.Popen([BIN / "flashrelay", *arguments, *map(str, flags)], stdout=stdout or out, stderr=err,
                                             stdin=subprocess.DEVNULL, env=environment(**(env or {})), cwd=cwd or folder)
         self.expected_status, self.was_signalled = 0, False
         self.listen_host, self.port, self.metrics_port = None, None, None
