@@ -2,16 +2,15 @@
 #include "flashrelay/clock.h"
 #include "flashrelay/shard.h"
 #include "log_file.h"
+#include "options/dotenv_file.h"
 #include "options/options.h"
 #include "service.h"
 #include "version.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef FLASHRELAY_JEMALLOC
@@ -26,38 +25,9 @@ const char *malloc_conf = "dirty_decay_ms:0,muzzy_decay_ms:0,narenas:2";
 #define STATUS_FAILED 1
 #define STATUS_USAGE  2
 
-#define DOTENV_MAX_BYTES (1 << 20)
 /* How often a service that drains is looked at, and when its patience ends. */
 #define DRAIN_POLL_NS  (20 * NS_PER_MS)
 #define DRAIN_LIMIT_NS (SHARD_DRAIN_SPREAD_NS + 10 * NS_PER_S)
-
-/* The .env file of the working directory, if there is one. 0, or the exit status after a line about what is wrong with it. */
-static int read_dotenv(struct dotenv *dotenv)
-{
-    char *text = malloc(DOTENV_MAX_BYTES);
-    int descriptor = open(".env", O_RDONLY | O_CLOEXEC), result = 0;
-    struct dotenv_error error;
-    ssize_t length = -1;
-
-    if (descriptor < 0 && errno == ENOENT) {
-        free(text);
-        return 0;
-    }
-    if (descriptor >= 0 && text)
-        length = read(descriptor, text, DOTENV_MAX_BYTES);
-    if (length < 0)
-        fprintf(stderr, "flashrelay: cannot read .env: %s\n", strerror(errno));
-    else if (length == DOTENV_MAX_BYTES)
-        fprintf(stderr, "flashrelay: .env: expected less than %d bytes\n", DOTENV_MAX_BYTES);
-    else if ((result = dotenv_parse(dotenv, text, (size_t)length, environ, &error)) == -EINVAL)
-        fprintf(stderr, "flashrelay: .env, line %u: %s\n", error.line, error.error);
-    else if (result < 0)
-        fprintf(stderr, "flashrelay: .env: out of memory\n");
-    if (descriptor >= 0)
-        close(descriptor);
-    free(text);
-    return length < 0 || length == DOTENV_MAX_BYTES || result < 0 ? STATUS_USAGE : 0;
-}
 
 /* Directs the log; `file` is open afterwards if there is to be one. 0, or the exit status after a line about what is wrong. */
 static int configure_log(const struct options *options, struct log_file *file)
@@ -147,7 +117,7 @@ static int drain(struct service *service, const sigset_t *signals, int signal)
     return EXIT_SUCCESS;
 }
 
-static int run(const struct options *options)
+static int run(const struct options *options, const struct warnings *warnings)
 {
     struct log_file file = {0};
     struct service *service;
@@ -165,6 +135,7 @@ static int run(const struct options *options)
         return status;
     if (log_start() < 0)
         log_line(LOG_WARN, "main", "no threads for the log: a slow reader of it will hold up flashblocks");
+    warnings_log(warnings);
     if (service_start(&service, options, error, sizeof error) < 0) {
         log_stop(); /* what led to it comes before it */
         fprintf(stderr, "flashrelay: %s\n", error);
@@ -183,28 +154,30 @@ int main(int argc, char **argv)
 {
     struct dotenv dotenv = {0};
     struct options_sources sources = {.arguments = argv + (argc > 0), .environment = environ, .file = &dotenv};
+    struct warnings warnings = {0};
     char error[OPTIONS_ERROR_BYTES];
     struct options options = {0};
-    int status = read_dotenv(&dotenv);
+    int status = EXIT_SUCCESS;
 
-    if (status == 0) {
-        switch (options_read(&options, &sources, error)) {
-        case OPTIONS_RUN:
-            status = run(&options);
-            break;
-        case OPTIONS_HELP:
-            options_print_help(stdout);
-            break;
-        case OPTIONS_VERSION:
-            printf("flashrelay %s\n", version_text());
-            break;
-        case OPTIONS_BAD:
-            fprintf(stderr, "flashrelay: %s\n", error);
-            status = STATUS_USAGE;
-            break;
-        }
+    dotenv_file_read(&dotenv, environ, &warnings);
+    switch (options_read(&options, &sources, &warnings, error)) {
+    case OPTIONS_RUN:
+        status = run(&options, &warnings);
+        break;
+    case OPTIONS_HELP:
+        options_print_help(stdout);
+        break;
+    case OPTIONS_VERSION:
+        printf("flashrelay %s\n", version_text());
+        break;
+    case OPTIONS_BAD:
+        warnings_print(stderr, &warnings);
+        fprintf(stderr, "flashrelay: %s\n", error);
+        status = STATUS_USAGE;
+        break;
     }
     options_dispose(&options);
+    warnings_dispose(&warnings);
     dotenv_dispose(&dotenv);
     return status;
 }

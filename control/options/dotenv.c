@@ -11,7 +11,7 @@ struct parser {
     char *const *environment;
     const char *at, *end;
     unsigned line;
-    const char *error; /* set: stop */
+    const char *error; /* set: the line is left out */
 };
 
 const char *environment_find(char *const *environment, const char *name, size_t name_length)
@@ -217,6 +217,10 @@ static int parse_assignment(struct parser *parser)
         free(value);
         return -ENOMEM;
     }
+    if (parser->error) {
+        free(value);
+        return 0;
+    }
     return add_entry(parser->dotenv, name, length, value);
 }
 
@@ -240,20 +244,41 @@ static int parse_line(struct parser *parser)
     return result;
 }
 
-int dotenv_parse(struct dotenv *dotenv, const char *text, size_t length, char *const *environment, struct dotenv_error *error)
+/* Goes on behind the line where the bad one began, also if a quote that is not closed led on. */
+static void skip_line(struct parser *parser, const char *begin, unsigned line)
+{
+    parser->error = NULL;
+    parser->at = begin;
+    parser->line = line;
+    while (peek(parser) != '\n')
+        parser->at++;
+    if (parser->at < parser->end)
+        take(parser);
+}
+
+int dotenv_parse(struct dotenv *dotenv, const char *name, const char *text, size_t length, char *const *environment,
+                 struct warnings *warnings)
 {
     struct parser parser = {.dotenv = dotenv, .environment = environment, .at = text, .end = text + length, .line = 1};
     int result = 0;
 
+    if (length > 0 && memchr(text, '\0', length)) {
+        warnings_add(warnings, "%s is left out: expected text, without NUL", name);
+        return 0;
+    }
     if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         parser.at += 3; /* a byte order mark */
-    if (length && memchr(text, '\0', length))
-        parser.error = "expected text, without NUL";
-    while (result == 0 && !parser.error && parser.at < parser.end)
+    while (result == 0 && parser.at < parser.end) {
+        const char *begin = parser.at;
+        unsigned line = parser.line;
+
         result = parse_line(&parser);
-    if (result == 0 && parser.error)
-        *error = (struct dotenv_error){parser.line, parser.error};
-    return parser.error && result == 0 ? -EINVAL : result;
+        if (parser.error) {
+            warnings_add(warnings, "%s, line %u is left out: %s", name, line, parser.error);
+            skip_line(&parser, begin, line);
+        }
+    }
+    return result;
 }
 
 void dotenv_dispose(struct dotenv *dotenv)

@@ -6,6 +6,8 @@
 #ifndef CONTROL_OPTIONS_DOTENV_H
 #define CONTROL_OPTIONS_DOTENV_H
 
+#include "options/warnings.h"
+
 #include <stddef.h>
 
 struct dotenv {
@@ -15,17 +17,13 @@ struct dotenv {
     unsigned count;
 };
 
-/* Where and what: `error` is a static text that says what was expected. */
-struct dotenv_error {
-    unsigned line;
-    const char *error;
-};
-
 /*
- * Reads a file's text into a zeroed `dotenv`; `environment` (NULL-terminated, may be NULL) goes before the file where $NAME is
- * replaced. 0, -EINVAL and `error`, or -ENOMEM; dispose either way.
+ * Reads the text of the file `name` into a zeroed `dotenv`; `environment` (NULL-terminated, may be NULL) goes before the file where
+ * $NAME is replaced. A line that is none of these forms is left out; `warnings` then says which and what was expected, and nothing of
+ * what it holds. 0 or -ENOMEM; dispose either way.
  */
-int dotenv_parse(struct dotenv *dotenv, const char *text, size_t length, char *const *environment, struct dotenv_error *error);
+int dotenv_parse(struct dotenv *dotenv, const char *name, const char *text, size_t length, char *const *environment,
+                 struct warnings *warnings);
 void dotenv_dispose(struct dotenv *dotenv);
 
 /* The first value of that name, or NULL. */

@@ -66,10 +66,10 @@ void options_print_help(FILE *out)
           "\n"
           "Usage: flashrelay --upstream-ws URI[,URI...] [FLAG...]\n"
           "\n"
-          "Every flag can also be set by an environment variable, or by a line of the file .env in the working\n"
-          "directory: its name in capitals, with _ for - and ., unless another is given. A flag goes over the\n"
-          "variable, and that over the file. --flag VALUE and --flag=VALUE are the same; flags without a value\n"
-          "are switches and take =true or =false.\n",
+          "Every flag can also be set by an environment variable, or by a line of the nearest file .env in the\n"
+          "working directory or above it: its name in capitals, with _ for - and ., unless another is given. A\n"
+          "flag goes over the variable, and that over the file. --flag VALUE and --flag=VALUE are the same;\n"
+          "flags without a value are switches and take =true or =false.\n",
           out);
     for (unsigned i = 0; i < option_table_count; i++) {
         if (option_table[i].group)

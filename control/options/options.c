@@ -20,6 +20,7 @@ enum source { FROM_NOWHERE, FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG
 struct reader {
     struct options *options;
     const struct options_sources *sources;
+    struct warnings *warnings;
     char *error;
     enum source sources_of[MAX_OPTIONS]; /* by index in the table */
     unsigned verbosity;                  /* times -v was seen */
@@ -28,7 +29,6 @@ struct reader {
 
 static enum options_outcome fail(const struct reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* One line, whatever was in it. */
 static enum options_outcome fail(const struct reader *reader, const char *format, ...)
 {
     va_list arguments;
@@ -36,9 +36,7 @@ static enum options_outcome fail(const struct reader *reader, const char *format
     va_start(arguments, format);
     vsnprintf(reader->error, OPTIONS_ERROR_BYTES, format, arguments);
     va_end(arguments);
-    for (char *c = reader->error; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
+    warnings_make_line(reader->error);
     return OPTIONS_BAD;
 }
 
@@ -65,10 +63,15 @@ static enum options_outcome read_value(struct reader *reader, const struct optio
     char expected[OPTION_EXPECTED_BYTES] = "", given[192];
     int result = option->type->read(option, field, value, expected);
 
+    if (result != 0)
+        describe(given, sizeof given, option, source, value);
+    if (result == -EINVAL && option->is_common_variable && source != FROM_FLAG) {
+        warnings_add(reader->warnings, "%s is left out: %s", given, expected);
+        return OPTIONS_RUN;
+    }
     reader->sources_of[option - option_table] = source;
     if (result == 0)
         return OPTIONS_RUN;
-    describe(given, sizeof given, option, source, value);
     return fail(reader, "%s: %s", given, result == -ENOMEM ? "out of memory" : expected);
 }
 
@@ -263,9 +266,10 @@ static enum options_outcome complete(const struct reader *reader)
     return OPTIONS_RUN;
 }
 
-enum options_outcome options_read(struct options *options, const struct options_sources *sources, char error[OPTIONS_ERROR_BYTES])
+enum options_outcome options_read(struct options *options, const struct options_sources *sources, struct warnings *warnings,
+                                  char error[OPTIONS_ERROR_BYTES])
 {
-    struct reader reader = {.options = options, .sources = sources, .error = error};
+    struct reader reader = {.options = options, .sources = sources, .warnings = warnings, .error = error};
     enum options_outcome outcome;
 
     assert(option_table_count <= MAX_OPTIONS);

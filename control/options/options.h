@@ -79,9 +79,10 @@ enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD }
 
 /*
  * Fills `options` with what the sources say, else with defaults. OPTIONS_BAD: `error` is one line that names the flag or
- * variable, what it was given (but no secret) and what was expected. Dispose whatever the outcome.
+ * variable, what it was given (but no secret) and what was expected. What stops nothing is added to `warnings`. --help and --version
+ * are found before variables and file are looked at. Dispose whatever the outcome.
  */
-enum options_outcome options_read(struct options *options, const struct options_sources *sources,
+enum options_outcome options_read(struct options *options, const struct options_sources *sources, struct warnings *warnings,
                                   char error[OPTIONS_ERROR_BYTES]);
 void options_dispose(struct options *options);
 

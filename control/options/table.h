@@ -25,6 +25,7 @@ struct option {
     const char *meaning;
     const char *bound_reason; /* why numbers outside minimum and maximum are refused, where that is not plain; or NULL */
     bool secret;              /* values are never shown */
+    bool is_common_variable;  /* other programs have a variable of that name: a value that means nothing here is left out */
 };
 
 extern const struct option option_table[];

@@ -279,8 +279,18 @@ static int read_refused(const struct option *option, void *field, const char *te
 {
     (void)option;
     (void)field;
-    (void)text;
+    if (*text == '\0')
+        return 0;
     return refuse(expected, "limits shared through Redis are not supported yet; leave it out, each instance then keeps its own");
+}
+
+static int read_unused(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
+{
+    (void)option;
+    (void)field;
+    (void)text;
+    (void)expected;
+    return 0;
 }
 
 const struct option_type option_switch = {.is_switch = true, .read = read_switch};
@@ -301,3 +311,4 @@ const struct option_type option_engine = {.value_name = "auto|uring", .read = re
 const struct option_type option_zerocopy = {.value_name = "auto|on|off", .read = read_zerocopy};
 const struct option_type option_cores = {.value_name = "CORES", .read = read_cores};
 const struct option_type option_refused = {.value_name = "TEXT", .read = read_refused};
+const struct option_type option_unused = {.value_name = "TEXT", .read = read_unused};

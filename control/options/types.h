@@ -17,6 +17,6 @@ struct option_type {
 
 extern const struct option_type option_switch, option_number, option_bytes, option_address, option_file, option_directory,
     option_labels, option_header_name, option_uris, option_keys, option_level, option_verbosity, option_log_format,
-    option_rotation, option_engine, option_zerocopy, option_cores, option_refused;
+    option_rotation, option_engine, option_zerocopy, option_cores, option_refused, option_unused;
 
 #endif

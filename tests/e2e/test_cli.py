@@ -106,7 +106,6 @@ def test_bad_api_keys(keys, tmp_path):
 
 def test_redis_is_refused_wherever_it_is_set(tmp_path):
     assert "--redis-url" in refused(UPSTREAM, "--redis-url=redis://h", cwd=tmp_path)
-    assert "--redis-key-prefix" in refused(UPSTREAM, "--redis-key-prefix=p", cwd=tmp_path)
     assert "REDIS_URL" in refused(UPSTREAM, REDIS_URL="redis://h", cwd=tmp_path)
     (tmp_path / ".env").write_text("REDIS_URL=redis://h\n")
     assert "REDIS_URL" in refused(UPSTREAM, cwd=tmp_path)
@@ -119,10 +118,54 @@ def test_variables_and_the_file_are_read_and_named(tmp_path):
     assert ".env" in line and "SHARDS=no one" in line
 
 
-def test_a_broken_file_is_named_with_its_line(tmp_path):
-    (tmp_path / ".env").write_text("A=b\nthis is no assignment\n")
-    line = refused(UPSTREAM, cwd=tmp_path)
-    assert ".env" in line and "2" in line
+def test_bad_lines_of_the_file_stop_nothing(builder, start_relay, tmp_path):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / ".env").write_text("A=b\nhunter2 is no assignment\nMETRICS=false\nSHARDS='hunter2\n")
+    relay = start_relay(builder, cwd=folder)
+    assert relay.metrics_port is None
+    assert f"{folder}/.env, line 2 is left out: expected NAME=value" in relay.log()
+    assert f"{folder}/.env, line 4 is left out: expected a closing '" in relay.log()
+    assert "hunter2" not in relay.log()
+
+
+def test_a_start_that_fails_tells_of_bad_lines_too(tmp_path):
+    (tmp_path / ".env").write_text("UPSTREAM_WS 'ws://h'\n")
+    status, _, err = run(cwd=tmp_path)
+    assert status == 2
+    assert re.fullmatch(r"flashrelay: .*/\.env, line 1 is left out: .*\nflashrelay: --upstream-ws: .*\n", err), err
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version", "-h", "-V"])
+def test_help_comes_before_all_that_is_wrong(flag, tmp_path):
+    (tmp_path / ".env").write_text("nonsense\nSHARDS=none\n")
+    status, out, err = run(flag, METRICS="neither", cwd=tmp_path)
+    assert (status, err) == (0, "") and out
+
+
+@pytest.mark.parametrize("make", [
+    lambda path: path.symlink_to(path), lambda path: path.write_bytes(b"SHARDS=none\n" + b"#" * (1 << 20)),
+    lambda path: path.write_bytes(b"SHARDS=none\n\0"),
+])
+def test_a_file_that_cannot_be_read_stops_nothing(builder, start_relay, tmp_path, make):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    make(folder / ".env")
+    assert f"{folder}/.env" in start_relay(builder, cwd=folder).log()
+
+
+def test_the_nearest_file_above_counts(builder, start_relay, tmp_path):
+    folder = tmp_path / "a" / "b" / "c"
+    (folder / ".env").mkdir(parents=True) # a directory is no file
+    (tmp_path / "a" / ".env").write_text("METRICS=false\n")
+    (tmp_path / ".env").write_text("SHARDS=none\n")
+    assert start_relay(builder, cwd=folder).metrics_port is None
+
+
+def test_variables_of_other_programs_stop_nothing(builder, start_relay):
+    relay = start_relay(builder, env={"LOG_LEVEL": "notice", "RUST_LOG": "warp=debug", "REDIS_URL": "", "REDIS_KEY_PREFIX": "p"})
+    assert "WARN options: variable LOG_LEVEL=notice is left out: expected error, warn" in relay.log()
+    assert relay.log().count(" WARN options: ") == 1
 
 
 def test_flags_go_before_variables_before_the_file(builder, start_relay, tmp_path):

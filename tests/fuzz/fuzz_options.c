@@ -14,6 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1), *rest = text, *arguments[MAX_ARGUMENTS + 1] = {NULL}, *none[] = {NULL};
     struct options_sources sources = {.arguments = arguments, .environment = none};
+    struct warnings warnings = {0};
     char error[OPTIONS_ERROR_BYTES] = "";
     struct options options;
 
@@ -21,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = '\0';
     for (unsigned i = 0; i < MAX_ARGUMENTS && rest; i++)
         arguments[i] = strsep(&rest, "\n");
-    switch (options_read(&options, &sources, error)) {
+    switch (options_read(&options, &sources, &warnings, error)) {
     case OPTIONS_RUN:
         assert(options.upstreams.count && options.shards && options.log_memory_bytes >= 2 * options.max_message_bytes);
         break;
@@ -33,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     }
     options_dispose(&options);
+    warnings_dispose(&warnings);
     free(text);
     return 0;
 }

@@ -16,6 +16,7 @@
 
 static struct options options;
 static struct dotenv file;
+static struct warnings warnings;
 static char error[OPTIONS_ERROR_BYTES];
 
 static int dispose(void **state)
@@ -23,6 +24,7 @@ static int dispose(void **state)
     (void)state;
     options_dispose(&options);
     dotenv_dispose(&file);
+    warnings_dispose(&warnings);
     return 0;
 }
 
@@ -30,15 +32,14 @@ static int dispose(void **state)
 static enum options_outcome read_all(const char *const *arguments, const char *const *environment, const char *file_text)
 {
     struct options_sources sources = {(char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)environment, NULL};
-    struct dotenv_error wrong;
 
     dispose(NULL);
     if (file_text) {
-        assert_int_equal(dotenv_parse(&file, file_text, strlen(file_text), NULL, &wrong), 0);
+        assert_int_equal(dotenv_parse(&file, ".env", file_text, strlen(file_text), NULL, &warnings), 0);
         sources.file = &file;
     }
     error[0] = 0;
-    return options_read(&options, &sources, error);
+    return options_read(&options, &sources, &warnings, error);
 }
 
 #define LIST(...)                       \
@@ -298,7 +299,6 @@ static void secrets_are_never_shown(void **state)
         "--api-keys=app:hush:hush",
         "--api-keys=app:hush:1:hush",
         "--redis-url=redis://:hush@host",
-        "--redis-key-prefix=hush",
     };
 
     (void)state;
@@ -318,8 +318,41 @@ static void redis_is_refused_wherever_it_is_given(void **state)
     assert_non_null(strstr(error, "--redis-url: limits shared through Redis are not supported yet"));
     assert_int_equal(read_all(LIST(UPSTREAM), LIST("REDIS_URL=redis://h"), NULL), OPTIONS_BAD);
     assert_non_null(strstr(error, "variable REDIS_URL: limits shared"));
-    assert_int_equal(read_all(LIST(UPSTREAM), LIST(), "REDIS_KEY_PREFIX=x"), OPTIONS_BAD);
-    assert_non_null(strstr(error, ".env: REDIS_KEY_PREFIX: limits shared"));
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST(), "REDIS_URL=redis://h"), OPTIONS_BAD);
+    assert_non_null(strstr(error, ".env: REDIS_URL: limits shared"));
+}
+
+static void redis_without_a_url_stops_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("REDIS_URL=", "REDIS_KEY_PREFIX=x"), NULL), OPTIONS_RUN);
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST(), "REDIS_URL=\nREDIS_KEY_PREFIX=x"), OPTIONS_RUN);
+    assert_int_equal(READ(UPSTREAM, "--redis-url", "", "--redis-key-prefix=x"), OPTIONS_RUN);
+    assert_int_equal(warnings.count, 0);
+}
+
+/* Variables with these names are also other programs': what they mean there must not keep the relay from starting. */
+static void foreign_values_of_common_variables_are_left_out(void **state)
+{
+    static const char *const levels[] = {"notice", "warp=debug", "", "WARNING", "info,h2=off"};
+    char variable[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        snprintf(variable, sizeof variable, "LOG_LEVEL=%s", levels[i]);
+        assert_int_equal(read_all(LIST(UPSTREAM), LIST(variable, "RUST_LOG=warp=debug"), NULL), OPTIONS_RUN);
+        assert_int_equal(options.log_level, LOG_INFO);
+        assert_int_equal(warnings.count, 1);
+        assert_non_null(strstr(warnings.texts[0], variable));
+        assert_non_null(strstr(warnings.texts[0], " is left out: expected error, warn, info, debug or trace"));
+    }
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("LOG_LEVEL=notice"), "LOG_LEVEL=debug\nLOG_FORMAT=xml"), OPTIONS_RUN);
+    assert_int_equal(options.log_level, LOG_DEBUG); /* the next source that says something */
+    assert_int_equal(options.log_format, LOG_TEXT);
+    assert_int_equal(warnings.count, 2);
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("LOG_LEVEL=INFO"), NULL), OPTIONS_RUN);
+    assert_int_equal(warnings.count, 0);
+    assert_int_equal(READ(UPSTREAM, "--log-level=notice"), OPTIONS_BAD); /* a flag is ours */
 }
 
 static void help_and_version(void **state)
@@ -369,6 +402,8 @@ int main(void)
         cmocka_unit_test_teardown(upstreams_are_required, dispose),
         cmocka_unit_test_teardown(secrets_are_never_shown, dispose),
         cmocka_unit_test_teardown(redis_is_refused_wherever_it_is_given, dispose),
+        cmocka_unit_test_teardown(redis_without_a_url_stops_nothing, dispose),
+        cmocka_unit_test_teardown(foreign_values_of_common_variables_are_left_out, dispose),
         cmocka_unit_test_teardown(help_and_version, dispose),
         cmocka_unit_test_teardown(help_shows_every_flag_within_100_columns, dispose),
     };

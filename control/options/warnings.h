@@ -1,0 +1,31 @@
+/* What is wrong with the settings but stops nothing: kept until the log is set up. */
+#ifndef CONTROL_OPTIONS_WARNINGS_H
+#define CONTROL_OPTIONS_WARNINGS_H
+
+#include <stdio.h>
+
+#define WARNINGS_KEPT  8
+#define WARNINGS_BYTES 512 /* of one; longer ones are cut */
+
+/* Begins zeroed. */
+struct warnings {
+    char *texts[WARNINGS_KEPT];
+    unsigned count; /* of those kept */
+    unsigned more;  /* that were not */
+};
+
+/* Makes one line of a text: control characters become question marks. */
+void warnings_make_line(char *text);
+
+/* Adds one line. Never pass secrets. */
+void warnings_add(struct warnings *warnings, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A line of the log each. */
+void warnings_log(const struct warnings *warnings);
+
+/* A line each, after the program's name, for a start that fails before there is a log. */
+void warnings_print(FILE *out, const struct warnings *warnings);
+
+void warnings_dispose(struct warnings *warnings);
+
+#endif
