@@ -25,18 +25,3 @@ void base64_encode(char *out, const void *bytes, size_t length)
     }
     *out = '\0';
 }
-
-static bool is_digit(char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
-}
-
-bool base64_is_16_bytes(const char *text, size_t length)
-{
-    if (length != BASE64_LENGTH(16) || text[22] != '=' || text[23] != '=')
-        return false;
-    for (int i = 0; i < 22; i++)
-        if (!is_digit(text[i]))
-            return false;
-    return true;
-}

@@ -2,7 +2,6 @@
 #ifndef DATAPLANE_HTTP_BASE64_H
 #define DATAPLANE_HTTP_BASE64_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* Characters that `length` bytes become, without terminator. */
@@ -10,8 +9,5 @@
 
 /* Writes BASE64_LENGTH(length) characters and a terminator. */
 void base64_encode(char *out, const void *bytes, size_t length);
-
-/* True if the text is base64 of exactly 16 bytes. */
-bool base64_is_16_bytes(const char *text, size_t length);
 
 #endif

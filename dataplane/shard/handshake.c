@@ -71,8 +71,8 @@ static bool reject_bad_upgrade(struct shard *shard, struct subscriber *subscribe
         reject(shard, subscriber, 426, "{\"message\":\"Sec-WebSocket-Version header was not 13\"}",
                "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
         break;
-    case WS_UPGRADE_BAD_KEY:
-        reject(shard, subscriber, 400, "{\"message\":\"Sec-WebSocket-Key header is missing or not 16 bytes of base64\"}", NULL);
+    case WS_UPGRADE_NO_KEY:
+        reject(shard, subscriber, 400, "{\"message\":\"Sec-WebSocket-Key header is missing or there are several\"}", NULL);
         break;
     }
     return true;

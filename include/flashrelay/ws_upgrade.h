@@ -16,8 +16,13 @@ enum ws_upgrade_check {
     WS_UPGRADE_BAD_CONNECTION, /* 400: no Connection: upgrade */
     WS_UPGRADE_BAD_UPGRADE,    /* 400: no Upgrade: websocket */
     WS_UPGRADE_BAD_VERSION,    /* 426 with Sec-WebSocket-Version: 13 */
-    WS_UPGRADE_BAD_KEY,        /* 400: Sec-WebSocket-Key missing or not 16 bytes of base64 */
+    WS_UPGRADE_NO_KEY,         /* 400: no Sec-WebSocket-Key, or several */
 };
+
+/*
+ * Checks a request. What the key holds is not looked at: RFC 6455 wants 16 bytes of base64, but clients with others work with servers
+ * that hash whatever comes.
+ */
 enum ws_upgrade_check ws_upgrade_check(const struct http_request *request);
 
 /* Sec-WebSocket-Accept for a key (RFC 6455, 4.2.2 step 5.4). */

@@ -61,7 +61,7 @@ static void what_is_wrong_is_told_in_order(void **state)
     assert_int_equal(check_get(CONNECTION UPGRADE), WS_UPGRADE_BAD_VERSION);
     assert_int_equal(check_get(CONNECTION UPGRADE "Sec-WebSocket-Version: 8\r\n" KEY_HEADER), WS_UPGRADE_BAD_VERSION);
     assert_int_equal(check_get(CONNECTION UPGRADE VERSION VERSION KEY_HEADER), WS_UPGRADE_BAD_VERSION);
-    assert_int_equal(check_get(CONNECTION UPGRADE VERSION), WS_UPGRADE_BAD_KEY);
+    assert_int_equal(check_get(CONNECTION UPGRADE VERSION), WS_UPGRADE_NO_KEY);
 }
 
 static void an_upgrade_in_http_1_0_is_ignored(void **state)
@@ -70,23 +70,18 @@ static void an_upgrade_in_http_1_0_is_ignored(void **state)
     assert_int_equal(check("GET /ws HTTP/1.0\r\n" CONNECTION UPGRADE VERSION KEY_HEADER "\r\n"), WS_UPGRADE_BAD_UPGRADE);
 }
 
-static void keys_are_16_bytes_of_base64(void **state)
+/* As the servers that clients were written against: whatever the key is, its hash proves that it was read. */
+static void any_key_will_do(void **state)
 {
-    static const char *const WRONG[] = {"",
-                                        "dGhlIHNhbXBsZSBub25jZQ",
-                                        "dGhlIHNhbXBsZSBub25jZQ=",
-                                        "dGhlIHNhbXBsZSBub25jZTE=",
-                                        "dGhlIHNhbXBsZSBub25jZQ==x",
-                                        "dGhlIHNhbXBsZS!ub25jZQ==",
-                                        "=GhlIHNhbXBsZSBub25jZQ=="};
+    static const char *const keys[] = {"", "x", "dGhlIHNhbXBsZSBub25jZQ", "not base64 at all!", "dGhlIHNhbXBsZSBub25jZTE="};
     char headers[256];
 
     (void)state;
-    for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++) {
-        snprintf(headers, sizeof headers, CONNECTION UPGRADE VERSION "Sec-WebSocket-Key: %s\r\n", WRONG[i]);
-        assert_int_equal(check_get(headers), WS_UPGRADE_BAD_KEY);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        snprintf(headers, sizeof headers, CONNECTION UPGRADE VERSION "Sec-WebSocket-Key: %s\r\n", keys[i]);
+        assert_int_equal(check_get(headers), WS_UPGRADE_OK);
     }
-    assert_int_equal(check_get(CONNECTION UPGRADE VERSION KEY_HEADER KEY_HEADER), WS_UPGRADE_BAD_KEY);
+    assert_int_equal(check_get(CONNECTION UPGRADE VERSION KEY_HEADER KEY_HEADER), WS_UPGRADE_NO_KEY);
 }
 
 static void the_accept_key_of_the_rfc(void **state)
@@ -272,7 +267,7 @@ int main(void)
         cmocka_unit_test(a_proper_upgrade),
         cmocka_unit_test(what_is_wrong_is_told_in_order),
         cmocka_unit_test(an_upgrade_in_http_1_0_is_ignored),
-        cmocka_unit_test(keys_are_16_bytes_of_base64),
+        cmocka_unit_test(any_key_will_do),
         cmocka_unit_test(the_accept_key_of_the_rfc),
         cmocka_unit_test(answers_are_judged),
         cmocka_unit_test(the_clients_request),
