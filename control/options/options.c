@@ -111,10 +111,13 @@ static enum options_outcome read_source(struct reader *reader, enum source sourc
     return outcome;
 }
 
+/* Of what was taken for a flag only what may be its name is shown: the rest may be a secret that lost its flag. */
 static enum options_outcome fail_unknown(const struct reader *reader, const char *argument, size_t length)
 {
-    const char *nearest = option_nearest(argument + 2, length - 2);
-    int shown = (int)(length < 100 ? length : 100);
+    static const char name_characters[] = "-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+    size_t name_length = strspn(argument, name_characters), shown_length = name_length < length ? name_length : length;
+    const char *nearest = option_nearest(argument + 2, shown_length - 2);
+    int shown = (int)shown_length;
 
     if (nearest)
         return fail(reader, "%.*s: no such flag; did you mean --%s?", shown, argument, nearest);
@@ -173,32 +176,36 @@ static enum options_outcome read_letters(struct reader *reader, const char *argu
         else if (option)
             outcome = read_flag(reader, option, NULL);
         else
-            outcome = fail(reader, "%.100s: no such flag; --help lists them", argument);
+            outcome = fail(reader, "-%c: no such flag; --help lists them", *letter);
+        reader->last = option;
     }
     return outcome;
 }
 
-/* What stands where a flag should is not shown behind a secret: it may be the rest of one. */
-static enum options_outcome fail_no_flag(const struct reader *reader, const char *argument)
+/* What stands where a flag should is not shown: it may be a secret, or the rest of one. */
+static enum options_outcome fail_no_flag(const struct reader *reader, char *const *argument)
 {
     const struct option *last = reader->last;
+    long position = argument - reader->sources->arguments + 1;
 
     if (last && last->type->is_list)
         return fail(reader, "--%s: expected its values separated by commas, without blanks", last->name);
     if (last && last->type->is_switch)
-        return fail(reader, "--%s %.100s: expected --%s=true or --%s=false", last->name, argument, last->name, last->name);
-    return fail(reader, "\"%.100s\": expected a flag; --help lists them", argument);
+        return fail(reader, "argument %ld: expected a flag, or --%s=true or --%s=false before it", position, last->name,
+                    last->name);
+    return fail(reader, "argument %ld: expected a flag; --help lists them", position);
 }
 
 /* One argument, and the next one if it is its value; *at moves behind what was read. */
 static enum options_outcome read_argument(struct reader *reader, char *const **at)
 {
+    char *const *begin = *at;
     const char *argument = *(*at)++, *equals = strchr(argument, '='), *value = equals ? equals + 1 : NULL;
     size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
     const struct option *option;
 
     if (argument[0] != '-' || argument[1] == '\0')
-        return fail_no_flag(reader, argument);
+        return fail_no_flag(reader, begin);
     if (argument[1] != '-')
         return read_letters(reader, argument);
     if (is_name("--help", argument, length))

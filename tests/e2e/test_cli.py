@@ -78,9 +78,15 @@ def test_bad_arguments_are_named(arguments, named, tmp_path):
         assert word in line
 
 
-def test_arguments_that_are_no_flags(tmp_path):
-    assert "stray" in refused("stray", UPSTREAM, cwd=tmp_path)
-    refused(UPSTREAM, "stray", cwd=tmp_path)
+@pytest.mark.parametrize("arguments, named", [
+    (["wss://user:hunter2@host", UPSTREAM], "argument 1:"), ([UPSTREAM, "hunter2"], "--upstream-ws: expected its values"),
+    ([UPSTREAM, "--metrics", "hunter2"], "argument 3:"), ([UPSTREAM, "-q", "hunter2"], "argument 3:"),
+    ([UPSTREAM, "--wss://user:hunter2@host"], "--wss:"), ([UPSTREAM, "--upstream-wss://user:hunter2@host"], "--upstream-ws?"),
+    ([UPSTREAM, "-wss://user:hunter2@host"], "-w:"), ([UPSTREAM, "--app:hunter2=5"], "--app:"),
+])
+def test_arguments_that_are_no_flags_are_not_shown(arguments, named, tmp_path):
+    line = refused(*arguments, cwd=tmp_path)
+    assert named in line and "hunter2" not in line
 
 
 @pytest.mark.parametrize("uri, expected", [

@@ -149,7 +149,7 @@ static void switches(void **state)
     assert_true(options.busy_poll);
     assert_true(options.public_access);
     assert_int_equal(READ(UPSTREAM, "--metrics", "false"), OPTIONS_BAD);
-    assert_string_equal(error, "--metrics false: expected --metrics=true or --metrics=false");
+    assert_string_equal(error, "argument 4: expected a flag, or --metrics=true or --metrics=false before it");
 }
 
 static void logging_of_both_references(void **state)
@@ -261,7 +261,8 @@ static void errors_name_flag_value_and_expectation(void **state)
         {"--frobnicate", NULL, "--frobnicate: no such flag; --help lists them"},
         {"-x", NULL, "-x: no such flag; --help lists them"},
         {"--", NULL, "--: no such flag; --help lists them"},
-        {"--shards=2", "word", "\"word\": expected a flag; --help lists them"},
+        {"-v@", NULL, "-@: no such flag; --help lists them"},
+        {"--shards=2", "word", "argument 4: expected a flag; --help lists them"},
         {"--upstream-ca=1", "--upstream-ca=2", "--upstream-ca: given twice; expected once"},
     };
 
