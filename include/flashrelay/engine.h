@@ -16,6 +16,7 @@
 #include "flashrelay/address.h"
 #include "flashrelay/channel.h"
 #include "flashrelay/counter.h"
+#include "flashrelay/descriptor_budget.h"
 #include "flashrelay/holds.h"
 #include "flashrelay/waker.h"
 
@@ -145,6 +146,7 @@ struct engine_options {
     uint32_t sends_per_turn; /* service budget of one turn, e.g. 256 */
     bool busy_poll;          /* engine_turn never sleeps */
     enum engine_zerocopy zerocopy;
+    struct descriptor_budget *descriptors; /* that open connections take from; accepting pauses while none is left. May be NULL */
 };
 
 struct engine_listen_options {

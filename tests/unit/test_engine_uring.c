@@ -383,6 +383,35 @@ static void out_of_descriptors_accepting_waits(void **state)
     engine_world_close(world);
 }
 
+/* Whoever closes gives a descriptor back, and accepting goes on; at the end of the listener nobody is left behind. */
+static void without_descriptors_of_the_budget_accepting_waits(void **state)
+{
+    enum { PEERS = 6 };
+    struct descriptor_budget budget = {.left = 2};
+    const struct engine_options options = {.descriptors = &budget};
+    struct engine_world *world = engine_world_open(&options);
+    int peers[PEERS];
+
+    (void)state;
+    for (unsigned i = 0; i < PEERS; i++)
+        peers[i] = peer_connect(world, 0);
+    engine_world_settle(world);
+    assert_int_equal(world->end_count, 2);
+    assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
+    engine_abort(world->engine, world->ends[0].connection);
+    ENGINE_WORLD_UNTIL(world, world->end_count == 3);
+    engine_world_settle(world);
+    assert_int_equal(world->end_count, 3);
+    descriptor_budget_return(&budget); /* another engine's connection closes */
+    ENGINE_WORLD_UNTIL(world, world->end_count == 4);
+    assert_int_equal(budget.left, 0);
+    engine_listen_stop(world->engine);
+    ENGINE_WORLD_UNTIL(world, world->end_count == PEERS);
+    assert_int_equal(budget.left, -2);
+    close_all(peers, PEERS);
+    engine_world_close(world);
+}
+
 static void a_stopped_listener_leaves_nobody_behind(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
@@ -597,6 +626,7 @@ int main(void)
         cmocka_unit_test(slots_are_used_again),
         cmocka_unit_test(a_pause_is_exact),
         cmocka_unit_test(out_of_descriptors_accepting_waits),
+        cmocka_unit_test(without_descriptors_of_the_budget_accepting_waits),
         cmocka_unit_test(a_stopped_listener_leaves_nobody_behind),
         cmocka_unit_test(who_sends_much_leaves_buffers_to_others),
         cmocka_unit_test(a_taken_port_is_noticed),

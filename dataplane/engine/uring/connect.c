@@ -58,6 +58,7 @@ void uring_connect_start(struct uring_engine *engine, struct uring_connection *c
         return;
     }
     counter_add(&engine->base.counters.open_connections, 1);
+    descriptor_budget_spend(engine->base.options.descriptors);
     uring_count_system_call(engine);
     setsockopt(connection->descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     submission = uring_submission(engine);

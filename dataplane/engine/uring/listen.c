@@ -58,17 +58,25 @@ static void open_accepted(struct uring_engine *engine, int descriptor, const str
     uring_receive_arm(engine, connection);
 }
 
-static void pause_for_files(struct uring_engine *engine, int error)
+static void pause_for_files(struct uring_engine *engine, const char *reason)
 {
     struct uring_listener *listener = &engine->listener;
 
     if (!listener->out_of_files) {
-        log_line(LOG_WARN, "uring", "accepting pauses: %s; who connects waits in the backlog (ulimit -n, fs.file-max)",
-                 strerror(error));
+        log_line(LOG_WARN, "uring", "accepting pauses: %s; who connects waits in the backlog (ulimit -n, fs.file-max)", reason);
         counter_add(&engine->base.counters.accept_pauses, 1);
     }
     listener->out_of_files = true;
     listener->retry_at_ns = engine->now_ns + FILES_RETRY_NS;
+}
+
+/* True if there is one for a connection. At the end there is nobody left to keep the others for. */
+static bool take_descriptor(struct uring_engine *engine)
+{
+    if (!engine->listener.stopping)
+        return descriptor_budget_take(engine->base.options.descriptors);
+    descriptor_budget_spend(engine->base.options.descriptors);
+    return true;
 }
 
 /* Accepts up to `limit`; true if more may be queued. */
@@ -83,16 +91,23 @@ static bool accept_some(struct uring_engine *engine, unsigned limit)
 
         if (listener->paused && !listener->stopping)
             return true;
+        if (!take_descriptor(engine)) {
+            pause_for_files(engine, "the file descriptors that are left are reserved");
+            return true;
+        }
         uring_count_system_call(engine);
         /* Without SOCK_NONBLOCK, which would forbid the ring to wait for the socket by itself. */
         descriptor = accept4(listener->descriptor, (struct sockaddr *)&sockaddr, &length, SOCK_CLOEXEC);
         if (descriptor >= 0) {
             open_accepted(engine, descriptor, (struct sockaddr *)&sockaddr);
-        } else if (errno == EAGAIN) {
+            continue;
+        }
+        descriptor_budget_return(engine->base.options.descriptors);
+        if (errno == EAGAIN) {
             listener->out_of_files = false;
             return false;
         } else if (socket_is_out_of_files(errno)) {
-            pause_for_files(engine, errno);
+            pause_for_files(engine, strerror(errno));
             return true;
         } else if (!socket_is_of_one_connection(errno)) {
             log_line(LOG_ERROR, "uring", "accept: %s", strerror(errno));

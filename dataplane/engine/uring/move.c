@@ -25,6 +25,7 @@ static void hand_over(struct uring_engine *engine, struct uring_connection *conn
     base->dead = connection->reported = true;
     connection->descriptor = -1;
     counter_subtract(&engine->base.counters.open_connections, 1);
+    descriptor_budget_return(engine->base.options.descriptors);
     uring_handler(engine)->detached(engine->base.options.context, base, &handoff, engine->now_ns);
     extents_release(&engine->base, base);
     unread_drop(&engine->base, base);
@@ -63,6 +64,7 @@ int uring_attach(struct engine *base, const struct engine_handoff *handoff, void
     connection->base.owner = owner;
     connection->descriptor = handoff->descriptor;
     counter_add(&base->counters.open_connections, 1);
+    descriptor_budget_spend(base->options.descriptors);
     connection->receive_paused = connection->resume_wanted = true;
     uring_todo(engine, connection);
     engine_serve(base, &connection->base);

@@ -80,6 +80,7 @@ static void complete_operation(struct uring_engine *engine, const struct io_urin
         connection->receive_cancelled = connection->receive_cancelled && completion->res >= 0;
         break;
     case URING_CLOSE:
+        descriptor_budget_return(engine->base.options.descriptors);
         uring_listener_retry(engine);
         break;
     default:

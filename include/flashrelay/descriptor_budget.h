@@ -1,0 +1,42 @@
+/*
+ * File descriptors that engines of one process share for their connections. What is beyond the budget stays free for everybody else, so
+ * that a process full of connections can still connect, resolve names and answer scrapes. NULL: as many as can be had. Any thread.
+ */
+#ifndef FLASHRELAY_DESCRIPTOR_BUDGET_H
+#define FLASHRELAY_DESCRIPTOR_BUDGET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct descriptor_budget {
+    _Atomic int64_t left; /* set before the engines run; below 0 if more were spent than there were */
+};
+
+/* Takes a descriptor for a connection that may be left waiting; false if none is left. */
+static inline bool descriptor_budget_take(struct descriptor_budget *budget)
+{
+    int64_t left = budget ? atomic_load_explicit(&budget->left, memory_order_relaxed) : 0;
+
+    while (left > 0)
+        if (atomic_compare_exchange_weak_explicit(&budget->left, &left, left - 1, memory_order_relaxed, memory_order_relaxed))
+            return true;
+    return !budget;
+}
+
+/* Takes one for a connection that is there anyway. */
+static inline void descriptor_budget_spend(struct descriptor_budget *budget)
+{
+    if (budget)
+        atomic_fetch_sub_explicit(&budget->left, 1, memory_order_relaxed);
+}
+
+/* Gives one back, once it is closed or has left the engines. */
+static inline void descriptor_budget_return(struct descriptor_budget *budget)
+{
+    if (budget)
+        atomic_fetch_add_explicit(&budget->left, 1, memory_order_relaxed);
+}
+
+#endif
