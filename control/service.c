@@ -2,6 +2,7 @@
 
 #include "access/admitter.h"
 #include "access/limits.h"
+#include "descriptors.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/random.h"
 #include "flashrelay/relay.h"
@@ -16,6 +17,8 @@
 
 struct service {
     const struct options *options;
+    struct descriptor_plan descriptor_plan;
+    struct descriptor_budget descriptors;
     struct snapshot_group *snapshots; /* readers: the shards by their index, then the admitter */
     struct snapshot_slot access;
     struct limits *limits;
@@ -121,6 +124,7 @@ static int create_relay(struct service *service)
         .compress = options->enable_compression,
         .log_memory_bytes = options->log_memory_bytes,
         .notsent_lowat_bytes = (uint32_t)options->notsent_lowat_bytes,
+        .descriptors = &service->descriptors,
         .busy_poll = options->busy_poll,
         .engine = options->engine,
         .zerocopy = options->zerocopy,
@@ -159,6 +163,15 @@ static int start_metrics(struct service *service, char *error, size_t error_capa
     return result < 0 ? explain(error, error_capacity, result, "serve metrics on", address) : 0;
 }
 
+/* Everything that stays open is open now. */
+static void share_descriptors(struct service *service)
+{
+    unsigned room = descriptors_room(&service->descriptor_plan);
+
+    atomic_store(&service->descriptors.left, room);
+    start_report_descriptors(service->options, &service->descriptor_plan, room);
+}
+
 /* What is already there is destroyed by the caller if this fails. */
 static int start(struct service *service, char *error, size_t error_capacity)
 {
@@ -178,6 +191,7 @@ static int start(struct service *service, char *error, size_t error_capacity)
         result = start_metrics(service, error, error_capacity);
     if (result < 0)
         return result;
+    share_descriptors(service);
     result = admitter_start(service->admitter);
     if (result == 0)
         result = relay_start(service->relay);
@@ -193,7 +207,7 @@ int service_start(struct service **service, const struct options *options, char 
         return explain(error, error_capacity, -ENOMEM, "start", NULL);
     s->options = options;
     s->health = (struct health){.grace_ns = options->health_grace_ms * NS_PER_MS, .upstreams = options->upstreams.count};
-    start_report_descriptors(options);
+    s->descriptor_plan = descriptors_plan(options);
     result = start(s, error, error_capacity);
     if (result < 0) {
         service_destroy(s);

@@ -4,28 +4,8 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <sys/resource.h>
-
-/* Descriptors besides those of subscribers and upstreams: rings, listeners, events, logs, metrics. */
-#define OTHER_DESCRIPTORS 64
 
 #define MIB (UINT64_C(1) << 20)
-
-void start_report_descriptors(const struct options *options)
-{
-    uint64_t needed = options->instance_connection_limit + options->upstreams.count + options->shards + OTHER_DESCRIPTORS;
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_max < needed)
-        log_line(LOG_WARN, "start",
-                 "%" PRIu64 " file descriptors are allowed, but --instance-connection-limit %" PRIu64 " needs %" PRIu64
-                 ": connections beyond will wait; raise the limit (ulimit -Hn, LimitNOFILE=)",
-                 (uint64_t)limit.rlim_max, options->instance_connection_limit, needed);
-}
 
 static void warn_of_plain_pages(const struct relay *relay)
 {
@@ -48,7 +28,7 @@ static void log_limits(const struct options *options)
     if (options->per_ip_connection_limit)
         snprintf(per_ip, sizeof per_ip, "%" PRIu64, options->per_ip_connection_limit);
     log_line(LOG_INFO, "start",
-             "at most %" PRIu64 " subscribers, %s an IP address; %u API keys%s; cut off when %" PRIu64
+             "at most %" PRIu64 " subscribers, %s per IP address; %u API keys%s; cut off when %" PRIu64
              " flashblocks behind or no byte taken for %" PRIu64 " ms",
              options->instance_connection_limit, per_ip, options->api_keys.count,
              options->api_keys.count && options->public_access ? " (and public access)" : "", options->message_buffer_size,
@@ -81,4 +61,18 @@ void start_report_running(const struct options *options, const struct relay *rel
         log_line(LOG_INFO, "start", "engine %s was chosen: %s", engines->kind->name, engines->reason);
     log_limits(options);
     warn_of_plain_pages(relay);
+}
+
+void start_report_descriptors(const struct options *options, const struct descriptor_plan *plan, unsigned room)
+{
+    log_line(
+        LOG_INFO, "start",
+        "%u file descriptors, of which %u stay reserved for upstreams, look-ups of their names, metrics and the log: room for %u "
+        "connections, handshakes among them",
+        plan->limit, plan->reserved, room);
+    if (room < options->instance_connection_limit)
+        log_line(LOG_WARN, "start",
+                 "--instance-connection-limit %" PRIu64 " is more than the file descriptors allow (%u): who connects beyond will "
+                 "wait; raise the limit (ulimit -Hn, LimitNOFILE=)",
+                 options->instance_connection_limit, room);
 }

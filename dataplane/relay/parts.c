@@ -140,6 +140,7 @@ static int create_shard_engine(struct relay *relay, unsigned index)
         .sends_per_turn = SENDS_PER_TURN,
         .busy_poll = relay_spins(relay_options, index + 1),
         .zerocopy = relay_options->zerocopy,
+        .descriptors = relay_options->descriptors,
     };
     int error;
 

@@ -20,6 +20,7 @@ struct relay_options {
     bool compress;
     size_t log_memory_bytes;
     uint32_t notsent_lowat_bytes;
+    struct descriptor_budget *descriptors; /* of the subscribers; NULL: as many as can be had */
     bool busy_poll;
     const char *engine; /* name of the kind of engines, or "auto" */
     enum engine_zerocopy zerocopy;

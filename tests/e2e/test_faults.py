@@ -2,6 +2,7 @@
 import contextlib
 import os
 import random
+import re
 import resource
 import socket
 import threading
@@ -359,7 +360,7 @@ def test_out_of_descriptors(builder, start_relay, raw):
         assert connection.receive_answer().status == 101
         assert connection.receive_frame().payload == message(1)
     time.sleep(0.5) # in which it must not spin or talk
-    assert relay.log().count("descriptors") - relay.log().count("descriptors are allowed") <= 1
+    assert relay.log().count("accepting pauses") == 1
     waiting = [connection for connection in crowd if connection not in served]
     for connection in served:
         connection.close()
@@ -369,6 +370,38 @@ def test_out_of_descriptors(builder, start_relay, raw):
         connection.close()
         waiting.remove(connection)
     relay.wait_subscribers(0)
+
+
+def test_descriptors_are_left_for_upstreams_and_metrics(start_builder, start_relay, raw):
+    """Connections fill what is theirs; the builder restarts all the same, its name is looked up again, and scrapes are answered."""
+    builder = start_builder()
+    relay = start_relay(f"ws://localhost:{builder.port}/", *MANY, descriptors=150)
+    room = int(re.search(r" 150 file descriptors, of which \d+ stay reserved .* room for (\d+) connections", relay.log())[1])
+    assert 20 < room < 110
+    assert "--instance-connection-limit 5000 is more than the file descriptors allow" in relay.log()
+    upstream = builder.accept()
+    crowd = [raw(relay) for _ in range(150)]
+    for connection in crowd:
+        connection.send(connection.request_text())
+    eventually(lambda: "accepting pauses" in relay.log(), "the descriptors to be used up")
+    relay.wait_subscribers(room)
+    served = [connection for connection in crowd if has_answer(connection)]
+    upstream.reset()
+    builder.close()
+    scrapes = [socket.create_connection(("127.0.0.1", relay.metrics_port)) for _ in range(20)]
+    for _ in range(3):
+        builder = start_builder(port=builder.port)
+        upstream = builder.accept()
+        upstream.send_text(message(1))
+        upstream.reset()
+        builder.close()
+    for connection in scrapes:
+        connection.close()
+    assert relay.metric("websocket_proxy_active_connections") == len(served) == room
+    for connection in served:
+        assert connection.receive_answer().status == 101
+        assert connection.receive_frame().payload == message(1)
+    assert "Too many open files" not in relay.log()
 
 
 def has_answer(connection):

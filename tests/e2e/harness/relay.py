@@ -1,6 +1,7 @@
 """The relay as a process."""
 import os
 import re
+import resource
 import signal
 import subprocess
 
@@ -27,10 +28,14 @@ def run(*arguments, cwd=None, **variables):
     return ended.returncode, ended.stdout, ended.stderr
 
 
+def limit_descriptors(count):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+
+
 class Relay:
     """A relay that runs. Ports are the kernel's choice unless a flag says otherwise; its log is kept unless `stdout` takes it."""
 
-    def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None):
+    def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None, descriptors=None):
         arguments = [f"--upstream-ws={','.join(upstreams)}"] if upstreams else []
         given = " ".join(map(str, flags)) + " " + " ".join(env or {})
         if "--listen-addr" not in given and "LISTEN_ADDR" not in given:
@@ -44,7 +49,8 @@ class Relay:
         self.output, self.errors = folder / "relay.out", folder / "relay.err"
         with self.output.open("wb") as out, self.errors.open("wb") as err:
             self.process = subprocess.Popen([BIN / "flashrelay", *arguments, *map(str, flags)], stdout=stdout or out, stderr=err,
-                                            stdin=subprocess.DEVNULL, env=environment(**(env or {})), cwd=cwd or folder)
+                                            stdin=subprocess.DEVNULL, env=environment(**(env or {})), cwd=cwd or folder,
+                                            preexec_fn=descriptors and (lambda: limit_descriptors(descriptors)))
         self.expected_status, self.was_signalled = 0, False
         self.listen_host, self.port, self.metrics_port = None, None, None
 

@@ -1,0 +1,54 @@
+#include "descriptors.h"
+
+#include "http/server.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/resource.h>
+
+/* An upstream's connection, and what a look-up of its name opens: files of the resolver's, sockets to name servers, to sort addresses. */
+#define PER_UPSTREAM 6
+/* A log file that takes another's place, and what libraries open for a moment. */
+#define OTHERS  10
+#define COUNTED 1024
+
+static unsigned raise_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return INT_MAX;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_max < INT_MAX ? (unsigned)limit.rlim_max : INT_MAX;
+}
+
+struct descriptor_plan descriptors_plan(const struct options *options)
+{
+    struct descriptor_plan plan = {.limit = raise_limit()};
+
+    plan.reserved = options->upstreams.count * PER_UPSTREAM + OTHERS;
+    if (options->metrics)
+        plan.reserved += HTTP_SERVER_MAX_CONNECTIONS;
+    if (plan.reserved > plan.limit / 2)
+        plan.reserved = plan.limit / 2; /* with so few something has to go short */
+    return plan;
+}
+
+/* At the start there are few, and their numbers are low. */
+static unsigned count_open(void)
+{
+    unsigned open = 0;
+
+    for (int descriptor = 0; descriptor < COUNTED; descriptor++)
+        open += fcntl(descriptor, F_GETFD) >= 0;
+    return open;
+}
+
+unsigned descriptors_room(const struct descriptor_plan *plan)
+{
+    unsigned usable = plan->limit - plan->reserved;
+    unsigned open = count_open();
+
+    return usable > open ? usable - open : 0;
+}
