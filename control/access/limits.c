@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <xxhash.h>
 
-/* A row of a hash table with open addressing and linear probing; 0 connections: free. Used only where there is a limit an address. */
+/* A row of a hash table with open addressing and linear probing; 0 connections: free. Used only where there is a limit per address. */
 struct row {
     struct ip_address ip;
     uint32_t connections;

@@ -35,7 +35,7 @@ void limits_leave(struct limits *limits, const struct ip_address *ip, uint16_t a
 /* Places taken now. */
 uint32_t limits_connections(const struct limits *limits);
 
-/* Addresses that hold a place now; 0 where there is no limit an address. */
+/* Addresses that hold a place now; 0 where there is no limit per address. */
 uint32_t limits_addresses(const struct limits *limits);
 
 #endif

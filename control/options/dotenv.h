@@ -1,5 +1,5 @@
 /*
- * .env files: NAME=value a line, as the shell and the dotenv libraries read them. `export` before the name, comments from # on,
+ * .env files: one NAME=value per line, as the shell and the dotenv libraries read them. `export` before the name, comments from # on,
  * single quotes (nothing is special inside), double quotes (backslash escapes, $NAME and ${NAME} inside; both kinds may span
  * lines), unquoted values (escapes and $NAME too; blanks around them are no part of them). An unknown $NAME is empty.
  */
