@@ -13,20 +13,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the hash that is kept: 128 bits, which nobody hits by chance and nobody without the secret on purpose. */
-#define DIGEST_BYTES 16
+/* Of the hash that is kept: 112 bits, which nobody hits by chance and nobody without the secret on purpose. */
+#define DIGEST_BYTES 14
 /* Buckets to an app, at least: few keys meet in one. */
 #define BUCKETS_PER_APP 4
+
+/* One look-up, one cache line. */
+struct bucket {
+    uint8_t digest[DIGEST_BYTES];
+    uint16_t entry; /* number + 1 of an app, 0: free */
+};
+
+_Static_assert(sizeof(struct bucket) == 16, "a bucket no longer fits its part of a cache line");
 
 struct access_table {
     struct snapshot snapshot;
     bool public_access;
     unsigned count;
     size_t longest_key;
-    SHA256_CTX keyed;  /* SHA-256 that has taken in the secret; each look-up goes on from a copy */
-    uint16_t *buckets; /* number + 1 of an app, 0: free; a power of two of them, open addressing, linear probing */
+    SHA256_CTX keyed;       /* SHA-256 that has taken in the secret; each look-up goes on from a copy */
+    struct bucket *buckets; /* a power of two of them, open addressing, linear probing */
     size_t bucket_mask;
-    uint8_t (*digests)[DIGEST_BYTES]; /* of the apps' keys, by number */
     struct access_app apps[];
 };
 
@@ -70,10 +77,10 @@ static void enter_key(struct access_table *table, unsigned number, const char *k
     size_t length = strlen(key), bucket;
 
     digest_key(table, key, length, digest);
-    for (bucket = first_bucket(table, digest); table->buckets[bucket] != 0;)
+    for (bucket = first_bucket(table, digest); table->buckets[bucket].entry != 0;)
         bucket = next_bucket(table, bucket);
-    table->buckets[bucket] = (uint16_t)(number + 1);
-    memcpy(table->digests[number], digest, DIGEST_BYTES);
+    table->buckets[bucket].entry = (uint16_t)(number + 1);
+    memcpy(table->buckets[bucket].digest, digest, DIGEST_BYTES);
     if (length > table->longest_key)
         table->longest_key = length;
 }
@@ -87,7 +94,7 @@ static int copy_app(struct access_table *table, unsigned number, const struct ac
     return table->apps[number].name ? 0 : -ENOMEM;
 }
 
-static int allocate_index(struct access_table *table)
+static int allocate_buckets(struct access_table *table)
 {
     size_t buckets = 1;
 
@@ -95,8 +102,7 @@ static int allocate_index(struct access_table *table)
         buckets *= 2;
     table->bucket_mask = buckets - 1;
     table->buckets = calloc(buckets, sizeof *table->buckets);
-    table->digests = calloc(table->count + 1, sizeof *table->digests);
-    return table->buckets && table->digests ? 0 : -ENOMEM;
+    return table->buckets ? 0 : -ENOMEM;
 }
 
 static void destroy_snapshot(struct snapshot *snapshot)
@@ -117,7 +123,7 @@ int access_table_create(struct access_table **out, const struct access_app *apps
     table->count = count;
     table->public_access = public_access;
     draw_secret(table);
-    error = allocate_index(table);
+    error = allocate_buckets(table);
     for (unsigned i = 0; i < count && error == 0; i++)
         error = copy_app(table, i, &apps[i]);
     if (error != 0) {
@@ -135,7 +141,6 @@ void access_table_destroy(struct access_table *table)
     for (unsigned i = 0; i < table->count; i++)
         free(table->apps[i].name);
     free(table->buckets);
-    free(table->digests);
     OPENSSL_cleanse(&table->keyed, sizeof table->keyed);
     free(table);
 }
@@ -175,13 +180,16 @@ size_t access_table_longest_key(const struct access_table *table)
 int access_table_find(const struct access_table *table, const char *key, size_t length)
 {
     uint8_t digest[SHA256_DIGEST_LENGTH];
-    uint16_t entry;
+    const struct bucket *bucket;
+    size_t index;
 
     if (length > table->longest_key)
         return -ENOENT;
     digest_key(table, key, length, digest);
-    for (size_t bucket = first_bucket(table, digest); (entry = table->buckets[bucket]) != 0; bucket = next_bucket(table, bucket))
-        if (CRYPTO_memcmp(table->digests[entry - 1], digest, DIGEST_BYTES) == 0)
-            return entry - 1;
+    for (index = first_bucket(table, digest); table->buckets[index].entry != 0; index = next_bucket(table, index)) {
+        bucket = &table->buckets[index];
+        if (CRYPTO_memcmp(bucket->digest, digest, DIGEST_BYTES) == 0)
+            return bucket->entry - 1;
+    }
     return -ENOENT;
 }
