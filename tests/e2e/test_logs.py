@@ -2,6 +2,7 @@
 import fcntl
 import json
 import os
+import pathlib
 import re
 import socket
 import threading
@@ -199,3 +200,25 @@ def test_flashblocks_flow_though_nobody_reads_the_log(builder, start_relay, raw,
     said = [int(line.split("WARN log: ")[1].split()[0]) for line in lines if "lines dropped here" in line]
     assert sum(said) >= dropped
     assert any("all connections closed" in line for line in lines) # and nothing more is lost
+
+
+def test_what_led_to_a_failed_start_is_not_lost(start_relay):
+    """The log's reader is late; the process waits for it before it ends."""
+    reading, writing = full_pipe()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        relay = start_relay("ws://h/", f"--listen-addr=127.0.0.1:{taken.getsockname()[1]}", stdout=writing, wait=False)
+        os.close(writing)
+        lines = []
+        eventually(lambda: relay.process.poll() is not None or has_thread(relay, "log-0"), "the relay to log")
+        read_into(lines, reading)
+    relay.expected_status = 1
+    assert any("ERROR relay: cannot listen" in line for line in lines)
+    assert "cannot listen" in relay.log()
+
+
+def has_thread(relay, name):
+    try:
+        return any(pathlib.Path(f"/proc/{relay.process.pid}/task/{task}/comm").read_text().strip() == name
+                   for task in os.listdir(f"/proc/{relay.process.pid}/task"))
+    except FileNotFoundError:
+        return False
