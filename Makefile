@@ -22,13 +22,20 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -MMD -MP
-CFLAGS_release := -O2 -g
-CFLAGS_debug   := -O0 -g3 -D_FORTIFY_SOURCE=0
+MACHINE := $(shell $(CC) -dumpmachine)
+BRANCH_PROTECTION := $(if $(filter x86_64-%,$(MACHINE)),-fcf-protection)$(if $(filter aarch64-%,$(MACHINE)),-mbranch-protection=standard)
+# Some distributions' compilers define _FORTIFY_SOURCE themselves. The sanitizers look at the calls that it would replace.
+FORTIFY_release := -D_FORTIFY_SOURCE=2
+HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(BRANCH_PROTECTION)
+CFLAGS_release := -O2 -g $(HARDENING)
+CFLAGS_debug   := -O0 -g3
 CFLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 CFLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 CFLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+LDFLAGS_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+CPPFLAGS += -U_FORTIFY_SOURCE $(FORTIFY_$(VARIANT))
 CFLAGS += -std=gnu17 $(CFLAGS_$(VARIANT)) $(WARNINGS) -fno-strict-aliasing -pthread
-LDFLAGS += $(filter -fsanitize=%,$(CFLAGS)) -pthread -Wl,--as-needed
+LDFLAGS += $(LDFLAGS_$(VARIANT)) $(filter -fsanitize=%,$(CFLAGS)) -pthread -Wl,--as-needed
 # jemalloc and the sanitizers each want to be the allocator.
 JEMALLOC := $(if $(filter release debug,$(VARIANT)),yes)
 CPPFLAGS += $(if $(JEMALLOC),-DFLASHRELAY_JEMALLOC)
@@ -117,7 +124,7 @@ $(OBJ)/tools/%.o: CPPFLAGS += -iquote tools
 $(OBJ)/tests/%.o: CPPFLAGS += -iquote tests -iquote tools -iquote control -iquote dataplane
 $(OBJ)/perf/%.o: CPPFLAGS += -iquote perf -iquote tools -iquote control -iquote dataplane
 
-$(OBJ)/%.o: %.c
+$(OBJ)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<

@@ -1,12 +1,12 @@
 # perf/: the micro-benchmarks' program (the other programs here are found by the Makefile), and what runs the measurements.
 
 CXX ?= c++
-CXXFLAGS += -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Werror
+CXXFLAGS += -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Werror $(if $(filter release,$(VARIANT)),$(HARDENING))
 CBENCH := $(BIN)/cbench
 
 .PHONY: bench perf
 
-$(OBJ)/%.o: %.cc
+$(OBJ)/%.o: %.cc Makefile perf/rules.mk
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c -o $@ $<
 
