@@ -35,6 +35,19 @@ static void log_limits(const struct options *options)
              options->client_send_timeout_ms);
 }
 
+/* The log's memory, over all channels. */
+static uint64_t sum_arena_bytes(const struct relay *relay)
+{
+    struct channel_figures figures;
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < relay_channel_count(relay); i++) {
+        channel_figures_get(relay_channel(relay, i), &figures);
+        bytes += figures.arena_bytes;
+    }
+    return bytes;
+}
+
 void start_report_running(const struct options *options, const struct relay *relay, uint16_t metrics_port)
 {
     static const char *const pages[] = {"huge", "transparent huge", "plain"};
@@ -55,8 +68,8 @@ void start_report_running(const struct options *options, const struct relay *rel
     log_line(LOG_INFO, "start",
              "flashrelay %s listens on %s; metrics: %s; upstreams: %u; shards: %u; log memory: %" PRIu64
              " MiB on %s pages%s; engine %s: %s",
-             version_text(), listen, metrics, options->upstreams.count, relay_shard_count(relay), figures.arena_bytes / MIB,
-             pages[figures.pages], options->enable_compression ? ", twice for brotli" : "", engines->kind->name, engine);
+             version_text(), listen, metrics, options->upstreams.count, relay_shard_count(relay), sum_arena_bytes(relay) / MIB,
+             pages[figures.pages], options->enable_compression ? ", half of it for brotli" : "", engines->kind->name, engine);
     if (engines->reason[0])
         log_line(LOG_INFO, "start", "engine %s was chosen: %s", engines->kind->name, engines->reason);
     log_limits(options);

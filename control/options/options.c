@@ -1,9 +1,10 @@
 #include "options/options.h"
 
 #include "access/keys.h"
+#include "flashrelay/relay.h"
+#include "flashrelay/ws_uri.h"
 #include "options/types.h"
 
-#include "flashrelay/ws_uri.h"
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -256,6 +257,19 @@ static void drop_empty(char **text)
     }
 }
 
+/* Each channel holds at least two messages of the largest size. */
+static enum options_outcome check_log_memory(const struct reader *reader)
+{
+    const struct options *options = reader->options;
+    uint64_t needed = 2 * relay_channels_needed(options->enable_compression) * options->max_message_bytes;
+
+    if (options->log_memory_bytes >= needed)
+        return OPTIONS_RUN;
+    return fail(reader, "--log-memory %" PRIu64 ": expected at least %s --max-message-bytes %" PRIu64 "%s, which is %" PRIu64,
+                options->log_memory_bytes, options->enable_compression ? "four times" : "twice", options->max_message_bytes,
+                options->enable_compression ? " with --enable-compression" : "", needed);
+}
+
 static enum options_outcome complete(const struct reader *reader)
 {
     struct options *options = reader->options;
@@ -266,11 +280,7 @@ static enum options_outcome complete(const struct reader *reader)
         options->shards = default_shards();
     if (options->upstreams.count == 0)
         return fail(reader, "--upstream-ws: expected at least one URI, as in ws://builder:1111");
-    if (options->log_memory_bytes < 2 * options->max_message_bytes)
-        return fail(reader,
-                    "--log-memory %" PRIu64 ": expected at least twice --max-message-bytes %" PRIu64 ", which is %" PRIu64,
-                    options->log_memory_bytes, options->max_message_bytes, 2 * options->max_message_bytes);
-    return OPTIONS_RUN;
+    return check_log_memory(reader);
 }
 
 enum options_outcome options_read(struct options *options, const struct options_sources *sources, struct warnings *warnings,

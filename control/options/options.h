@@ -61,7 +61,8 @@ struct options {
     enum log_rotation log_rotation;
 
     uint64_t shards;
-    uint64_t log_memory_bytes, max_message_bytes, notsent_lowat_bytes;
+    uint64_t log_memory_bytes; /* of all channels together */
+    uint64_t max_message_bytes, notsent_lowat_bytes;
     bool busy_poll;
     const char *engine; /* name of a kind, or "auto"; static */
     enum engine_zerocopy zerocopy;

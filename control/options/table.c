@@ -223,8 +223,8 @@ const struct option option_table[] = {
      .minimum = 2 * KIB,
      .maximum = 1024 * GIB,
      .initial = "128M",
-     .meaning = "memory for the flashblocks on their way, shared by all subscribers (once more for brotli); at least twice "
-                "--max-message-bytes"},
+     .meaning = "memory for the flashblocks on their way, shared by all subscribers; at least twice --max-message-bytes. With "
+                "--enable-compression one half is for JSON, one for brotli: at least four times"},
     {.name = "notsent-lowat",
      .type = &option_bytes,
      .field = FIELD(notsent_lowat_bytes),

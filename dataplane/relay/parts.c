@@ -37,7 +37,7 @@ static int create_channel(struct relay *relay, const char *name, unsigned reader
     int error = create_marks(&relay->marks[index], readers);
     struct channel_options options = {
         .name = name,
-        .arena_bytes = relay->options.log_memory_bytes,
+        .arena_bytes = relay->options.log_memory_bytes / relay_channels_needed(relay->options.compress),
         .entries = SHARD_MAX_CHANNEL_ENTRIES,
         .marks = relay->marks[index],
     };

@@ -18,7 +18,7 @@ struct relay_options {
     unsigned apps;                /* how many counters app_connections has a shard */
     uint32_t instance_connection_limit;
     bool compress;
-    size_t log_memory_bytes;
+    size_t log_memory_bytes; /* of all channels together, in equal parts */
     uint32_t notsent_lowat_bytes;
     struct descriptor_budget *descriptors; /* of the subscribers; NULL: as many as can be had */
     bool busy_poll;
@@ -27,6 +27,12 @@ struct relay_options {
     const int *cpu_list; /* core of ingest, shard 0, shard 1 ... repeated if shorter; NULL: unpinned */
     unsigned cpu_count;
 };
+
+/* How many channels share the log's memory: what upstreams bring, and the same in brotli. */
+static inline unsigned relay_channels_needed(bool compress)
+{
+    return compress ? 2 : 1;
+}
 
 struct relay;
 

@@ -97,3 +97,9 @@ def test_a_burst_through_the_encoder(builder, start_relay, subscribe):
     for subscriber in subscribers:
         assert [json.loads(brotli.decompress(each))["index"] for each in subscriber.receive_all(100)] == list(range(100))
     assert relay.metrics().total("websocket_proxy_lagged_connections") == 0
+
+
+def test_both_logs_share_the_memory(builder, start_relay):
+    metrics = start_relay(builder, "--enable-compression", "--log-memory=32M", "--max-message-bytes=8M").metrics()
+    for channel in ("json", "brotli"):
+        assert metrics.value("flashrelay_log_capacity_bytes", channel=channel) == 16 << 20

@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         arguments[i] = strsep(&rest, "\n");
     switch (options_read(&options, &sources, &warnings, error)) {
     case OPTIONS_RUN:
-        assert(options.upstreams.count && options.shards && options.log_memory_bytes >= 2 * options.max_message_bytes);
+        assert(options.upstreams.count && options.shards);
+        assert(options.log_memory_bytes >= (options.enable_compression ? 4 : 2) * options.max_message_bytes);
         break;
     case OPTIONS_BAD:
         assert(*error && !strchr(error, '\n'));

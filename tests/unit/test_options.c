@@ -212,6 +212,16 @@ static void log_memory_holds_two_messages(void **state)
     assert_int_equal(READ(UPSTREAM, "--max-message-bytes=65M"), OPTIONS_BAD);
 }
 
+static void both_channels_hold_two_messages(void **state)
+{
+    (void)state;
+    assert_int_equal(READ(UPSTREAM, "--enable-compression"), OPTIONS_RUN);
+    assert_int_equal(READ(UPSTREAM, "--enable-compression", "--log-memory", "4M", "--max-message-bytes", "1M"), OPTIONS_RUN);
+    assert_int_equal(READ(UPSTREAM, "--enable-compression", "--log-memory", "3M", "--max-message-bytes", "1M"), OPTIONS_BAD);
+    assert_string_equal(error, "--log-memory 3145728: expected at least four times --max-message-bytes 1048576 with "
+                               "--enable-compression, which is 4194304");
+}
+
 static void cores_are_parsed(void **state)
 {
     cpu_set_t allowed;
@@ -397,6 +407,7 @@ int main(void)
         cmocka_unit_test_teardown(logging_of_both_references, dispose),
         cmocka_unit_test_teardown(sizes, dispose),
         cmocka_unit_test_teardown(log_memory_holds_two_messages, dispose),
+        cmocka_unit_test_teardown(both_channels_hold_two_messages, dispose),
         cmocka_unit_test_teardown(cores_are_parsed, dispose),
         cmocka_unit_test_teardown(errors_name_flag_value_and_expectation, dispose),
         cmocka_unit_test_teardown(errors_name_variable_and_file, dispose),

@@ -13,6 +13,7 @@ _SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
 
 # As small as tests allow: the log is mapped and touched at start.
 MEMORY = ("--log-memory=16M", "--max-message-bytes=8M")
+MEMORY_OF_BOTH = ("--log-memory=32M", "--max-message-bytes=8M")
 
 
 def environment(**variables):
@@ -37,13 +38,13 @@ class Relay:
 
     def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None, descriptors=None):
         arguments = [f"--upstream-ws={','.join(upstreams)}"] if upstreams else []
-        given = " ".join(map(str, flags)) + " " + " ".join(env or {})
-        if "--listen-addr" not in given and "LISTEN_ADDR" not in given:
+        given = " ".join([*map(str, flags), *(name.lower().replace("_", "-") for name in env or {})])
+        if "listen-addr" not in given:
             arguments.append("--listen-addr=127.0.0.1:0")
-        if "metrics-addr" not in given and "METRICS_ADDR" not in given:
+        if "metrics-addr" not in given:
             arguments.append("--metrics-addr=127.0.0.1:0")
         if "memory" not in given and "max-message" not in given:
-            arguments += MEMORY
+            arguments += MEMORY_OF_BOTH if "enable-compression" in given else MEMORY
         if "subscriber-max-interval" not in given:
             arguments.append("--subscriber-max-interval-ms=50") # tests that are about waiting say how long
         self.output, self.errors = folder / "relay.out", folder / "relay.err"
