@@ -2,6 +2,7 @@
 #include "flashrelay/clock.h"
 #include "flashrelay/shard.h"
 #include "log_file.h"
+#include "machine/machine.h"
 #include "options/dotenv_file.h"
 #include "options/options.h"
 #include "service.h"
@@ -153,12 +154,15 @@ static int run(const struct options *options, const struct warnings *warnings)
 int main(int argc, char **argv)
 {
     struct dotenv dotenv = {0};
-    struct options_sources sources = {.arguments = argv + (argc > 0), .environment = environ, .file = &dotenv};
+    struct machine machine;
+    struct options_sources sources = {
+        .arguments = argv + (argc > 0), .environment = environ, .file = &dotenv, .machine = &machine};
     struct warnings warnings = {0};
     char error[OPTIONS_ERROR_BYTES];
     struct options options = {0};
     int status = EXIT_SUCCESS;
 
+    machine_read(&machine, "");
     dotenv_file_read(&dotenv, environ, &warnings);
     switch (options_read(&options, &sources, &warnings, error)) {
     case OPTIONS_RUN:

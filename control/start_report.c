@@ -1,11 +1,13 @@
 #include "start_report.h"
 
+#include "options/defaults.h"
 #include "version.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#define MIB (UINT64_C(1) << 20)
+#define KIB (UINT64_C(1) << 10)
+#define MIB (1024 * KIB)
 
 static void warn_of_plain_pages(const struct relay *relay)
 {
@@ -48,6 +50,52 @@ static uint64_t sum_arena_bytes(const struct relay *relay)
     return bytes;
 }
 
+static void describe_shards(const struct options *options, char *text, size_t capacity)
+{
+    const struct machine *machine = &options->machine;
+    char quota[64] = "";
+
+    if (machine->quota_millis != UINT64_MAX)
+        snprintf(quota, sizeof quota, ", CPU quota %" PRIu64 ".%02" PRIu64, machine->quota_millis / 1000,
+                 machine->quota_millis % 1000 / 10);
+    snprintf(text, capacity, "shards %" PRIu64 " (processors %" PRIu64 "%s, one for the ingest%s)", options->shards,
+             machine->processors, quota, options->shards == RELAY_MAX_SHARDS ? ", no more are possible" : "");
+}
+
+static void describe_bytes(const char *what, uint64_t bytes, char *text, size_t capacity)
+{
+    bool is_whole = bytes % MIB == 0;
+
+    snprintf(text, capacity, "%s %" PRIu64 " %s", what, bytes / (is_whole ? MIB : KIB), is_whole ? "MiB" : "KiB");
+}
+
+/* Adds one choice to a list of them. */
+static void append(char *text, size_t capacity, bool was_chosen, const char *choice)
+{
+    size_t length = strlen(text);
+
+    if (was_chosen)
+        snprintf(text + length, capacity - length, "%s%s", length ? ", " : "", choice);
+}
+
+/* What was chosen because nobody has said it, and why. */
+static void log_choices(const struct options *options)
+{
+    char shards[160], log[64], message[64], container[64] = "", text[384] = "";
+    bool any = options->shards_by_default || options->log_memory_by_default || options->max_message_by_default;
+
+    describe_shards(options, shards, sizeof shards);
+    describe_bytes("log memory", options->log_memory_bytes, log, sizeof log);
+    describe_bytes("largest message", options->max_message_bytes, message, sizeof message);
+    append(text, sizeof text, options->shards_by_default, shards);
+    append(text, sizeof text, options->log_memory_by_default, log);
+    append(text, sizeof text, options->max_message_by_default, message);
+    if (defaults_are_reduced(&options->machine))
+        describe_bytes("; memory of the container", options->machine.memory_limit_bytes, container, sizeof container);
+    if (any)
+        log_line(LOG_INFO, "start", "by default: %s%s", text, container);
+}
+
 void start_report_running(const struct options *options, const struct relay *relay, uint16_t metrics_port)
 {
     static const char *const pages[] = {"huge", "transparent huge", "plain"};
@@ -72,6 +120,7 @@ void start_report_running(const struct options *options, const struct relay *rel
              pages[figures.pages], options->enable_compression ? ", half of it for brotli" : "", engines->kind->name, engine);
     if (engines->reason[0])
         log_line(LOG_INFO, "start", "engine %s was chosen: %s", engines->kind->name, engines->reason);
+    log_choices(options);
     log_limits(options);
     warn_of_plain_pages(relay);
 }

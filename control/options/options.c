@@ -3,12 +3,12 @@
 #include "access/keys.h"
 #include "flashrelay/relay.h"
 #include "flashrelay/ws_uri.h"
+#include "options/defaults.h"
 #include "options/types.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,18 +236,6 @@ static enum options_outcome read_arguments(struct reader *reader)
     return outcome;
 }
 
-/* The cores that this process may run on, less the one of the ingest. */
-static uint64_t default_shards(void)
-{
-    cpu_set_t allowed;
-    uint64_t cores;
-
-    if (sched_getaffinity(0, sizeof allowed, &allowed) < 0)
-        return 1;
-    cores = (uint64_t)CPU_COUNT(&allowed);
-    return cores > 1 ? cores - 1 : 1;
-}
-
 /* An empty text is as good as none. */
 static void drop_empty(char **text)
 {
@@ -265,9 +253,12 @@ static enum options_outcome check_log_memory(const struct reader *reader)
 
     if (options->log_memory_bytes >= needed)
         return OPTIONS_RUN;
-    return fail(reader, "--log-memory %" PRIu64 ": expected at least %s --max-message-bytes %" PRIu64 "%s, which is %" PRIu64,
-                options->log_memory_bytes, options->enable_compression ? "four times" : "twice", options->max_message_bytes,
-                options->enable_compression ? " with --enable-compression" : "", needed);
+    return fail(
+        reader, "--log-memory %" PRIu64 "%s: expected at least %s --max-message-bytes %" PRIu64 "%s, which is %" PRIu64,
+        options->log_memory_bytes,
+        options->log_memory_by_default && defaults_are_reduced(&options->machine) ? " (a quarter of the container's memory)" : "",
+        options->enable_compression ? "four times" : "twice", options->max_message_bytes,
+        options->enable_compression ? " with --enable-compression" : "", needed);
 }
 
 static enum options_outcome complete(const struct reader *reader)
@@ -276,8 +267,7 @@ static enum options_outcome complete(const struct reader *reader)
 
     drop_empty(&options->upstream_ca);
     drop_empty(&options->log_directory);
-    if (options->shards == 0)
-        options->shards = default_shards();
+    defaults_choose(options, reader->sources->machine);
     if (options->upstreams.count == 0)
         return fail(reader, "--upstream-ws: expected at least one URI, as in ws://builder:1111");
     return check_log_memory(reader);

@@ -10,6 +10,7 @@
 #include "flashrelay/engine.h"
 #include "flashrelay/log.h"
 #include "flashrelay/ws_uri.h"
+#include "machine/machine.h"
 #include "options/dotenv.h"
 
 #include <stdio.h>
@@ -67,6 +68,10 @@ struct options {
     const char *engine; /* name of a kind, or "auto"; static */
     enum engine_zerocopy zerocopy;
     struct core_list cpu_list; /* empty: threads are not pinned */
+
+    /* What nobody has set, so that it was chosen for the machine. */
+    struct machine machine;
+    bool shards_by_default, log_memory_by_default, max_message_by_default;
 };
 
 /* Where values come from. */
@@ -74,6 +79,7 @@ struct options_sources {
     char *const *arguments;   /* without the program's name, NULL-terminated */
     char *const *environment; /* NULL-terminated */
     const struct dotenv *file;
+    const struct machine *machine; /* for the defaults that depend on it */
 };
 
 enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD };

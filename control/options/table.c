@@ -47,8 +47,10 @@ const struct option option_table[] = {
      .field = FIELD(max_message_bytes),
      .minimum = KIB,
      .maximum = GIB,
-     .initial = "32M",
-     .meaning = "largest message taken from an upstream"},
+     .default_note = "32M, less in a small container",
+     .meaning =
+         "largest message taken from an upstream; in a container of less than 512M at most half of --log-memory, a quarter "
+         "with --enable-compression"},
 
     {.group = "Subscribers",
      .name = "listen-addr",
@@ -215,14 +217,14 @@ const struct option option_table[] = {
      .field = FIELD(shards),
      .minimum = 1,
      .maximum = RELAY_MAX_SHARDS,
-     .default_note = "cores less one, at least 1",
-     .meaning = "threads that serve subscribers"},
+     .default_note = "usable cores less one, at least 1",
+     .meaning = "threads that serve subscribers; usable are the cores of the CPU affinity, at most a container's CPU quota"},
     {.name = "log-memory",
      .type = &option_bytes,
      .field = FIELD(log_memory_bytes),
      .minimum = 2 * KIB,
      .maximum = 1024 * GIB,
-     .initial = "128M",
+     .default_note = "128M, at most a quarter of a container's memory",
      .meaning = "memory for the flashblocks on their way, shared by all subscribers; at least twice --max-message-bytes. With "
                 "--enable-compression one half is for JSON, one for brotli: at least four times"},
     {.name = "notsent-lowat",

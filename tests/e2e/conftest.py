@@ -58,12 +58,12 @@ def start_relay(tmp_path, start_builder): # builders answer the relay's close
     """Starts a relay behind these upstreams (builders or URIs); every one must end in order when the test is over."""
     relays = []
 
-    def start(*upstreams_and_flags, env=None, cwd=None, stdout=None, descriptors=None, wait=True):
+    def start(*upstreams_and_flags, wait=True, **options):
         flags = [item for item in upstreams_and_flags if isinstance(item, str) and item.startswith("-")]
         upstreams = [item if isinstance(item, str) else item.uri for item in upstreams_and_flags if item not in flags]
         folder = tmp_path / f"relay{len(relays)}"
         folder.mkdir()
-        relays.append(Relay(folder, upstreams, *flags, env=env, cwd=cwd, stdout=stdout, descriptors=descriptors))
+        relays.append(Relay(folder, upstreams, *flags, **options))
         return relays[-1].wait_started() if wait else relays[-1]
 
     yield start

@@ -30,6 +30,12 @@ def test_text_on_standard_output(builder, start_relay):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (ERROR| WARN| INFO|DEBUG|TRACE) \w+: .+", line), line
 
 
+def test_what_was_chosen_by_default_is_said(start_relay, builder):
+    chosen = rf"by default: shards \d+ \(processors {len(os.sched_getaffinity(0))}(, CPU quota [\d.]+)?, one for the ingest.*\)$"
+    assert re.search(chosen, start_relay(builder).log(), re.MULTILINE)
+    assert "by default" not in start_relay(builder, "--shards=1").log()
+
+
 @pytest.mark.parametrize("flags, variables", [
     (["--log-format=json"], {}), (["--logs.stdout.format=json"], {}), ([], {"LOG_FORMAT": "json"}),
     ([], {"WEBSOCKET_PROXY_LOG_FORMAT": "json"}),

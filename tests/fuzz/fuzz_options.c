@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1), *rest = text, *arguments[MAX_ARGUMENTS + 1] = {NULL}, *none[] = {NULL};
-    struct options_sources sources = {.arguments = arguments, .environment = none};
+    static const struct machine machine = {.processors = 4, .quota_millis = 2500, .memory_limit_bytes = 100 << 20};
+    struct options_sources sources = {.arguments = arguments, .environment = none, .machine = &machine};
     struct warnings warnings = {0};
     char error[OPTIONS_ERROR_BYTES] = "";
     struct options options;

@@ -14,26 +14,32 @@
 
 #define UPSTREAM "--upstream-ws", "ws://b:1"
 
+static const struct machine large = {.processors = 4, .quota_millis = UINT64_MAX, .memory_limit_bytes = UINT64_MAX};
+
 static struct options options;
 static struct dotenv file;
 static struct warnings warnings;
+static struct machine machine;
 static char error[OPTIONS_ERROR_BYTES];
 
 static int dispose(void **state)
 {
     (void)state;
+    machine = large;
     options_dispose(&options);
     dotenv_dispose(&file);
     warnings_dispose(&warnings);
     return 0;
 }
 
-/* Reads lists of texts, each NULL-terminated; `file_text` may be NULL. */
+/* Reads lists of texts, each NULL-terminated, for the machine that is set; `file_text` may be NULL. */
 static enum options_outcome read_all(const char *const *arguments, const char *const *environment, const char *file_text)
 {
-    struct options_sources sources = {(char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)environment, NULL};
+    struct options_sources sources = {(char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)environment, NULL, &machine};
 
-    dispose(NULL);
+    options_dispose(&options);
+    dotenv_dispose(&file);
+    warnings_dispose(&warnings);
     if (file_text) {
         assert_int_equal(dotenv_parse(&file, ".env", file_text, strlen(file_text), NULL, &warnings), 0);
         sources.file = &file;
@@ -86,7 +92,8 @@ static void defaults_are_the_references(void **state)
     assert_false(options.busy_poll);
     assert_int_equal(options.zerocopy, ENGINE_ZEROCOPY_AUTO);
     assert_int_equal(options.cpu_list.count, 0);
-    assert_in_range(options.shards, 1, 127);
+    assert_int_equal(options.shards, 3);
+    assert_true(options.shards_by_default && options.log_memory_by_default && options.max_message_by_default);
 }
 
 /* Every entry of the table: its default is a value of its type, its variable a name of its own. */
@@ -220,6 +227,74 @@ static void both_channels_hold_two_messages(void **state)
     assert_int_equal(READ(UPSTREAM, "--enable-compression", "--log-memory", "3M", "--max-message-bytes", "1M"), OPTIONS_BAD);
     assert_string_equal(error, "--log-memory 3145728: expected at least four times --max-message-bytes 1048576 with "
                                "--enable-compression, which is 4194304");
+}
+
+static void shards_are_the_least_of_limit_affinity_and_quota_less_one(void **state)
+{
+    static const struct {
+        uint64_t processors, quota_millis, shards;
+    } cases[] = {{1, UINT64_MAX, 1},      {2, UINT64_MAX, 1},  {128, UINT64_MAX, 127}, {129, UINT64_MAX, 127},
+                 {4096, UINT64_MAX, 127}, {4096, 200000, 127}, {64, 3000, 2},          {64, 3999, 2},
+                 {64, 2999, 1},           {64, 500, 1},        {4, UINT64_C(64000), 3}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        machine.processors = cases[i].processors;
+        machine.quota_millis = cases[i].quota_millis;
+        assert_int_equal(READ(UPSTREAM), OPTIONS_RUN);
+        assert_int_equal(options.shards, cases[i].shards);
+    }
+    assert_int_equal(READ(UPSTREAM, "--shards=5"), OPTIONS_RUN);
+    assert_int_equal(options.shards, 5);
+    assert_false(options.shards_by_default);
+}
+
+static void a_small_container_gets_a_smaller_log(void **state)
+{
+    static const struct {
+        uint64_t limit_mib, log_mib, message_mib, message_mib_of_two;
+    } cases[] = {{128, 32, 16, 8}, {256, 64, 32, 16}, {448, 112, 32, 28}, {512, 128, 32, 32}, {4096, 128, 32, 32}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        machine.memory_limit_bytes = cases[i].limit_mib << 20;
+        assert_int_equal(READ(UPSTREAM), OPTIONS_RUN);
+        assert_int_equal(options.log_memory_bytes, cases[i].log_mib << 20);
+        assert_int_equal(options.max_message_bytes, cases[i].message_mib << 20);
+        assert_int_equal(READ(UPSTREAM, "--enable-compression"), OPTIONS_RUN);
+        assert_int_equal(options.log_memory_bytes, cases[i].log_mib << 20);
+        assert_int_equal(options.max_message_bytes, cases[i].message_mib_of_two << 20);
+    }
+}
+
+static void what_is_said_goes_over_what_a_container_has(void **state)
+{
+    (void)state;
+    machine.memory_limit_bytes = 128 << 20;
+    assert_int_equal(READ(UPSTREAM, "--log-memory=8M"), OPTIONS_RUN);
+    assert_int_equal(options.log_memory_bytes, 8 << 20);
+    assert_int_equal(options.max_message_bytes, 4 << 20);
+    assert_false(options.log_memory_by_default);
+    assert_int_equal(READ(UPSTREAM, "--max-message-bytes=8M"), OPTIONS_RUN);
+    assert_int_equal(options.log_memory_bytes, 32 << 20);
+    assert_int_equal(options.max_message_bytes, 8 << 20);
+    assert_false(options.max_message_by_default);
+    assert_int_equal(READ(UPSTREAM, "--max-message-bytes=32M"), OPTIONS_BAD);
+    assert_string_equal(error, "--log-memory 33554432 (a quarter of the container's memory): expected at least twice "
+                               "--max-message-bytes 33554432, which is 67108864");
+}
+
+/* Whatever the limit, the defaults alone are never refused. */
+static void no_container_is_too_small_for_the_defaults(void **state)
+{
+    static const uint64_t limits[] = {0, 1, 4096, 65537, 1000000, 100000000};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        machine.memory_limit_bytes = limits[i];
+        assert_int_equal(READ(UPSTREAM), OPTIONS_RUN);
+        assert_int_equal(READ(UPSTREAM, "--enable-compression"), OPTIONS_RUN);
+    }
 }
 
 static void cores_are_parsed(void **state)
@@ -408,6 +483,10 @@ int main(void)
         cmocka_unit_test_teardown(sizes, dispose),
         cmocka_unit_test_teardown(log_memory_holds_two_messages, dispose),
         cmocka_unit_test_teardown(both_channels_hold_two_messages, dispose),
+        cmocka_unit_test_teardown(shards_are_the_least_of_limit_affinity_and_quota_less_one, dispose),
+        cmocka_unit_test_teardown(a_small_container_gets_a_smaller_log, dispose),
+        cmocka_unit_test_teardown(what_is_said_goes_over_what_a_container_has, dispose),
+        cmocka_unit_test_teardown(no_container_is_too_small_for_the_defaults, dispose),
         cmocka_unit_test_teardown(cores_are_parsed, dispose),
         cmocka_unit_test_teardown(errors_name_flag_value_and_expectation, dispose),
         cmocka_unit_test_teardown(errors_name_variable_and_file, dispose),
@@ -419,5 +498,6 @@ int main(void)
         cmocka_unit_test_teardown(help_and_version, dispose),
         cmocka_unit_test_teardown(help_shows_every_flag_within_100_columns, dispose),
     };
+    machine = large;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

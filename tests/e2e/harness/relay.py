@@ -33,10 +33,18 @@ def limit_descriptors(count):
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
 
-class Relay:
-    """A relay that runs. Ports are the kernel's choice unless a flag says otherwise; its log is kept unless `stdout` takes it."""
+def enter(group):
+    """What a command begins with that is to run in a control group."""
+    return ["sh", "-c", 'echo 0 >"$0" && exec "$@"', group.processes]
 
-    def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None, descriptors=None):
+
+class Relay:
+    """
+    A relay that runs, in a control group if one is given. Ports are the kernel's choice unless a flag says otherwise; its log is kept
+    unless `stdout` takes it.
+    """
+
+    def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None, descriptors=None, memory=None, group=None):
         arguments = [f"--upstream-ws={','.join(upstreams)}"] if upstreams else []
         given = " ".join([*map(str, flags), *(name.lower().replace("_", "-") for name in env or {})])
         if "listen-addr" not in given:
@@ -44,13 +52,14 @@ class Relay:
         if "metrics-addr" not in given:
             arguments.append("--metrics-addr=127.0.0.1:0")
         if "memory" not in given and "max-message" not in given:
-            arguments += MEMORY_OF_BOTH if "enable-compression" in given else MEMORY
+            arguments += memory if memory is not None else MEMORY_OF_BOTH if "enable-compression" in given else MEMORY
         if "subscriber-max-interval" not in given:
             arguments.append("--subscriber-max-interval-ms=50") # tests that are about waiting say how long
         self.output, self.errors = folder / "relay.out", folder / "relay.err"
         with self.output.open("wb") as out, self.errors.open("wb") as err:
-            self.process = subprocess.Popen([BIN / "flashrelay", *arguments, *map(str, flags)], stdout=stdout or out, stderr=err,
-                                            stdin=subprocess.DEVNULL, env=environment(**(env or {})), cwd=cwd or folder,
+            self.process = subprocess.Popen([*(enter(group) if group else []), BIN / "flashrelay", *arguments, *map(str, flags)],
+                                            stdout=stdout or out, stderr=err, stdin=subprocess.DEVNULL,
+                                            env=environment(**(env or {})), cwd=cwd or folder,
                                             preexec_fn=descriptors and (lambda: limit_descriptors(descriptors)))
         self.expected_status, self.was_signalled = 0, False
         self.listen_host, self.port, self.metrics_port = None, None, None
