@@ -5,7 +5,7 @@
 # and tests/support/.
 
 VARIANT ?= release
-VARIANTS := release debug asan tsan fuzz
+VARIANTS := release debug asan tsan fuzz arm64
 ifeq ($(filter $(VARIANT),$(VARIANTS)),)
 $(error VARIANT=$(VARIANT): expected one of $(VARIANTS))
 endif
@@ -18,6 +18,10 @@ DESTDIR ?=
 ifeq ($(VARIANT),fuzz)
 CC := clang
 endif
+# As release, with libraries that tools/test_arm64.sh has unpacked.
+ifeq ($(VARIANT),arm64)
+CC := aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/build/arm64-root
+endif
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror
@@ -26,18 +30,21 @@ MACHINE := $(shell $(CC) -dumpmachine)
 BRANCH_PROTECTION := $(if $(filter x86_64-%,$(MACHINE)),-fcf-protection)$(if $(filter aarch64-%,$(MACHINE)),-mbranch-protection=standard)
 # Some distributions' compilers define _FORTIFY_SOURCE themselves. The sanitizers look at the calls that it would replace.
 FORTIFY_release := -D_FORTIFY_SOURCE=2
+FORTIFY_arm64 := $(FORTIFY_release)
 HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(BRANCH_PROTECTION)
 CFLAGS_release := -O2 -g $(HARDENING)
 CFLAGS_debug   := -O0 -g3
 CFLAGS_asan    := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 CFLAGS_tsan    := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+CFLAGS_arm64   := $(CFLAGS_release)
 CFLAGS_fuzz    := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+LDFLAGS_arm64 := $(LDFLAGS_release)
 CPPFLAGS += -U_FORTIFY_SOURCE $(FORTIFY_$(VARIANT))
 CFLAGS += -std=gnu17 $(CFLAGS_$(VARIANT)) $(WARNINGS) -fno-strict-aliasing -pthread
 LDFLAGS += $(LDFLAGS_$(VARIANT)) $(filter -fsanitize=%,$(CFLAGS)) -pthread -Wl,--as-needed
 # jemalloc and the sanitizers each want to be the allocator.
-JEMALLOC := $(if $(filter release debug,$(VARIANT)),yes)
+JEMALLOC := $(if $(filter release debug arm64,$(VARIANT)),yes)
 CPPFLAGS += $(if $(JEMALLOC),-DFLASHRELAY_JEMALLOC)
 LIBS := -luring -lxxhash -lssl -lcrypto -lbrotlienc -lbrotlidec -lbrotlicommon $(if $(JEMALLOC),-ljemalloc) -lm
 CONTROL_LIBS := -lmicrohttpd
@@ -66,7 +73,7 @@ Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 .DEFAULT_GOAL := all
-.PHONY: all tests fuzzers deps demo test sim stress fuzz lint install clean help
+.PHONY: all tests fuzzers deps demo test test-arm64 sim stress fuzz lint install clean help
 
 all: $(BIN)/flashrelay $(addprefix $(BIN)/,$(TOOLS)) ## build the relay and its tools
 tests: $(addprefix $(BIN)/,$(TEST_PROGRAMS) $(UNIT_TESTS)) ## build the test programs
@@ -168,6 +175,10 @@ fuzz: ## run every fuzzer for SECONDS=60
 	@$(MAKE) --no-print-directory -j$(JOBS) fuzzers VARIANT=fuzz
 	@tests/run.py --only fuzz --fuzz-seconds $(SECONDS)
 
+test-arm64: ## build for arm64, run unit tests and simulator under qemu-user; SEEDS=300
+	@tools/deps.sh build test arm64
+	@tools/test_arm64.sh
+
 lint: ## check format, clang-tidy, cppcheck, and who includes whom
 	@tools/deps.sh build test lint
 	@tools/lint.sh
@@ -180,4 +191,4 @@ clean: ## remove everything that was built
 	rm -rf build
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22

@@ -89,6 +89,14 @@ def unit_jobs():
             yield Job("unit", f"{variant}/{path.name}", [path], count_cmocka, 180)
 
 
+def arm64_jobs(options):
+    """Under qemu-user, which takes its time; run when asked for."""
+    emulator = ["qemu-aarch64", "-L", BUILD / "arm64-root"]
+    for path in programs(BUILD / "arm64", "test_*"):
+        yield Job("arm64", f"arm64/{path.name}", [*emulator, path], count_cmocka, 1200)
+    yield Job("arm64", "arm64/sim", [*emulator, BUILD / "arm64/sim", "--seeds", options.seeds], count_program, 1200)
+
+
 def sim_jobs(options):
     yield Job("sim", "release/sim", [BUILD / "sim", "--seeds", options.seeds], count_program, 300)
     yield Job("sim", "asan/sim", [BUILD / "asan/sim", "--seeds", max(1, options.seeds // 10)], count_program, 300)
@@ -138,12 +146,16 @@ def run_all(jobs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["unit", "sim", "stress", "fuzz", "e2e"], help="run one suite")
+    parser.add_argument("--only", choices=["unit", "sim", "stress", "fuzz", "e2e", "arm64"],
+                        help="run one suite (arm64: only then)")
     parser.add_argument("--fuzz-seconds", type=int, default=5, help="for each fuzzer (default %(default)s)")
     parser.add_argument("--seeds", type=int, default=3000, help="for the simulator (default %(default)s)")
     options = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
-    jobs = [*unit_jobs(), *sim_jobs(options), *fuzz_jobs(options), *stress_jobs(), *e2e_jobs()]
+    if options.only == "arm64":
+        jobs = list(arm64_jobs(options))
+    else:
+        jobs = [*unit_jobs(), *sim_jobs(options), *fuzz_jobs(options), *stress_jobs(), *e2e_jobs()]
     jobs = [job for job in jobs if options.only in (None, job.suite)]
 
     results = run_all(jobs)

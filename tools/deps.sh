@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the packages that are missing. Usage: tools/deps.sh SET... with the sets build, test, lint and bench.
+# Installs the packages that are missing. Usage: tools/deps.sh SET... with the sets build, test, lint, bench, and arm64, kernel and bare for
+# what is tested in other systems. tools/deps.sh --list SET... lists the packages instead.
 set -euo pipefail
 
 build=(gcc libc6-dev libbrotli-dev libjansson-dev libjemalloc-dev libmicrohttpd-dev libssl-dev liburing-dev libxxhash-dev)
@@ -7,6 +8,10 @@ bench=(g++ libbenchmark-dev python3)
 lint=(clang-format clang-tidy cppcheck)
 # netbase writes /etc/hosts where there is none: a bare system does not know localhost.
 test=(clang libcmocka-dev llvm netbase openssl python3 python3-pytest python3-websockets)
+arm64=(gcc-aarch64-linux-gnu qemu-user)
+kernel=(busybox-static cpio kmod qemu-system-x86 xz-utils)
+bare=(debootstrap)
+sets="build, test, lint, bench, arm64, kernel or bare"
 
 fail() {
     echo "tools/deps.sh: $*" >&2
@@ -34,7 +39,10 @@ wanted() {
         bench) printf '%s\n' "${bench[@]}" ;;
         lint) printf '%s\n' "${lint[@]}" ;;
         test) printf '%s\n' "${test[@]}" ;;
-        *) fail "unknown set '$set', expected build, test, lint or bench" ;;
+        arm64) printf '%s\n' "${arm64[@]}" ;;
+        kernel) printf '%s\n' "${kernel[@]}" ;;
+        bare) printf '%s\n' "${bare[@]}" ;;
+        *) fail "unknown set '$set', expected $sets" ;;
         esac
     done
 }
@@ -46,15 +54,20 @@ missing() {
 }
 
 main() {
-    [ $# -gt 0 ] || fail "expected one or more of build, test, lint and bench"
+    local list=
+    [ "${1:-}" != --list ] || { list=yes && shift; }
+    [ $# -gt 0 ] || fail "expected one or more of $sets"
     add_clang_runtime
     wanted "$@" >/dev/null
+    [ -z "$list" ] || { wanted "$@" | sort -u && return; }
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
         echo "tools/deps.sh: no apt here, so nothing is checked; needed are what Debian calls: $(wanted "$@" | tr '\n' ' ')" >&2
         return
     fi
 
     local packages as_root=() answer=()
+    # The emulators recommend desktops.
+    case " $* " in *" arm64 "* | *" kernel "* | *" bare "*) answer=(--no-install-recommends) ;; esac
     mapfile -t packages < <(missing "$@")
     [ ${#packages[@]} -gt 0 ] || return 0
     echo "missing packages: ${packages[*]}"
@@ -64,7 +77,7 @@ main() {
     fi
     # As apt asks on a terminal; where nobody can answer, making the target was the answer.
     if [ ! -t 0 ] || [ -n "${CI:-}" ] || [ "${DEBIAN_FRONTEND:-}" = noninteractive ]; then
-        answer=(-y)
+        answer+=(-y)
         as_root+=(env DEBIAN_FRONTEND=noninteractive)
     fi
     "${as_root[@]}" apt-get update || fail "apt-get update failed (above)"

@@ -2,6 +2,7 @@
 
 #include "flashrelay/engine_uring.h"
 #include "support/channels.h"
+#include "support/io_uring.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,11 +102,13 @@ void engine_world_close(struct engine_world *world)
 
 struct engine_world *engine_world_open_at(const struct engine_options *wanted, const char *listen_at)
 {
-    struct engine_world *world = aligned_alloc(64, sizeof *world);
+    struct engine_world *world;
     struct engine_options options = *wanted;
     struct engine_listen_options listening = {.backlog = 128, .notsent_lowat_bytes = 65536};
     struct address address;
 
+    need_io_uring();
+    world = aligned_alloc(64, sizeof *world);
     assert_non_null(world);
     memset(world, 0, sizeof *world);
     world->channel = make_channel(&world->marks, 1, ENGINE_WORLD_ARENA, ENGINE_WORLD_ENTRIES);

@@ -39,7 +39,7 @@ struct engine_world {
 
 /*
  * Opens a world whose engine listens at `listen_at`; zero members of `wanted` take what suits most tests. NULL where this machine has
- * no such address.
+ * no such address; skips the test where it has no io_uring.
  */
 struct engine_world *engine_world_open_at(const struct engine_options *wanted, const char *listen_at);
 

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Builds for arm64 with a cross-compiler into build/arm64, and runs the unit tests and the simulator under qemu-user. Libraries are unpacked
+# into build/arm64-root. On Ubuntu, whose arm64 packages are elsewhere, MIRROR=URI says where.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tools/apt.sh
+
+root=build/arm64-root
+state=build/arm64-apt
+
+fail() {
+    echo "tools/test_arm64.sh: $*" >&2
+    exit 1
+}
+
+# Anew where the list of packages is another.
+unpack_libraries() {
+    local packages
+    packages=$(tools/deps.sh --list build | grep -v '^gcc$'; echo libcmocka-dev)
+    [ "$packages" != "$(cat "$root/packages" 2>/dev/null)" ] || return 0
+    rm -rf "$root" "$state"
+    apt_prepare "$state" arm64 "$(. /etc/os-release && echo "$VERSION_CODENAME")" || fail "cannot read the lists of packages for arm64"
+    # shellcheck disable=SC2086  # one word a package
+    apt_unpack "$state" "$root" $packages || fail "cannot unpack the libraries"
+    rm -rf "$state"
+    echo "$packages" >"$root/packages"
+}
+
+[ "$(uname -m)" != aarch64 ] || fail "this machine is arm64 itself: make test"
+unpack_libraries
+make --no-print-directory -j"$(nproc)" all tests VARIANT=arm64
+exec tests/run.py --only arm64 --seeds "${SEEDS:-300}"
