@@ -73,7 +73,7 @@ Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 .DEFAULT_GOAL := all
-.PHONY: all tests fuzzers deps demo test test-arm64 sim stress fuzz lint install clean help
+.PHONY: all tests fuzzers deps demo test test-arm64 test-kernel sim stress fuzz lint install clean help
 
 all: $(BIN)/flashrelay $(addprefix $(BIN)/,$(TOOLS)) ## build the relay and its tools
 tests: $(addprefix $(BIN)/,$(TEST_PROGRAMS) $(UNIT_TESTS)) ## build the test programs
@@ -178,6 +178,12 @@ fuzz: ## run every fuzzer for SECONDS=60
 test-arm64: ## build for arm64, run unit tests and simulator under qemu-user; SEEDS=300
 	@tools/deps.sh build test arm64
 	@tools/test_arm64.sh
+
+KERNEL ?= 6.1
+test-kernel: ## run the core of the end-to-end tests under KERNEL=6.1, a series or the path of a vmlinuz, in QEMU
+	@tools/deps.sh build test kernel
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests
+	@tools/test_kernel.sh $(KERNEL)
 
 lint: ## check format, clang-tidy, cppcheck, and who includes whom
 	@tools/deps.sh build test lint

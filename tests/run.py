@@ -83,18 +83,29 @@ def programs(folder, pattern):
     return sorted(path for path in folder.glob(pattern) if os.access(path, os.X_OK) and path.is_file() and not path.suffix)
 
 
-def unit_jobs():
+def unit_jobs(_options):
     for variant, folder in (("release", BUILD), ("asan", BUILD / "asan"), ("tsan", BUILD / "tsan")):
         for path in programs(folder, "test_*"):
             yield Job("unit", f"{variant}/{path.name}", [path], count_cmocka, 180)
 
 
 def arm64_jobs(options):
-    """Under qemu-user, which takes its time; run when asked for."""
+    """Under qemu-user, which takes its time."""
     emulator = ["qemu-aarch64", "-L", BUILD / "arm64-root"]
     for path in programs(BUILD / "arm64", "test_*"):
         yield Job("arm64", f"arm64/{path.name}", [*emulator, path], count_cmocka, 1200)
     yield Job("arm64", "arm64/sim", [*emulator, BUILD / "arm64/sim", "--seeds", options.seeds], count_program, 1200)
+
+
+def kernel_jobs(_options):
+    """What depends on the kernel, one after the other and with patience."""
+    for path in programs(BUILD, "test_engine_uring*"):
+        yield Job("kernel", path.name, [path], count_cmocka, 1800, alone=True)
+    env = {"FLASHRELAY_BIN": str(BUILD), "FLASHRELAY_TEST_SCALE": "0.1", "FLASHRELAY_TEST_PATIENCE_S": "120"}
+    for name in ("routes", "protocol", "fanout", "lag", "limits", "upstreams", "keys", "health", "compression", "shutdown", "container",
+                 "faults", "busy_poll", "ws_echo"):
+        yield Job("kernel", f"e2e/test_{name}", ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
+                                                ROOT / f"tests/e2e/test_{name}.py"], count_pytest, 7200, env, alone=True)
 
 
 def sim_jobs(options):
@@ -102,7 +113,7 @@ def sim_jobs(options):
     yield Job("sim", "asan/sim", [BUILD / "asan/sim", "--seeds", max(1, options.seeds // 10)], count_program, 300)
 
 
-def stress_jobs():
+def stress_jobs(_options):
     yield Job("stress", "tsan/channel_stress", [BUILD / "tsan/channel_stress", "15"], count_program, 120, alone=True)
 
 
@@ -117,7 +128,7 @@ def fuzz_jobs(options):
                   count_program, options.fuzz_seconds + 120)
 
 
-def e2e_jobs():
+def e2e_jobs(_options):
     """
     A file a job: they mostly wait, so several at once take no longer than one. What measures, or loads the machine, is alone. The thread
     sanitizer is left out where a figure, a file or a text is looked at rather than threads.
@@ -144,19 +155,19 @@ def run_all(jobs):
     return results
 
 
+SUITES = {"unit": unit_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs}
+# In an emulator, and only when asked for.
+ELSEWHERE = {"arm64": arm64_jobs, "kernel": kernel_jobs}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["unit", "sim", "stress", "fuzz", "e2e", "arm64"],
-                        help="run one suite (arm64: only then)")
+    parser.add_argument("--only", choices=[*SUITES, *ELSEWHERE], help="run one suite")
     parser.add_argument("--fuzz-seconds", type=int, default=5, help="for each fuzzer (default %(default)s)")
     parser.add_argument("--seeds", type=int, default=3000, help="for the simulator (default %(default)s)")
     options = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
-    if options.only == "arm64":
-        jobs = list(arm64_jobs(options))
-    else:
-        jobs = [*unit_jobs(), *sim_jobs(options), *fuzz_jobs(options), *stress_jobs(), *e2e_jobs()]
-    jobs = [job for job in jobs if options.only in (None, job.suite)]
+    jobs = [job for suite in ([options.only] if options.only else SUITES) for job in {**SUITES, **ELSEWHERE}[suite](options)]
 
     results = run_all(jobs)
     for job in jobs:

@@ -9,7 +9,7 @@ lint=(clang-format clang-tidy cppcheck)
 # netbase writes /etc/hosts where there is none: a bare system does not know localhost.
 test=(clang libcmocka-dev llvm netbase openssl python3 python3-pytest python3-websockets)
 arm64=(gcc-aarch64-linux-gnu qemu-user)
-kernel=(busybox-static cpio kmod qemu-system-x86 xz-utils)
+kernel=(busybox-static cpio kmod qemu-system-x86 xz-utils zstd)
 bare=(debootstrap)
 sets="build, test, lint, bench, arm64, kernel or bare"
 

@@ -8,8 +8,8 @@ ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(os.environ.get("FLASHRELAY_BIN", ROOT / "build")).resolve()
 SCALE = float(os.environ.get("FLASHRELAY_TEST_SCALE", "1"))
 
-# Nothing that is expected takes nearly as long; a loaded machine and a sanitizer may.
-PATIENCE_S = 20 if SCALE >= 1 else 60
+# Nothing that is expected takes nearly as long; a loaded machine, a sanitizer and an emulator may.
+PATIENCE_S = int(os.environ.get("FLASHRELAY_TEST_PATIENCE_S", 20 if SCALE >= 1 else 60))
 
 
 def scaled(count, least=1):
