@@ -73,7 +73,7 @@ Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 .DEFAULT_GOAL := all
-.PHONY: all tests fuzzers deps demo test test-arm64 test-kernel sim stress fuzz lint install clean help
+.PHONY: all tests fuzzers deps demo test test-arm64 test-kernel test-bare sim stress fuzz lint install clean help
 
 all: $(BIN)/flashrelay $(addprefix $(BIN)/,$(TOOLS)) ## build the relay and its tools
 tests: $(addprefix $(BIN)/,$(TEST_PROGRAMS) $(UNIT_TESTS)) ## build the test programs
@@ -184,6 +184,11 @@ test-kernel: ## run the core of the end-to-end tests under KERNEL=6.1, a series 
 	@tools/deps.sh build test kernel
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
 	@tools/test_kernel.sh $(KERNEL)
+
+SUITE ?= bookworm
+test-bare: ## run `make test` in a fresh and empty SUITE=bookworm, as root
+	@tools/deps.sh bare
+	@tools/test_bare.sh $(SUITE)
 
 lint: ## check format, clang-tidy, cppcheck, and who includes whom
 	@tools/deps.sh build test lint
