@@ -45,28 +45,21 @@ size_t unread_peek(const struct engine *engine, const struct connection *connect
 
     if (!connection->has_unread)
         return 0;
-    while (unread->connection != connection)
+    while (unread && unread->connection != connection)
         unread = unread->next;
+    if (!unread)
+        return 0;
     *bytes = unread->bytes + unread->taken;
     return unread->length - unread->taken;
-}
-
-static void unlink_and_free(struct engine_unread **link)
-{
-    struct engine_unread *unread = *link;
-
-    *link = unread->next;
-    unread->connection->has_unread = false;
-    free(unread);
 }
 
 bool unread_offer(struct engine *engine, struct connection *connection, uint64_t now_ns)
 {
     const struct engine_options *options = &engine->options;
-    struct engine_unread *unread = *find(engine, connection);
+    struct engine_unread *unread = connection->has_unread ? *find(engine, connection) : NULL;
     size_t left;
 
-    if (!connection->has_unread)
+    if (!unread)
         return true;
     left = unread->length - unread->taken;
     size_t consumed = options->handler->received(options->context, connection, unread->bytes + unread->taken, left, now_ns);
@@ -81,8 +74,17 @@ bool unread_offer(struct engine *engine, struct connection *connection, uint64_t
 
 void unread_drop(struct engine *engine, struct connection *connection)
 {
-    if (connection->has_unread)
-        unlink_and_free(find(engine, connection));
+    struct engine_unread **link, *unread;
+
+    if (!connection->has_unread)
+        return;
+    link = find(engine, connection);
+    unread = *link;
+    if (!unread)
+        return;
+    *link = unread->next;
+    connection->has_unread = false;
+    free(unread);
 }
 
 void unread_drop_all(struct engine *engine)

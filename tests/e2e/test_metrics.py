@@ -94,7 +94,8 @@ def test_what_flashrelay_adds(relayed, subscribe):
                  "flashrelay_log_floor"):
         assert metrics.types[name] == "gauge", name
     assert {dict(labels)["cause"] for labels in metrics.labelled("flashrelay_disconnects_total")} == {
-        "peer_closed", "peer_vanished", "lagged", "log_floor", "send_timeout", "pong_timeout", "protocol_error", "shutdown"}
+        "peer_closed", "peer_vanished", "lagged", "log_floor", "send_timeout", "pong_timeout", "protocol_error", "flood",
+        "shutdown"}
     limits = sorted(float(dict(labels)["le"]) for labels in metrics.labelled("flashrelay_ingest_to_first_send_seconds_bucket"))
     assert limits[0] <= 10e-6 and limits[-2] >= 1
     assert metrics.total("flashrelay_published_messages_total") == 1
