@@ -2,6 +2,24 @@
 
 #include <string.h>
 
+static const char END[] = "\r\n\r\n";
+enum { END_BYTES = sizeof END - 1 };
+
+size_t http_head_find_end(const char *bytes, size_t length, size_t searched)
+{
+    size_t from = searched < END_BYTES ? 0 : searched - (END_BYTES - 1);
+    const char *end;
+
+    while ((end = memmem(bytes + from, length - from, END, END_BYTES))) {
+        size_t offset = (size_t)(end - bytes);
+
+        if (offset > 0 && bytes[offset - 1] != '\n')
+            return offset + END_BYTES;
+        from = offset + END_BYTES / 2; /* these are empty lines before the first line */
+    }
+    return 0;
+}
+
 void http_head_begin(struct http_head *head, const char *bytes, size_t length)
 {
     head->is_cut = length >= HTTP_MAX_REQUEST_BYTES;

@@ -30,6 +30,13 @@ struct http_request {
 enum http_parse_result { HTTP_PARSE_INCOMPLETE, HTTP_PARSE_DONE, HTTP_PARSE_BAD, HTTP_PARSE_TOO_LARGE };
 
 /*
+ * Looks for the end of a head that comes in pieces: the empty line behind at least one line with text (RFC 9112, 2.1 and 2.2). The first
+ * `searched` bytes are known not to hold it; of them only the last four are looked at. Returns the head's length with its empty line,
+ * or 0 if the end is not there yet: a parser would then say INCOMPLETE, or BAD already, and need not be asked before.
+ */
+size_t http_head_find_end(const char *bytes, size_t length, size_t searched);
+
+/*
  * Parses a request head. DONE: *consumed is the head's length with its empty line; texts point into `bytes`. BAD: `*error` says what was
  * wrong (static text). TOO_LARGE: over HTTP_MAX_REQUEST_BYTES or HTTP_MAX_HEADERS. Strict: no bare LF tricks, folding, or NUL.
  */

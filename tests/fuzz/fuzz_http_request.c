@@ -52,12 +52,25 @@ static enum http_parse_result parse(const uint8_t *input, size_t length, size_t 
     return result;
 }
 
+/* A head that can be parsed ends where its end is found, whatever part of it was searched before; before it there is none. */
+static void check_end(const uint8_t *input, size_t length, size_t consumed)
+{
+    for (size_t searched = 0; searched < consumed; searched += 1 + length / 100)
+        if (http_head_find_end((const char *)input, length, searched) != consumed ||
+            http_head_find_end((const char *)input, searched, 0) != 0)
+            abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
 {
     const char *error, *error_of_part;
     size_t consumed = 0, consumed_of_part = 0;
     enum http_parse_result result = parse(input, length, &consumed, &error);
 
+    if (result == HTTP_PARSE_DONE)
+        check_end(input, length, consumed);
+    else if (result == HTTP_PARSE_INCOMPLETE && http_head_find_end((const char *)input, length, 0) != 0)
+        abort();
     for (size_t part = 0; part < length; part += 1 + length / 100) {
         enum http_parse_result of_part = parse(input, part, &consumed_of_part, &error_of_part);
 

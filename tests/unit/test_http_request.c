@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -106,6 +108,46 @@ static void empty_lines_before_the_request_are_ignored(void **state)
     (void)state;
     assert_int_equal(parse("\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n"), HTTP_PARSE_DONE);
     assert_text(request.method, "GET");
+}
+
+static void the_end_of_a_head_is_found_wherever_it_is_split(void **state)
+{
+    static const char *const WHOLE[] = {"a\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n\r\n\r\nGET /\r\n\r\n"};
+    static const char *const UNFINISHED[] = {"", "\r\n\r\n", "\r\n\r\n\r\n", "a\r\n\r", "a\n\r\n\r\n", "a\r\n\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof WHOLE / sizeof *WHOLE; i++) {
+        size_t length = strlen(WHOLE[i]);
+        char text[64];
+
+        snprintf(text, sizeof text, "%s\r\n\r\nmore", WHOLE[i]);
+        for (size_t searched = 0; searched < length; searched++) {
+            assert_int_equal(http_head_find_end(text, strlen(text), searched), length);
+            assert_int_equal(http_head_find_end(text, length, searched), length);
+            assert_int_equal(http_head_find_end(text, searched, 0), 0);
+        }
+    }
+    for (size_t i = 0; i < sizeof UNFINISHED / sizeof *UNFINISHED; i++)
+        assert_int_equal(http_head_find_end(UNFINISHED[i], strlen(UNFINISHED[i]), 0), 0);
+}
+
+/* The first page cannot be read once it was searched. */
+static void what_was_searched_for_the_end_is_not_looked_at_again(void **state)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), length = 2 * page;
+    char *bytes = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void)state;
+    assert_ptr_not_equal(bytes, MAP_FAILED);
+    memset(bytes, 'x', length);
+    memcpy(bytes + length - 4, "\r\n\r\n", 4);
+    for (size_t searched = 0; searched < page + 4; searched++)
+        assert_int_equal(http_head_find_end(bytes, searched + 1, searched), 0);
+    assert_int_equal(mprotect(bytes, page, PROT_NONE), 0);
+    for (size_t searched = page + 4; searched < length - 1; searched++)
+        assert_int_equal(http_head_find_end(bytes, searched + 1, searched), 0);
+    assert_int_equal(http_head_find_end(bytes, length, length - 1), length);
+    munmap(bytes, length);
 }
 
 static void absolute_targets(void **state)
@@ -259,6 +301,8 @@ int main(void)
         cmocka_unit_test(a_request_in_its_parts),
         cmocka_unit_test(what_follows_the_head_is_left),
         cmocka_unit_test(empty_lines_before_the_request_are_ignored),
+        cmocka_unit_test(the_end_of_a_head_is_found_wherever_it_is_split),
+        cmocka_unit_test(what_was_searched_for_the_end_is_not_looked_at_again),
         cmocka_unit_test(absolute_targets),
         cmocka_unit_test(bad_request_lines),
         cmocka_unit_test(bad_lines),
