@@ -261,12 +261,17 @@ static size_t receive_first(struct shard *shard, struct subscriber *subscriber, 
     return length;
 }
 
+/* Only what is new is looked at until the head is whole, or larger than it may be. */
 static size_t receive_more(struct shard *shard, struct subscriber *subscriber, const uint8_t *bytes, size_t length)
 {
     size_t before = subscriber->head_bytes;
     size_t kept = keep(subscriber, bytes, length);
-    size_t head_bytes = parse(shard, subscriber, subscriber->head, subscriber->head_bytes);
+    size_t head_bytes;
 
+    if (subscriber->head_bytes < HTTP_MAX_REQUEST_BYTES &&
+        http_head_find_end(subscriber->head, subscriber->head_bytes, before) == 0)
+        return length;
+    head_bytes = parse(shard, subscriber, subscriber->head, subscriber->head_bytes);
     if (head_bytes > 0)
         return head_bytes - before;
     if (subscriber->state == SUBSCRIBER_HANDSHAKE && kept < length)

@@ -1,3 +1,5 @@
+#include "flashrelay/http.h"
+#include "shard/internal.h"
 #include "support/ip.h"
 #include "support/shard_world.h"
 
@@ -5,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -152,6 +156,41 @@ static void a_request_may_come_byte_by_byte(void **state)
         mock_client_say(world, client, request + i, 1);
         shard_world_run(world, NS_PER_MS);
     }
+    assert_true(client->upgraded);
+    shard_world_close(world);
+}
+
+/* Says `length` bytes of `x`, each in a piece of its own. */
+static void say_byte_by_byte(struct shard_world *world, struct mock_client *client, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        mock_client_say(world, client, "x", 1);
+        shard_world_run(world, 10 * NS_PER_US);
+    }
+}
+
+/* The first page of the request's buffer cannot be read while pieces come that do not end the head. */
+static void a_piece_costs_no_look_at_the_pieces_before(void **state)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
+    struct mock_client *client = mock_client_dial(world);
+    void *head = world->shard->heads.memory;
+
+    (void)state;
+    if (2 * page > HTTP_MAX_REQUEST_BYTES)
+        skip();
+    shard_world_run(world, NS_PER_MS);
+    mock_client_say(world, client, GET("/ws") "X: ", strlen(GET("/ws") "X: "));
+    say_byte_by_byte(world, client, page);
+    shard_world_run(world, 10 * NS_PER_MS);
+    assert_int_equal(mprotect(head, page, PROT_NONE), 0);
+    say_byte_by_byte(world, client, page / 2);
+    shard_world_run(world, 10 * NS_PER_MS);
+    assert_int_equal(mprotect(head, page, PROT_READ | PROT_WRITE), 0);
+    assert_false(client->upgraded);
+    mock_client_say(world, client, "\r\n" UPGRADE_HEADERS, strlen("\r\n" UPGRADE_HEADERS));
+    shard_world_run(world, 10 * NS_PER_MS);
     assert_true(client->upgraded);
     shard_world_close(world);
 }
@@ -423,6 +462,7 @@ int main(void)
         cmocka_unit_test(any_path_is_the_subscription_where_asked_for),
         cmocka_unit_test(a_query_is_ignored),
         cmocka_unit_test(a_request_may_come_byte_by_byte),
+        cmocka_unit_test(a_piece_costs_no_look_at_the_pieces_before),
         cmocka_unit_test(headers_have_a_limit),
         cmocka_unit_test(a_handshake_has_five_seconds),
         cmocka_unit_test(a_peer_that_leaves_in_the_handshake_leaves_nothing),
