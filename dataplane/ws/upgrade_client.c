@@ -1,8 +1,10 @@
+#include "ws/upgrade_client.h"
+
+#include "flashrelay/ws_upgrade.h"
 #include "http/base64.h"
 #include "http/head.h"
 #include "http/writer.h"
 
-#include "flashrelay/ws_upgrade.h"
 #include <string.h>
 
 static bool is_default_port(const struct ws_uri *uri)
@@ -83,12 +85,23 @@ static enum http_parse_result parse_answer(struct http_head *head, int *status, 
     return http_head_parse_headers(head, headers, count);
 }
 
-static void set_error(struct ws_upgrade_answer *answer, const char *error)
+bool ws_answer_is_interim(const struct ws_client_answer *answer)
+{
+    return answer->status / 100 == 1 && answer->status != 101;
+}
+
+static void set_error(struct ws_client_answer *answer, const char *error)
 {
     snprintf(answer->error, sizeof answer->error, "%s", error);
 }
 
-static void check_answer(struct ws_upgrade_answer *answer, const struct http_header *headers, unsigned count,
+void ws_answer_refuse_too_large(struct ws_client_answer *answer)
+{
+    answer->status = 0;
+    set_error(answer, "answer with too many or too large headers");
+}
+
+static void check_answer(struct ws_client_answer *answer, const struct http_header *headers, unsigned count,
                          const uint8_t key[16])
 {
     const char *wrong;
@@ -102,7 +115,7 @@ static void check_answer(struct ws_upgrade_answer *answer, const struct http_hea
         set_error(answer, wrong);
 }
 
-enum http_parse_result ws_upgrade_answer_parse(struct ws_upgrade_answer *answer, const char *bytes, size_t length,
+enum http_parse_result ws_parse_upgrade_answer(struct ws_client_answer *answer, const char *bytes, size_t length,
                                                const uint8_t key[16], size_t *consumed)
 {
     struct http_header headers[HTTP_MAX_HEADERS];
@@ -110,18 +123,42 @@ enum http_parse_result ws_upgrade_answer_parse(struct ws_upgrade_answer *answer,
     enum http_parse_result result;
     unsigned count;
 
-    *answer = (struct ws_upgrade_answer){0};
+    *answer = (struct ws_client_answer){0};
     http_head_begin(&head, bytes, length);
-    do { /* interim answers such as 103 are passed over (RFC 9110, 15.2) */
-        result = parse_answer(&head, &answer->status, headers, &count);
-    } while (result == HTTP_PARSE_DONE && answer->status / 100 == 1 && answer->status != 101);
-    if (result == HTTP_PARSE_BAD) {
-        set_error(answer, head.error);
-    } else if (result == HTTP_PARSE_TOO_LARGE) {
-        set_error(answer, "answer with too many or too large headers");
-    } else if (result == HTTP_PARSE_DONE) {
+    result = parse_answer(&head, &answer->status, headers, &count);
+    switch (result) {
+    case HTTP_PARSE_INCOMPLETE:
+        break;
+    case HTTP_PARSE_DONE:
         *consumed = head.offset;
-        check_answer(answer, headers, count, key);
+        if (!ws_answer_is_interim(answer))
+            check_answer(answer, headers, count, key);
+        break;
+    case HTTP_PARSE_BAD:
+        answer->status = 0;
+        set_error(answer, head.error);
+        break;
+    case HTTP_PARSE_TOO_LARGE:
+        ws_answer_refuse_too_large(answer);
+        break;
     }
+    return result;
+}
+
+enum http_parse_result ws_upgrade_answer_parse(struct ws_upgrade_answer *answer, const char *bytes, size_t length,
+                                               const uint8_t key[16], size_t *consumed)
+{
+    struct ws_client_answer one = {0};
+    enum http_parse_result result;
+    size_t offset = 0, head_bytes = 0;
+
+    do {
+        offset += head_bytes;
+        result = ws_parse_upgrade_answer(&one, bytes + offset, length - offset, key, &head_bytes);
+    } while (result == HTTP_PARSE_DONE && ws_answer_is_interim(&one));
+    answer->status = one.status;
+    set_error((struct ws_client_answer *)answer, one.error);
+    if (result == HTTP_PARSE_DONE)
+        *consumed = offset + head_bytes;
     return result;
 }

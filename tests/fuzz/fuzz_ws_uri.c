@@ -1,5 +1,6 @@
 /* WebSocket URIs: whatever is taken makes a request that a server of ours understands, and shows neither query nor user information. */
 #include "flashrelay/http.h"
+#include "flashrelay/ws_client.h"
 #include "flashrelay/ws_upgrade.h"
 #include "flashrelay/ws_uri.h"
 
@@ -8,15 +9,24 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);
 
+static uint64_t draw(void *context)
+{
+    (void)context;
+    return 123;
+}
+
 static void check_request(const struct ws_uri *uri)
 {
-    static const uint8_t KEY[16] = {1, 2, 3};
     static char out[2 * HTTP_MAX_REQUEST_BYTES];
-    long length = ws_write_upgrade_request(out, sizeof out, uri, KEY);
+    const struct ws_client_options options = {.uri = uri, .draw = draw};
+    struct ws_client client;
     struct http_request request;
     const char *error;
     size_t consumed;
+    long length;
 
+    ws_client_start(&client, &options, NULL);
+    length = ws_client_write_request(&client, out, sizeof out);
     if (length < 0 || length > HTTP_MAX_REQUEST_BYTES)
         return; /* a URI that is too long for any server of this kind */
     if (http_request_parse(&request, out, (size_t)length, &consumed, &error) != HTTP_PARSE_DONE || consumed != (size_t)length ||
