@@ -1,7 +1,7 @@
 #include "ingest/upstream.h"
 
-#include "flashrelay/http.h"
 #include "flashrelay/log.h"
+#include "flashrelay/random.h"
 #include "ingest/internal.h"
 
 #include <errno.h>
@@ -31,18 +31,31 @@ static int init_addresses(struct upstream *upstream)
     return 0;
 }
 
+/* From the kernel: nobody but us may know keys and masks beforehand (RFC 6455, 10.3). */
+static uint64_t draw(void *context)
+{
+    (void)context;
+    return random_system_seed();
+}
+
 int upstream_init(struct upstream *upstream, struct ingest *ingest, unsigned index)
 {
     const struct ingest_options *options = &ingest->options;
+    const struct ws_uri *uri = &options->upstreams[index];
     size_t largest = options->max_message_bytes;
 
-    *upstream = (struct upstream){.ingest = ingest, .uri = &options->upstreams[index], .state = UPSTREAM_WAITING};
+    *upstream = (struct upstream){
+        .ingest = ingest,
+        .uri = uri,
+        .client_options = {.uri = uri, .max_message_bytes = largest, .draw = draw},
+        .state = UPSTREAM_WAITING,
+    };
     init_message(upstream);
     backoff_init(&upstream->backoff, options->max_backoff_ns);
     if (upstream->uri->tls && !(upstream->plain = malloc(UPSTREAM_PLAIN_BYTES)))
         return -ENOMEM;
     if (init_addresses(upstream) ||
-        message_buffer_init(&upstream->buffer, largest > HTTP_MAX_REQUEST_BYTES ? largest : HTTP_MAX_REQUEST_BYTES + 1)) {
+        message_buffer_init(&upstream->buffer, largest > WS_CLIENT_HEAD_BYTES ? largest : WS_CLIENT_HEAD_BYTES)) {
         upstream_dispose(upstream);
         return -ENOMEM;
     }
@@ -75,7 +88,6 @@ void upstream_opened(struct upstream *upstream, uint64_t now_ns)
 
     upstream->state = UPSTREAM_OPEN;
     upstream->opened_ns = now_ns;
-    ws_reader_init(&upstream->reader, WS_CLIENT, options->max_message_bytes);
     heartbeat_start(&upstream->heartbeat, options->ping_interval_ns, options->pong_timeout_ns, now_ns);
     counter_add(&upstream->counters.successes, 1);
     counter_set(&upstream->counters.connected, 1);

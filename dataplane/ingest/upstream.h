@@ -7,8 +7,7 @@
 #define DATAPLANE_INGEST_UPSTREAM_H
 
 #include "base/message_buffer.h"
-#include "flashrelay/ws.h"
-#include "flashrelay/ws_uri.h"
+#include "flashrelay/ws_client.h"
 #include "ingest/backoff.h"
 #include "ingest/heartbeat.h"
 #include "ingest/publish.h"
@@ -36,6 +35,7 @@ struct ingest;
 struct upstream {
     struct ingest *ingest;
     const struct ws_uri *uri;
+    struct ws_client_options client_options;
     struct upstream_counters counters;
     enum upstream_state state;
     uint64_t deadline_ns; /* of the state; OPEN and STOPPED have none */
@@ -53,14 +53,12 @@ struct upstream {
     struct tls_client *tls;
     uint8_t *plain; /* decrypted, taken up to plain_taken */
     size_t plain_length, plain_taken;
-    uint8_t key[16]; /* of the upgrade */
-    struct ws_reader reader;
-    bool reader_done; /* nothing more is read, only the end awaited */
-    bool ended;       /* the upstream's FIN came while its message waited */
+    struct ws_client client;
+    bool ended; /* the upstream's FIN came while its message waited */
     struct heartbeat heartbeat;
     uint64_t opened_ns;
 
-    struct message_buffer buffer; /* the upgrade's answer, then the message so far or the one that waits */
+    struct message_buffer buffer; /* the message so far, or the one that waits; before them memory for the upgrade's answer */
     struct message message;       /* while in the publisher's line: the one that waits */
 };
 
@@ -117,7 +115,7 @@ void upstream_close_answered(struct upstream *upstream, const struct ws_event *e
 /* Sends bytes (encrypted where there is TLS). False, and nothing is sent, if the upstream takes nothing any more. */
 bool upstream_send(struct upstream *upstream, const void *bytes, size_t length);
 
-/* Sends a control frame of at most 125 bytes, or a close frame. Same result. */
+/* Sends a ping or pong of at most 125 bytes, or the close frame. Same result. */
 bool upstream_send_control(struct upstream *upstream, uint8_t opcode, const void *payload, size_t length);
 bool upstream_send_close(struct upstream *upstream, uint16_t code, const char *reason);
 

@@ -45,7 +45,7 @@ static bool connect_to(struct upstream *upstream, const struct address *address,
         return false;
     }
     upstream->connection_id = ++ingest->connections;
-    upstream->reader_done = upstream->ended = false;
+    upstream->ended = false;
     upstream->state = UPSTREAM_CONNECTING;
     upstream->deadline_ns = now_ns + INGEST_CONNECT_TIMEOUT_NS;
     return true;

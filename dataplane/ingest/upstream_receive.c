@@ -1,8 +1,6 @@
 #include "ingest/upstream.h"
 
 #include "flashrelay/log.h"
-#include "flashrelay/random.h"
-#include "flashrelay/ws_upgrade.h"
 #include "ingest/internal.h"
 
 #include <string.h>
@@ -54,7 +52,6 @@ static void take_piece(struct upstream *upstream, const struct ws_event *event, 
 
 static void take_error(struct upstream *upstream, const struct ws_event *event, uint64_t now_ns)
 {
-    upstream->reader_done = true;
     if (event->code == WS_CLOSE_TOO_BIG)
         counter_add(&upstream->counters.too_big, 1);
     upstream_close(upstream, event->code, event->reason, now_ns);
@@ -76,7 +73,6 @@ static void take_event(struct upstream *upstream, const struct ws_event *event, 
         heartbeat_pong(&upstream->heartbeat, now_ns);
         break;
     case WS_EVENT_CLOSE:
-        upstream->reader_done = true;
         upstream_close_answered(upstream, event, now_ns);
         break;
     case WS_EVENT_ERROR:
@@ -85,27 +81,15 @@ static void take_event(struct upstream *upstream, const struct ws_event *event, 
     }
 }
 
-/* After our own close only the upstream's matters (RFC 6455, 1.4). */
-static void take_event_of_the_end(struct upstream *upstream, const struct ws_event *event)
-{
-    if (event->kind != WS_EVENT_CLOSE && event->kind != WS_EVENT_ERROR)
-        return;
-    upstream->reader_done = true;
-    upstream_finish(upstream);
-}
-
 static size_t take_frames(struct upstream *upstream, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     struct ws_event event;
-    size_t taken;
+    size_t taken = ws_client_read(&upstream->client, bytes, length, &event);
 
-    if (upstream->reader_done)
-        return length;
-    taken = ws_read(&upstream->reader, bytes, length, &event);
     if (upstream->state == UPSTREAM_OPEN)
         take_event(upstream, &event, now_ns);
-    else
-        take_event_of_the_end(upstream, &event);
+    else if (event.kind != WS_EVENT_NONE) /* the upstream's close, or what takes its place, behind ours */
+        upstream_finish(upstream);
     return taken;
 }
 
@@ -113,12 +97,11 @@ static size_t take_frames(struct upstream *upstream, uint8_t *bytes, size_t leng
 
 static void request_upgrade(struct upstream *upstream, uint64_t now_ns)
 {
-    uint64_t drawn[2] = {random_system_seed(), random_system_seed()};
     char request[REQUEST_BYTES];
     long length;
 
-    memcpy(upstream->key, drawn, sizeof upstream->key);
-    length = ws_write_upgrade_request(request, sizeof request, upstream->uri, upstream->key);
+    ws_client_start(&upstream->client, &upstream->client_options, upstream->buffer.bytes);
+    length = ws_client_write_request(&upstream->client, request, sizeof request);
     upstream->state = UPSTREAM_UPGRADING;
     if (length < 0)
         upstream_drop(upstream, now_ns, "the request to upgrade is larger than %d bytes", REQUEST_BYTES);
@@ -129,29 +112,14 @@ static void request_upgrade(struct upstream *upstream, uint64_t now_ns)
 
 static size_t take_answer(struct upstream *upstream, const uint8_t *bytes, size_t length, uint64_t now_ns)
 {
-    struct message_buffer *buffer = &upstream->buffer;
-    size_t before = buffer->length, room = HTTP_MAX_REQUEST_BYTES + 1 - before, consumed = 0;
-    struct ws_upgrade_answer answer;
+    struct ws_client_answer answer;
+    size_t taken = ws_client_read_answer(&upstream->client, bytes, length, &answer);
 
-    message_buffer_append(buffer, bytes, length < room ? length : room);
-    switch (ws_upgrade_answer_parse(&answer, (const char *)buffer->bytes, buffer->length, upstream->key, &consumed)) {
-    case HTTP_PARSE_INCOMPLETE:
-        if (buffer->length > HTTP_MAX_REQUEST_BYTES)
-            upstream_drop(upstream, now_ns, "its answer to the upgrade is larger than %d bytes", HTTP_MAX_REQUEST_BYTES);
-        return length < room ? length : room;
-    case HTTP_PARSE_DONE:
-        if (answer.error[0] == 0) {
-            message_buffer_clear(buffer);
-            upstream_opened(upstream, now_ns);
-            return consumed - before;
-        }
-        break;
-    case HTTP_PARSE_BAD:
-    case HTTP_PARSE_TOO_LARGE:
-        break;
-    }
-    upstream_drop(upstream, now_ns, "the upgrade was refused: %s", answer.error);
-    return length;
+    if (upstream->client.state == WS_CLIENT_OPEN)
+        upstream_opened(upstream, now_ns);
+    else if (upstream->client.state == WS_CLIENT_REFUSED)
+        upstream_drop(upstream, now_ns, "the upgrade was refused: %s", answer.error);
+    return taken;
 }
 
 /* Returns how much was taken: less than all only where a message has to wait. */

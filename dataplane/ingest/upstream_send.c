@@ -1,10 +1,7 @@
 #include "ingest/upstream.h"
 
 #include "flashrelay/log.h"
-#include "flashrelay/random.h"
 #include "ingest/internal.h"
-
-#include <string.h>
 
 static bool append(struct upstream *upstream, const void *bytes, size_t length)
 {
@@ -39,30 +36,18 @@ bool upstream_send(struct upstream *upstream, const void *bytes, size_t length)
            upstream_send_records(upstream);
 }
 
-/* From the kernel: nobody but us may know it beforehand (RFC 6455, 10.3). */
-static void draw_mask(uint8_t mask[4])
-{
-    uint64_t drawn = random_system_seed();
-
-    memcpy(mask, &drawn, 4);
-}
-
 bool upstream_send_control(struct upstream *upstream, uint8_t opcode, const void *payload, size_t length)
 {
-    uint8_t frame[WS_MAX_CONTROL_FRAME], mask[4];
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
 
-    draw_mask(mask);
-    return upstream_send(upstream, frame, ws_write_control(frame, opcode, payload, length, mask));
+    return upstream_send(upstream, frame, ws_client_write_control(&upstream->client, frame, opcode, payload, length));
 }
 
 bool upstream_send_close(struct upstream *upstream, uint16_t code, const char *reason)
 {
-    uint8_t frame[WS_MAX_CONTROL_FRAME], mask[4];
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
 
-    if (code == WS_CLOSE_NO_STATUS)
-        return upstream_send_control(upstream, WS_CLOSE, NULL, 0);
-    draw_mask(mask);
-    return upstream_send(upstream, frame, ws_write_close(frame, code, reason, mask));
+    return upstream_send(upstream, frame, ws_client_write_close(&upstream->client, frame, code, reason));
 }
 
 void upstream_finish(struct upstream *upstream)
