@@ -87,6 +87,7 @@ static struct ingest_options ingest_options_of(const struct options *options)
         .ping_interval_ns = options->subscriber_ping_interval_ms * NS_PER_MS,
         .pong_timeout_ns = options->subscriber_pong_timeout_ms * NS_PER_MS,
         .seed = random_system_seed(),
+        .secret = random_system_seed(),
     };
 }
 

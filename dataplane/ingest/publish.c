@@ -3,16 +3,32 @@
 #include "flashrelay/brotli_codec.h"
 #include "flashrelay/histogram.h"
 #include "flashrelay/log.h"
+#include "flashrelay/random.h"
 #include "flashrelay/ws.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
+#include <string.h>
 #include <xxhash.h>
+
+static void draw_secret(struct publisher *publisher)
+{
+    struct random random;
+
+    static_assert(sizeof publisher->secret >= XXH3_SECRET_SIZE_MIN, "as long as the hash needs it");
+    random_seed(&random, publisher->options->secret);
+    for (size_t i = 0; i < sizeof publisher->secret; i += sizeof(uint64_t)) {
+        uint64_t drawn = random_next(&random);
+
+        memcpy(publisher->secret + i, &drawn, sizeof drawn);
+    }
+}
 
 int publisher_init(struct publisher *publisher, const struct ingest_options *options, struct ingest_counters *counters)
 {
     *publisher = (struct publisher){.options = options, .counters = counters};
     list_init(&publisher->line);
+    draw_secret(publisher);
     if (recent_create(&publisher->recent, INGEST_RECENT_ENTRIES, INGEST_RECENT_NS) || brotli_arena_create(&publisher->arena) ||
         message_buffer_init(&publisher->json, INGEST_MAX_DECOMPRESSED_BYTES)) {
         publisher_dispose(publisher);
@@ -63,8 +79,9 @@ static bool unpack(struct publisher *publisher, struct message *message)
 
 static void identify(const struct publisher *publisher, struct message *message)
 {
-    XXH128_hash_t hash = message->unpacked ? XXH3_128bits(publisher->json.bytes, publisher->json.length)
-                                           : XXH3_128bits(message->bytes, message->length);
+    const uint8_t *bytes = message->unpacked ? publisher->json.bytes : message->bytes;
+    size_t length = message->unpacked ? publisher->json.length : message->length;
+    XXH128_hash_t hash = XXH3_128bits_withSecret(bytes, length, publisher->secret, sizeof publisher->secret);
 
     message->identity = (struct recent_identity){.low = hash.low64, .high = hash.high64};
 }

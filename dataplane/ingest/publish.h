@@ -28,10 +28,13 @@ struct message {
     struct recent_identity identity;
 };
 
+#define PUBLISHER_SECRET_BYTES 192
+
 struct publisher {
     const struct ingest_options *options;
     struct ingest_counters *counters;
-    struct waker *waker; /* the ingest's own, from ingest_attach on */
+    struct waker *waker;                    /* the ingest's own, from ingest_attach on */
+    uint8_t secret[PUBLISHER_SECRET_BYTES]; /* without it nobody can make two messages of one identity */
     struct recent *recent;
     struct brotli_arena *arena;
     struct message_buffer json; /* of the message that is examined, or first in line */

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* xxHash3-128 of a message's JSON. */
+/* xxHash3-128 of a message's JSON, with the publisher's secret. */
 struct recent_identity {
     uint64_t low, high;
 };

@@ -49,7 +49,8 @@ struct ingest_options {
     uint64_t max_message_bytes;
     uint64_t max_backoff_ns;
     uint64_t ping_interval_ns, pong_timeout_ns;
-    uint64_t seed;
+    uint64_t seed;   /* of the back-off's jitter, which upstreams can see */
+    uint64_t secret; /* of the identities by which copies are known: drawn at start, nobody else may know it */
 };
 
 struct ingest;

@@ -87,7 +87,8 @@ static void create_ingest(struct sim_world *world)
                                      .max_backoff_ns = NS_PER_S,
                                      .ping_interval_ns = plan->ping_interval_ns,
                                      .pong_timeout_ns = plan->pong_timeout_ns,
-                                     .seed = random_next(&world->random)};
+                                     .seed = random_next(&world->random),
+                                     .secret = random_next(&world->random)};
 
     for (unsigned i = 0; i < plan->builders; i++) {
         char text[64] = "ws://10.1.0.1:1111/ws";
