@@ -56,7 +56,7 @@ static const struct summed_metric of_shards[] = {
 static const struct summed_metric of_upstreams[] = {
     {"websocket_proxy_upstream_errors",
      METRIC_COUNTER,
-     "Connections to upstreams that failed once established.",
+     "Attempts to connect to an upstream that failed, and connections that were lost.",
      1,
      {UPSTREAM(errors)}},
     {"websocket_proxy_upstream_connections", METRIC_GAUGE, "Upstreams connected now.", 1, {UPSTREAM(connected)}},

@@ -24,6 +24,7 @@ static void fail_attempt(struct upstream *upstream, uint64_t now_ns)
     uint64_t wait_ms = upstream_wait(upstream, now_ns);
 
     counter_add(&upstream->counters.failures, 1);
+    counter_add(&upstream->counters.errors, 1);
     log_line(LOG_WARN, "upstream", "cannot connect to %s: %s; next attempt in %" PRIu64 " ms", upstream->uri->display,
              upstream->problem, wait_ms);
 }

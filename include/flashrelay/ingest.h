@@ -24,7 +24,7 @@
 struct upstream_counters {
     counter messages, bytes;                       /* data messages received whole */
     counter connected;                             /* 0 or 1, now */
-    counter attempts, successes, failures, errors; /* errors: an established connection failed */
+    counter attempts, successes, failures, errors; /* errors: failures, and connections lost once they were established */
     counter duplicates;                            /* already brought by another */
     counter first;                                 /* brought first, where several are configured */
     counter too_big, invalid;                      /* messages: over the limit; brotli that is none */

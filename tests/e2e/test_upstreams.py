@@ -94,6 +94,20 @@ def test_a_name_that_does_not_exist(start_relay):
     assert "does-not-exist.invalid" in relay.log()
 
 
+def test_a_failed_attempt_is_an_error_too(builder, start_relay):
+    relay = start_relay(builder, "--subscriber-max-interval-ms=10")
+    for _ in range(3):
+        builder.accept_request().refuse()
+    upstream = builder.accept()
+    relay.wait_metric("websocket_proxy_upstream_connections", 1)
+    upstream.reset()
+    builder.accept()
+    relay.wait_metric("websocket_proxy_upstream_connection_successes", 2)
+    metrics = relay.metrics()
+    assert metrics.total("websocket_proxy_upstream_connection_failures") == 3
+    assert metrics.total("websocket_proxy_upstream_errors") == 4
+
+
 def test_a_builder_that_comes_later(start_builder, start_relay, subscribe):
     builder = start_builder()
     port = builder.port

@@ -195,7 +195,7 @@ static void reference_to_the_letter(void **state)
         "# HELP websocket_proxy_unauthorized_requests Connections refused for an unknown API key.\n"
         "# TYPE websocket_proxy_unauthorized_requests counter\n"
         "websocket_proxy_unauthorized_requests 12012\n"
-        "# HELP websocket_proxy_upstream_errors Connections to upstreams that failed once established.\n"
+        "# HELP websocket_proxy_upstream_errors Attempts to connect to an upstream that failed, and connections that were lost.\n"
         "# TYPE websocket_proxy_upstream_errors counter\n"
         "websocket_proxy_upstream_errors 14014\n"
         "# HELP websocket_proxy_upstream_connections Upstreams connected now.\n"
