@@ -182,10 +182,13 @@ static void tick_upstreams(struct ingest *ingest, uint64_t now_ns)
     note_end(ingest);
 }
 
-/* Time-outs come after I/O: whoever slept long finds what arrived meanwhile before it judges who was silent. */
+/*
+ * Time-outs come after the turn's I/O, and by the time of its look at it: whoever had answered by then has been heard, however long the
+ * thread was kept from its work, and however long the work took.
+ */
 void ingest_turn(struct ingest *ingest, uint64_t deadline_ns)
 {
-    uint64_t own_deadline_ns, now_ns;
+    uint64_t own_deadline_ns, now_ns, looked_ns;
 
     assert(ingest->engine);
     engine_prepare_sleep(ingest->engine);
@@ -193,8 +196,8 @@ void ingest_turn(struct ingest *ingest, uint64_t deadline_ns)
     obey_stop(ingest, now_ns);
     publish_waiting(ingest, now_ns);
     own_deadline_ns = ingest_next_deadline(ingest);
-    engine_turn(ingest->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
-    tick_upstreams(ingest, engine_now(ingest->engine));
+    looked_ns = engine_turn(ingest->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
+    tick_upstreams(ingest, looked_ns);
 }
 
 uint64_t ingest_next_deadline(const struct ingest *ingest)

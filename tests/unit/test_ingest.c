@@ -575,6 +575,51 @@ static void pings_of_one_who_reads_nothing_are_left_unanswered(void **state)
     ingest_world_close(world);
 }
 
+/* A thread that does not get on with its work. */
+struct stall {
+    struct waker waker;
+    struct ingest_world *world;
+    bool happened;
+};
+
+/* Called within a turn, while a message is published: ten seconds pass, in which the second builder's pong arrives. */
+static void stall_once(struct waker *waker, struct waker *from)
+{
+    struct stall *stall = (struct stall *)(void *)waker;
+    struct mock_builder *builder = &stall->world->builders[1];
+
+    (void)from;
+    stall->happened = true;
+    mock_session_send_frame(mock_builder_session(builder), WS_PONG, true, NULL, 0);
+    engine_turn(builder->engine, 0);
+    sim_network_advance(stall->world->network, sim_network_now(stall->world->network) + 10 * NS_PER_S);
+}
+
+static void who_answered_while_the_thread_stalled_is_kept(void **state)
+{
+    struct stall stall = {.happened = false};
+    struct waker *wakers[] = {&stall.waker};
+
+    (void)state;
+    waker_init(&stall.waker, stall_once);
+    stall.world =
+        ingest_world_open(&(struct ingest_world_options){.builders = 2, .ingest = {.wakers = wakers, .waker_count = 1}});
+    ingest_world_run(stall.world, MOMENT);
+    stall.world->builders[1].mute = true;
+    ingest_world_run(stall.world, 2500 * NS_PER_MS);
+    waker_prepare_sleep(&stall.waker);
+    mock_builder_send_text(&stall.world->builders[0], "{}");
+    ingest_world_run(stall.world, 10 * NS_PER_S + MOMENT);
+    assert_true(stall.happened);
+    stall.world->builders[1].mute = false;
+    ingest_world_run(stall.world, 10 * NS_PER_S);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(stall.world->builders[i].count, 1);
+        assert_int_equal(counter_read(&ingest_world_counters(stall.world, i)->pongs_missed), 0);
+    }
+    ingest_world_close(stall.world);
+}
+
 /* --- connecting --- */
 
 static void a_closed_port_is_tried_again_and_again_and_longer_each_time(void **state)
@@ -1058,6 +1103,7 @@ int main(void)
         cmocka_unit_test(the_first_pong_has_five_seconds),
         cmocka_unit_test(its_pings_are_answered_at_once),
         cmocka_unit_test(pings_of_one_who_reads_nothing_are_left_unanswered),
+        cmocka_unit_test(who_answered_while_the_thread_stalled_is_kept),
         cmocka_unit_test(a_closed_port_is_tried_again_and_again_and_longer_each_time),
         cmocka_unit_test(only_a_stable_connection_resets_the_back_off),
         cmocka_unit_test(a_handshake_that_takes_too_long_is_given_up),
