@@ -48,9 +48,9 @@ const struct option option_table[] = {
      .minimum = KIB,
      .maximum = GIB,
      .default_note = "32M, less in a small container",
-     .meaning =
-         "largest message taken from an upstream; in a container of less than 512M at most half of --log-memory, a quarter "
-         "with --enable-compression"},
+     .meaning = "largest message taken from an upstream, as it comes and as JSON; in a container of less than 512M at most half "
+                "of --log-memory, a quarter "
+                "with --enable-compression"},
 
     {.group = "Subscribers",
      .name = "listen-addr",

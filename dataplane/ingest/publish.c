@@ -30,7 +30,7 @@ int publisher_init(struct publisher *publisher, const struct ingest_options *opt
     list_init(&publisher->line);
     draw_secret(publisher);
     if (recent_create(&publisher->recent, INGEST_RECENT_ENTRIES, INGEST_RECENT_NS) || brotli_arena_create(&publisher->arena) ||
-        message_buffer_init(&publisher->json, INGEST_MAX_DECOMPRESSED_BYTES)) {
+        message_buffer_init(&publisher->json, options->max_message_bytes)) {
         publisher_dispose(publisher);
         return -ENOMEM;
     }
@@ -52,10 +52,9 @@ static bool needs_json(const struct publisher *publisher, const struct message *
            !message_is_json(message->bytes, message->length);
 }
 
-static void log_invalid(const struct message *message, int error)
+static void log_dropped(const struct message *message, const char *why)
 {
-    log_line(LOG_WARN, "ingest", "dropped a message of %zu bytes from %s: %s", message->length, message->name,
-             error == -EMSGSIZE ? "its JSON is larger than 32 MiB" : "it is neither JSON nor brotli");
+    log_line(LOG_WARN, "ingest", "dropped a message of %zu bytes from %s: %s", message->length, message->name, why);
 }
 
 /*
@@ -67,13 +66,18 @@ static bool unpack(struct publisher *publisher, struct message *message)
     int error = brotli_arena_decompress(publisher->arena, message->bytes, message->length, publisher->json.bytes,
                                         publisher->json.capacity, &publisher->json.length);
 
-    message->unpacked = !error;
+    message->unpacked = error == 0;
     if (error != 0)
         publisher->json.length = publisher->json.capacity; /* as much may have been touched: see message_buffer_clear */
-    if (!error || !publisher->options->decompress || (message->text && error == -EBADMSG))
+    if (error == -EMSGSIZE) {
+        counter_add(&message->counters->too_big, 1);
+        log_dropped(message, "its JSON is larger than a message may be");
+        return false;
+    }
+    if (error == 0 || !publisher->options->decompress || (message->text && error == -EBADMSG))
         return true;
     counter_add(&message->counters->invalid, 1);
-    log_invalid(message, error);
+    log_dropped(message, "it is neither JSON nor brotli");
     return false;
 }
 
@@ -137,8 +141,7 @@ static void count_outcome(struct publisher *publisher, const struct message *mes
 {
     if (error != 0) {
         counter_add(&message->counters->too_big, 1);
-        log_line(LOG_WARN, "ingest", "dropped a message of %zu bytes from %s: the log can never hold it", message->length,
-                 message->name);
+        log_dropped(message, "the log can never hold it");
         return;
     }
     recent_remember(publisher->recent, &message->identity, message->connection, message->arrived_ns);

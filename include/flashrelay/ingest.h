@@ -12,13 +12,12 @@
 #include "flashrelay/histogram.h"
 #include "flashrelay/ws_uri.h"
 
-#define INGEST_CONNECT_TIMEOUT_NS     (5 * NS_PER_S) /* each address, TLS and upgrade included */
-#define INGEST_BACKOFF_FIRST_NS       (500 * NS_PER_MS)
-#define INGEST_STABLE_NS              (10 * NS_PER_S) /* a connection this old resets the back-off */
-#define INGEST_PONG_GRACE_NS          (5 * NS_PER_S)
-#define INGEST_RECENT_NS              (10 * NS_PER_S) /* how long a message is remembered */
-#define INGEST_RECENT_ENTRIES         4096
-#define INGEST_MAX_DECOMPRESSED_BYTES (32u << 20)
+#define INGEST_CONNECT_TIMEOUT_NS (5 * NS_PER_S) /* each address, TLS and upgrade included */
+#define INGEST_BACKOFF_FIRST_NS   (500 * NS_PER_MS)
+#define INGEST_STABLE_NS          (10 * NS_PER_S) /* a connection this old resets the back-off */
+#define INGEST_PONG_GRACE_NS      (5 * NS_PER_S)
+#define INGEST_RECENT_NS          (10 * NS_PER_S) /* how long a message is remembered */
+#define INGEST_RECENT_ENTRIES     4096
 
 /* One upstream's figures. Written by the ingest thread. */
 struct upstream_counters {
@@ -27,7 +26,7 @@ struct upstream_counters {
     counter attempts, successes, failures, errors; /* errors: failures, and connections lost once they were established */
     counter duplicates;                            /* already brought by another */
     counter first;                                 /* brought first, where several are configured */
-    counter too_big, invalid;                      /* messages: over the limit; brotli that is none */
+    counter too_big, invalid;                      /* messages: over the limit, as they came or as JSON; brotli that is none */
     counter pings_sent, pongs_missed;
     struct histogram behind_ns; /* how much later a duplicate came */
 };
@@ -46,7 +45,7 @@ struct ingest_options {
     bool decompress;         /* brotli from upstream is published as JSON */
     struct waker **wakers;   /* of who reads the channel, woken after each publish */
     unsigned waker_count;
-    uint64_t max_message_bytes;
+    uint64_t max_message_bytes; /* as it comes, and as JSON */
     uint64_t max_backoff_ns;
     uint64_t ping_interval_ns, pong_timeout_ns;
     uint64_t seed;   /* of the back-off's jitter, which upstreams can see */

@@ -70,12 +70,12 @@ def test_an_upstream_s_brotli_is_unpacked_where_json_is_sent(relayed, subscribe)
 
 
 def test_a_bomb_is_dropped(relayed, subscribe):
-    relay, upstream = relayed()
+    relay, upstream = relayed("--max-message-bytes=1M")
     subscriber = subscribe(relay)
-    upstream.send_binary(brotli.compress(b"{" + b" " * (32 << 20)))
+    upstream.send_binary(brotli.compress(b"{" + b" " * (1 << 20)))
     upstream.send_text(message(1))
     assert subscriber.receive() == message(1)
-    eventually(lambda: relay.metrics().total("flashrelay_upstream_invalid_messages_total") == 1, "the bomb to be counted")
+    eventually(lambda: relay.metrics().total("flashrelay_upstream_oversized_messages_total") == 1, "the bomb to be counted")
 
 
 @pytest.mark.parametrize("spoil", [lambda b: b[:-1], lambda b: b + b"\0", lambda b: b"\xff" * 50, lambda b: b[:10]])

@@ -197,28 +197,39 @@ static void where_json_is_sent_brotli_is_unpacked(void **state)
     ingest_world_close(world);
 }
 
-static void a_decompression_bomb_is_dropped(void **state)
+/* A message of `unpacked_bytes` spaces, as brotli. */
+static void send_packed_spaces(struct ingest_world *world, unsigned builder, size_t unpacked_bytes)
 {
-    struct ingest_world *world =
-        ingest_world_open(&(struct ingest_world_options){.builders = 1, .ingest = {.decompress = true}, .arena_bytes = 80 << 20});
-    size_t length, bytes = INGEST_MAX_DECOMPRESSED_BYTES + 1;
-    uint8_t *spaces = malloc(bytes), packed[4096];
+    uint8_t *spaces = malloc(unpacked_bytes), packed[4096];
+    size_t length;
+
+    memset(spaces, ' ', unpacked_bytes);
+    assert_int_equal(brotli_compress(spaces, unpacked_bytes, packed, sizeof packed, &length), 0);
+    mock_builder_send(&world->builders[builder], WS_BINARY, packed, length);
+    free(spaces);
+}
+
+static void the_limit_of_messages_holds_for_what_is_in_them(void **state)
+{
+    enum { LIMIT = 70000 };
 
     (void)state;
-    memset(spaces, ' ', bytes);
-    ingest_world_run(world, MOMENT);
-    assert_int_equal(brotli_compress(spaces, bytes, packed, sizeof packed, &length), 0);
-    mock_builder_send(&world->builders[0], WS_BINARY, packed, length);
-    ingest_world_run(world, MOMENT);
-    assert_int_equal(world->published_count, 0);
-    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->invalid), 1);
-    assert_int_equal(brotli_compress(spaces, bytes - 1, packed, sizeof packed, &length), 0);
-    mock_builder_send(&world->builders[0], WS_BINARY, packed, length);
-    ingest_world_run(world, MOMENT);
-    assert_int_equal(world->published_count, 1);
-    assert_int_equal(world->published[0].length, bytes - 1);
-    free(spaces);
-    ingest_world_close(world);
+    for (unsigned builders = 1; builders <= 2; builders++) {
+        struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){
+            .builders = builders, .ingest = {.decompress = builders == 1, .max_message_bytes = LIMIT}});
+
+        ingest_world_run(world, MOMENT);
+        send_packed_spaces(world, 0, LIMIT + 1);
+        ingest_world_run(world, MOMENT);
+        assert_int_equal(world->published_count, 0);
+        assert_int_equal(counter_read(&ingest_world_counters(world, 0)->too_big), 1);
+        assert_int_equal(counter_read(&ingest_world_counters(world, 0)->invalid), 0);
+        send_packed_spaces(world, 0, LIMIT);
+        ingest_world_run(world, MOMENT);
+        assert_int_equal(world->published_count, 1);
+        assert_int_equal(counter_read(&ingest_world_counters(world, 0)->connected), 1);
+        ingest_world_close(world);
+    }
 }
 
 /* --- no room --- */
@@ -1086,7 +1097,7 @@ int main(void)
         cmocka_unit_test(what_one_connection_repeats_is_forwarded),
         cmocka_unit_test(what_was_brought_before_a_reconnect_is_a_copy_for_ten_seconds),
         cmocka_unit_test(where_json_is_sent_brotli_is_unpacked),
-        cmocka_unit_test(a_decompression_bomb_is_dropped),
+        cmocka_unit_test(the_limit_of_messages_holds_for_what_is_in_them),
         cmocka_unit_test(what_finds_no_room_waits_in_order),
         cmocka_unit_test(an_upstream_survives_a_long_time_without_room),
         cmocka_unit_test(a_message_that_waits_outlives_its_connection),
