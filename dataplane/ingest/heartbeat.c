@@ -45,13 +45,22 @@ enum heartbeat_action heartbeat_poll(struct heartbeat *heartbeat, uint64_t now_n
 
 void heartbeat_pong(struct heartbeat *heartbeat, uint64_t now_ns)
 {
-    heartbeat->awaiting = false;
+    heartbeat->awaiting = heartbeat->was_patient = false;
     heartbeat->pong_deadline_ns = now_ns + heartbeat->timeout_ns;
 }
 
 void heartbeat_excuse(struct heartbeat *heartbeat, uint64_t now_ns)
 {
     heartbeat->pong_deadline_ns = later(heartbeat->pong_deadline_ns, now_ns + heartbeat->timeout_ns);
+}
+
+bool heartbeat_be_patient(struct heartbeat *heartbeat, uint64_t now_ns)
+{
+    if (heartbeat->was_patient)
+        return false;
+    heartbeat->was_patient = true;
+    heartbeat->pong_deadline_ns = now_ns + heartbeat->timeout_ns;
+    return true;
 }
 
 uint64_t heartbeat_deadline(const struct heartbeat *heartbeat)

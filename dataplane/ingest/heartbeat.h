@@ -13,6 +13,7 @@ struct heartbeat {
     uint64_t next_ping_ns;
     uint64_t pong_deadline_ns; /* counts while `awaiting` */
     bool awaiting;             /* a ping is unanswered */
+    bool was_patient;          /* heartbeat_be_patient was called since the last pong */
 };
 
 enum heartbeat_action { HEARTBEAT_NONE, HEARTBEAT_PING, HEARTBEAT_DEAD };
@@ -27,6 +28,12 @@ void heartbeat_pong(struct heartbeat *heartbeat, uint64_t now_ns);
 
 /* The pongs could not be read until now, by our own doing: the one awaited gets the whole time-out once more. */
 void heartbeat_excuse(struct heartbeat *heartbeat, uint64_t now_ns);
+
+/*
+ * It is HEARTBEAT_DEAD while more of the upstream is being read, in which its pong may be: gives the whole time-out once more, but once
+ * only until a pong comes. False if it did so before.
+ */
+bool heartbeat_be_patient(struct heartbeat *heartbeat, uint64_t now_ns);
 
 /* When heartbeat_poll has to be called next. */
 uint64_t heartbeat_deadline(const struct heartbeat *heartbeat);

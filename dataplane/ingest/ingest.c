@@ -175,6 +175,12 @@ static void publish_waiting(struct ingest *ingest, uint64_t now_ns)
     ingest->retry_ns = now_ns + RETRY_NS;
 }
 
+static void begin_turns(struct ingest *ingest, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < ingest->options.upstream_count; i++)
+        upstream_begin_turn(&ingest->upstreams[i], now_ns);
+}
+
 static void tick_upstreams(struct ingest *ingest, uint64_t now_ns)
 {
     for (unsigned i = 0; i < ingest->options.upstream_count; i++)
@@ -194,6 +200,7 @@ void ingest_turn(struct ingest *ingest, uint64_t deadline_ns)
     engine_prepare_sleep(ingest->engine);
     now_ns = engine_now(ingest->engine);
     obey_stop(ingest, now_ns);
+    begin_turns(ingest, now_ns);
     publish_waiting(ingest, now_ns);
     own_deadline_ns = ingest_next_deadline(ingest);
     looked_ns = engine_turn(ingest->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);

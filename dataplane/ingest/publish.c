@@ -69,6 +69,7 @@ static bool unpack(struct publisher *publisher, struct message *message)
     message->unpacked = error == 0;
     if (error != 0)
         publisher->json.length = publisher->json.capacity; /* as much may have been touched: see message_buffer_clear */
+    message->unpacked_bytes = publisher->json.length;
     if (error == -EMSGSIZE) {
         counter_add(&message->counters->too_big, 1);
         log_dropped(message, "its JSON is larger than a message may be");
@@ -166,6 +167,7 @@ static bool try_publish(struct publisher *publisher, struct message *message)
 bool publisher_offer(struct publisher *publisher, struct message *message)
 {
     message->examined = false;
+    message->unpacked_bytes = 0;
     if (list_is_empty(&publisher->line) && try_publish(publisher, message))
         return true;
     counter_add(&publisher->counters->no_room, 1);

@@ -24,7 +24,8 @@ struct message {
 
     /* The publisher's, from its first look at the message on. */
     bool examined;
-    bool unpacked; /* its JSON is in the publisher's buffer */
+    bool unpacked;         /* its JSON is in the publisher's buffer */
+    size_t unpacked_bytes; /* decompressed for it; the most there can be, where that failed */
     struct recent_identity identity;
 };
 

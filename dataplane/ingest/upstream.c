@@ -52,6 +52,7 @@ int upstream_init(struct upstream *upstream, struct ingest *ingest, unsigned ind
     };
     init_message(upstream);
     backoff_init(&upstream->backoff, options->max_backoff_ns);
+    budget_init(&upstream->budget);
     if (upstream->uri->tls && !(upstream->plain = malloc(UPSTREAM_PLAIN_BYTES)))
         return -ENOMEM;
     if (init_addresses(upstream) ||
@@ -107,6 +108,12 @@ static void leave_open(struct upstream *upstream, uint64_t now_ns)
         backoff_reset(&upstream->backoff);
 }
 
+/* In this turn there was more to read, behind which there may be still more. */
+static bool is_being_read(const struct upstream *upstream, uint64_t now_ns)
+{
+    return upstream->paused || upstream->read_ns >= now_ns;
+}
+
 static void poll_heartbeat(struct upstream *upstream, uint64_t now_ns)
 {
     switch (heartbeat_poll(&upstream->heartbeat, now_ns)) {
@@ -117,6 +124,8 @@ static void poll_heartbeat(struct upstream *upstream, uint64_t now_ns)
             counter_add(&upstream->counters.pings_sent, 1);
         break;
     case HEARTBEAT_DEAD:
+        if (is_being_read(upstream, now_ns) && heartbeat_be_patient(&upstream->heartbeat, now_ns))
+            break;
         counter_add(&upstream->counters.pongs_missed, 1);
         upstream_drop(upstream, now_ns, "it did not answer our ping in time");
         break;
@@ -135,6 +144,7 @@ void upstream_detach(struct upstream *upstream)
     tls_client_destroy(upstream->tls);
     upstream->tls = NULL;
     upstream->plain_length = upstream->plain_taken = 0;
+    upstream->paused = false;
     if (!upstream_is_holding(upstream))
         message_buffer_clear(&upstream->buffer);
 }
@@ -290,6 +300,17 @@ void upstream_tick(struct upstream *upstream, uint64_t now_ns)
     }
 }
 
+/* When to ping or give up, or to go on reading. While a message waits, the publisher tells. */
+static uint64_t deadline_of_open(const struct upstream *upstream)
+{
+    uint64_t beat_ns = heartbeat_deadline(&upstream->heartbeat), budget_ns;
+
+    if (upstream_is_holding(upstream))
+        return CLOCK_NEVER;
+    budget_ns = upstream->paused ? budget_deadline(&upstream->budget) : CLOCK_NEVER;
+    return budget_ns < beat_ns ? budget_ns : beat_ns;
+}
+
 uint64_t upstream_deadline(const struct upstream *upstream)
 {
     switch (upstream->state) {
@@ -298,7 +319,7 @@ uint64_t upstream_deadline(const struct upstream *upstream)
     case UPSTREAM_RESOLVING:
         return upstream->next_poll_ns;
     case UPSTREAM_OPEN:
-        return upstream_is_holding(upstream) ? CLOCK_NEVER : heartbeat_deadline(&upstream->heartbeat);
+        return deadline_of_open(upstream);
     case UPSTREAM_STOPPED:
         return CLOCK_NEVER;
     default:

@@ -9,6 +9,7 @@
 #include "base/message_buffer.h"
 #include "flashrelay/ws_client.h"
 #include "ingest/backoff.h"
+#include "ingest/budget.h"
 #include "ingest/heartbeat.h"
 #include "ingest/publish.h"
 #include "ingest/resolver.h"
@@ -40,6 +41,7 @@ struct upstream {
     enum upstream_state state;
     uint64_t deadline_ns; /* of the state; OPEN and STOPPED have none */
     struct backoff backoff;
+    struct budget budget; /* of all its connections */
 
     struct resolver *resolver; /* NULL where the host is an address */
     uint64_t next_poll_ns;     /* of the resolver */
@@ -54,7 +56,9 @@ struct upstream {
     uint8_t *plain; /* decrypted, taken up to plain_taken */
     size_t plain_length, plain_taken;
     struct ws_client client;
-    bool ended; /* the upstream's FIN came while its message waited */
+    uint64_t read_ns; /* when bytes were last read */
+    bool paused;      /* not read until a turn that has a budget for it */
+    bool ended;       /* the upstream's FIN came while it was not read */
     struct heartbeat heartbeat;
     uint64_t opened_ns;
 
@@ -68,9 +72,11 @@ void upstream_dispose(struct upstream *upstream);
 
 /* --- events, from the ingest --- */
 
+/* A turn of the ingest begins: goes on reading where it was paused. */
+void upstream_begin_turn(struct upstream *upstream, uint64_t now_ns);
 void upstream_connected(struct upstream *upstream, int error, uint64_t now_ns);
 void upstream_closed(struct upstream *upstream, int error, uint64_t now_ns);
-/* As the engine's handler `received`. */
+/* As the engine's handler `received`; takes less than all where a message has to wait, or the budget is spent. */
 size_t upstream_received(struct upstream *upstream, uint8_t *bytes, size_t length, uint64_t now_ns);
 /* The message that waited is done. */
 void upstream_released(struct upstream *upstream, uint64_t now_ns);

@@ -14,11 +14,18 @@ static bool is_current(const struct upstream *upstream, uint32_t connection_id)
     return upstream->connection && upstream->connection_id == connection_id;
 }
 
+/* False while what comes has to stay where it is. */
+static bool may_read(const struct upstream *upstream)
+{
+    return !upstream_is_holding(upstream) && !upstream->paused;
+}
+
 /* --- messages --- */
 
 static void deliver(struct upstream *upstream, const uint8_t *bytes, size_t length, bool text, uint64_t now_ns)
 {
     struct message *message = &upstream->message;
+    bool done;
 
     counter_add(&upstream->counters.messages, 1);
     counter_add(&upstream->counters.bytes, length);
@@ -27,7 +34,9 @@ static void deliver(struct upstream *upstream, const uint8_t *bytes, size_t leng
     message->text = text;
     message->arrived_ns = now_ns;
     message->connection = upstream->connection_id;
-    if (publisher_offer(&upstream->ingest->publisher, message)) {
+    done = publisher_offer(&upstream->ingest->publisher, message);
+    budget_spend_message(&upstream->budget, message->unpacked_bytes);
+    if (done) {
         message_buffer_clear(&upstream->buffer);
         return;
     }
@@ -86,10 +95,15 @@ static size_t take_frames(struct upstream *upstream, uint8_t *bytes, size_t leng
     struct ws_event event;
     size_t taken = ws_client_read(&upstream->client, bytes, length, &event);
 
-    if (upstream->state == UPSTREAM_OPEN)
-        take_event(upstream, &event, now_ns);
-    else if (event.kind != WS_EVENT_NONE) /* the upstream's close, or what takes its place, behind ours */
+    if (event.kind == WS_EVENT_NONE)
+        return taken;
+    if (upstream->state != UPSTREAM_OPEN) { /* the upstream's close, or what takes its place, behind ours */
         upstream_finish(upstream);
+        return taken;
+    }
+    budget_spend_frame(&upstream->budget);
+    take_event(upstream, &event, now_ns);
+    upstream->paused = upstream->state == UPSTREAM_OPEN && budget_is_spent(&upstream->budget);
     return taken;
 }
 
@@ -122,13 +136,13 @@ static size_t take_answer(struct upstream *upstream, const uint8_t *bytes, size_
     return taken;
 }
 
-/* Returns how much was taken: less than all only where a message has to wait. */
+/* Returns how much was taken: less than all only where reading has to stop. */
 static size_t take_plain(struct upstream *upstream, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     uint32_t connection_id = upstream->connection_id;
     size_t taken = 0;
 
-    while (taken < length && is_current(upstream, connection_id) && !upstream_is_holding(upstream))
+    while (taken < length && is_current(upstream, connection_id) && may_read(upstream))
         taken += upstream->state == UPSTREAM_UPGRADING ? take_answer(upstream, bytes + taken, length - taken, now_ns)
                                                        : take_frames(upstream, bytes + taken, length - taken, now_ns);
     return is_current(upstream, connection_id) ? taken : length;
@@ -174,12 +188,12 @@ static bool decrypt(struct upstream *upstream, uint64_t now_ns)
     return false;
 }
 
-/* Goes on until more records are needed, a message has to wait, or the connection is another one. */
+/* Goes on until more records are needed, reading has to stop, or the connection is another one. */
 static void take_records(struct upstream *upstream, uint64_t now_ns)
 {
     uint32_t connection_id = upstream->connection_id;
 
-    while (is_current(upstream, connection_id) && !upstream_is_holding(upstream)) {
+    while (is_current(upstream, connection_id) && may_read(upstream)) {
         size_t left = upstream->plain_length - upstream->plain_taken;
 
         if (left == 0 && !decrypt(upstream, now_ns))
@@ -219,7 +233,7 @@ void upstream_connected(struct upstream *upstream, int error, uint64_t now_ns)
 
 size_t upstream_received(struct upstream *upstream, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
-    if (upstream_is_holding(upstream)) {
+    if (!may_read(upstream)) {
         upstream->ended = upstream->ended || length == 0;
         return 0;
     }
@@ -227,23 +241,41 @@ size_t upstream_received(struct upstream *upstream, uint8_t *bytes, size_t lengt
         end_stream(upstream, now_ns);
         return 0;
     }
+    upstream->read_ns = now_ns;
     if (upstream->tls)
         return feed_records(upstream, bytes, length, now_ns);
     return take_plain(upstream, bytes, length, now_ns);
 }
 
-void upstream_released(struct upstream *upstream, uint64_t now_ns)
+static void read_on(struct upstream *upstream, uint64_t now_ns)
 {
     uint32_t connection_id = upstream->connection_id;
 
-    message_buffer_clear(&upstream->buffer);
-    heartbeat_excuse(&upstream->heartbeat, now_ns);
     if (upstream->tls)
         take_records(upstream, now_ns);
-    if (!is_current(upstream, connection_id) || upstream_is_holding(upstream))
+    if (!is_current(upstream, connection_id) || !may_read(upstream))
         return;
     if (upstream->ended)
         end_stream(upstream, now_ns);
     else
         engine_receive_resume(upstream->ingest->engine, upstream->connection);
+}
+
+void upstream_released(struct upstream *upstream, uint64_t now_ns)
+{
+    message_buffer_clear(&upstream->buffer);
+    if (!upstream->connection)
+        return;
+    heartbeat_excuse(&upstream->heartbeat, now_ns);
+    read_on(upstream, now_ns);
+}
+
+void upstream_begin_turn(struct upstream *upstream, uint64_t now_ns)
+{
+    budget_begin_turn(&upstream->budget, now_ns);
+    if (!upstream->paused || (upstream->state == UPSTREAM_OPEN && budget_is_spent(&upstream->budget)))
+        return;
+    upstream->paused = false;
+    if (may_read(upstream))
+        read_on(upstream, now_ns);
 }

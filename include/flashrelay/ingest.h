@@ -19,6 +19,13 @@
 #define INGEST_RECENT_NS          (10 * NS_PER_S) /* how long a message is remembered */
 #define INGEST_RECENT_ENTRIES     4096
 
+/* What is taken from each upstream per turn; the rest has to wait for the next one. */
+#define INGEST_FRAMES_PER_TURN         256
+#define INGEST_UNPACKED_BYTES_PER_TURN (4u << 20)
+/* Messages that are taken from each upstream: so many at once, and so many per second after that. */
+#define INGEST_MESSAGES_AT_ONCE 1024
+#define INGEST_MESSAGES_PER_S   4096
+
 /* One upstream's figures. Written by the ingest thread. */
 struct upstream_counters {
     counter messages, bytes;                       /* data messages received whole */

@@ -143,6 +143,35 @@ def test_an_upstream_that_floods(builder, start_relay, raw):
     assert late.receive_frame().payload == b'{"end":1}'
 
 
+def test_an_upstream_that_floods_with_tiny_messages(builder, start_relay, raw):
+    """They would run through the log by the thousand; who reads, if slowly, is not taken for one who lags."""
+    relay = start_relay(builder)
+    upstream = builder.accept()
+    reader = raw(relay, receive_buffer=SMALL_BUFFER).upgrade()
+    messages = [message(number, 10) for number in range(12_000)]
+    expected = b"".join(encode_frame(BINARY, each) for each in messages)
+    reading = threading.Event()
+
+    def flood():
+        for half in (messages[:6000], messages[6000:]):
+            upstream.send(b"".join(encode_frame(TEXT, each) for each in half))
+            reading.wait()
+
+    flooding = threading.Thread(target=flood, daemon=True)
+    flooding.start()
+    received = reader.buffer
+    while len(received) < len(expected):
+        got = reader.sock.recv(4096)
+        assert got, "the relay has cut it off"
+        received += got
+        if len(received) > 20_000:
+            reading.set() # while the first half still waits to be read
+        time.sleep(0.005)
+    assert received == expected
+    flooding.join()
+    reader.close()
+
+
 def test_an_upstream_that_floods_with_pings(builder, start_relay, subscribe):
     relay = start_relay(builder)
     upstream = builder.accept()

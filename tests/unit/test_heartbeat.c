@@ -114,6 +114,25 @@ static void an_excuse_gives_the_whole_time_out_again(void **state)
     assert_int_equal(poll_at(&heartbeat, 34000), HEARTBEAT_DEAD);
 }
 
+static void patience_is_had_once_until_a_pong_comes(void **state)
+{
+    struct heartbeat heartbeat = start(2, 4);
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t begin_ms = i * 100000;
+
+        heartbeat_pong(&heartbeat, begin_ms * NS_PER_MS);
+        assert_int_equal(poll_at(&heartbeat, begin_ms), HEARTBEAT_PING);
+        assert_int_equal(poll_at(&heartbeat, begin_ms + 4000), HEARTBEAT_DEAD);
+        assert_true(heartbeat_be_patient(&heartbeat, (begin_ms + 4000) * NS_PER_MS));
+        assert_int_equal(poll_at(&heartbeat, begin_ms + 7999), HEARTBEAT_PING);
+        assert_int_equal(poll_at(&heartbeat, begin_ms + 8000), HEARTBEAT_DEAD);
+        assert_false(heartbeat_be_patient(&heartbeat, (begin_ms + 8000) * NS_PER_MS));
+        assert_int_equal(poll_at(&heartbeat, begin_ms + 8000), HEARTBEAT_DEAD);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +142,7 @@ int main(void)
         cmocka_unit_test(an_interval_above_the_time_out_does_not_kill),
         cmocka_unit_test(our_own_sleep_is_not_held_against_it),
         cmocka_unit_test(an_excuse_gives_the_whole_time_out_again),
+        cmocka_unit_test(patience_is_had_once_until_a_pong_comes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

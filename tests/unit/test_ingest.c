@@ -232,6 +232,212 @@ static void the_limit_of_messages_holds_for_what_is_in_them(void **state)
     }
 }
 
+/* --- floods --- */
+
+/* Connections that take much at once. */
+#define WIDE                                                \
+    {                                                       \
+        .segment_max_bytes = 65536, .window_bytes = 4 << 20 \
+    }
+
+static void send_empty(struct ingest_world *world, unsigned builder, unsigned count)
+{
+    uint8_t *frames = malloc(2 * count);
+
+    for (unsigned i = 0; i < count; i++)
+        memcpy(frames + 2 * i, "\x82\x00", 2);
+    mock_session_send(mock_builder_session(&world->builders[builder]), frames, 2 * count);
+    free(frames);
+}
+
+/* What the builders sent arrives, and is not read yet. */
+static void let_arrive(struct ingest_world *world)
+{
+    for (unsigned i = 0; i < world->builder_count; i++)
+        engine_turn(world->builders[i].engine, 0);
+    sim_network_advance(world->network, sim_network_now(world->network) + MOMENT);
+}
+
+/* One turn of the ingest; returns how many messages it took from the builder. */
+static unsigned take_turn(struct ingest_world *world, unsigned builder)
+{
+    uint64_t before = counter_read(&ingest_world_counters(world, builder)->messages);
+
+    ingest_turn(world->ingest, CLOCK_NEVER);
+    ingest_world_read_log(world);
+    return (unsigned)(counter_read(&ingest_world_counters(world, builder)->messages) - before);
+}
+
+static void a_flood_leaves_others_their_turn(void **state)
+{
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 2, .network = WIDE});
+    unsigned count = INGEST_MESSAGES_AT_ONCE, taken;
+
+    (void)state;
+    ingest_world_run(world, MOMENT);
+    send_empty(world, 0, count);
+    mock_builder_send_text(&world->builders[1], "{}");
+    let_arrive(world);
+    taken = take_turn(world, 0);
+    assert_in_range(taken, 1, INGEST_FRAMES_PER_TURN);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 1)->messages), 1);
+    while (taken < count) {
+        unsigned more;
+
+        assert_int_equal(ingest_next_deadline(world->ingest), 0); /* no sleep meanwhile */
+        more = take_turn(world, 0);
+        assert_in_range(more, 1, INGEST_FRAMES_PER_TURN);
+        taken += more;
+    }
+    ingest_world_close(world);
+}
+
+static void pings_count_as_well(void **state)
+{
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .network = WIDE});
+    uint64_t sent;
+
+    (void)state;
+    ingest_world_run(world, MOMENT);
+    for (unsigned i = 0; i < 2 * INGEST_FRAMES_PER_TURN; i++)
+        mock_session_send(mock_builder_session(&world->builders[0]), "\x89\x00", 2);
+    send_empty(world, 0, 1);
+    ingest_world_run(world, 0);
+    let_arrive(world);
+    for (sent = 0; take_turn(world, 0) == 0; sent++)
+        assert_true(sent < 100);
+    assert_true(sent >= 2);
+    ingest_world_close(world);
+}
+
+static void a_turn_unpacks_so_much_and_no_more(void **state)
+{
+    enum { BOMB = 1 << 20, BOMBS = 20 };
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){
+        .builders = 1, .ingest = {.decompress = true, .max_message_bytes = BOMB}, .network = WIDE, .arena_bytes = 32 << 20});
+    unsigned taken = 0;
+
+    (void)state;
+    ingest_world_run(world, MOMENT);
+    for (unsigned i = 0; i < BOMBS; i++)
+        send_packed_spaces(world, 0, BOMB);
+    for (unsigned turn = 0; turn < BOMBS; turn++) {
+        unsigned more;
+
+        let_arrive(world);
+        more = take_turn(world, 0);
+        assert_true(more <= INGEST_UNPACKED_BYTES_PER_TURN / BOMB);
+        taken += more;
+    }
+    assert_int_equal(taken, BOMBS);
+    assert_int_equal(world->published_count, BOMBS);
+    ingest_world_close(world);
+}
+
+/* How much was decompressed before the error is not known. */
+static void what_is_no_brotli_costs_a_turn(void **state)
+{
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){
+        .builders = 1, .ingest = {.decompress = true, .max_message_bytes = 16 << 20}, .network = WIDE, .arena_bytes = 32 << 20});
+
+    (void)state;
+    ingest_world_run(world, MOMENT);
+    for (unsigned i = 0; i < 5; i++)
+        mock_builder_send(&world->builders[0], WS_BINARY, "\xff\xfe no brotli", 12);
+    for (unsigned turn = 0; turn < 10; turn++) {
+        let_arrive(world);
+        assert_true(take_turn(world, 0) <= 1);
+    }
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->invalid), 5);
+    ingest_world_close(world);
+}
+
+/* Faster than the entries of a log can take it; nothing is lost, and the network is what holds it back. */
+static void messages_are_taken_at_a_bounded_pace(void **state)
+{
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .network = WIDE});
+    struct mock_session *session;
+    unsigned count = INGEST_MESSAGES_AT_ONCE + INGEST_MESSAGES_PER_S;
+
+    (void)state;
+    ingest_world_run(world, MOMENT);
+    session = mock_builder_session(&world->builders[0]);
+    send_empty(world, 0, count);
+    mock_session_send_frame(session, WS_PING, true, "behind", 6);
+    mock_builder_send_text(&world->builders[0], "{}");
+    ingest_world_run(world, MOMENT);
+    assert_in_range(world->published_count, INGEST_MESSAGES_AT_ONCE, INGEST_MESSAGES_AT_ONCE + INGEST_MESSAGES_PER_S / 10);
+    assert_int_equal(session->pongs, 0);
+    ingest_world_run(world, 2 * NS_PER_S);
+    assert_int_equal(world->published_count, count + 1);
+    assert_published_text(world, count, "{}");
+    assert_int_equal(session->pongs, 1);
+    assert_int_equal(world->builders[0].count, 1);
+    ingest_world_close(world);
+}
+
+/* It has answered, but that is read later than the time-out. */
+static void a_pong_behind_a_flood_is_waited_for(void **state)
+{
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .network = WIDE});
+
+    (void)state;
+    ingest_world_run(world, 8 * NS_PER_S);
+    world->builders[0].mute = true;
+    send_empty(world, 0, INGEST_MESSAGES_AT_ONCE + 5 * INGEST_MESSAGES_PER_S);
+    mock_session_send_frame(mock_builder_session(&world->builders[0]), WS_PONG, true, NULL, 0);
+    ingest_world_run(world, 6 * NS_PER_S);
+    world->builders[0].mute = false;
+    ingest_world_run(world, 10 * NS_PER_S);
+    assert_int_equal(world->builders[0].count, 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->pongs_missed), 0);
+    ingest_world_close(world);
+}
+
+static void a_flood_is_no_sign_of_life(void **state)
+{
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .network = WIDE});
+
+    (void)state;
+    ingest_world_run(world, 8 * NS_PER_S);
+    world->builders[0].mute = true;
+    send_empty(world, 0, 20 * INGEST_MESSAGES_PER_S);
+    ingest_world_run(world, 9 * NS_PER_S);
+    assert_null(world->builders[0].sessions[0].connection);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->pongs_missed), 1);
+    ingest_world_close(world);
+}
+
+static void an_end_behind_a_flood_is_seen(void **state)
+{
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .network = WIDE});
+    unsigned count = 2 * INGEST_FRAMES_PER_TURN;
+
+    (void)state;
+    ingest_world_run(world, MOMENT);
+    send_empty(world, 0, count);
+    engine_finish(world->builders[0].engine, world->builders[0].sessions[0].connection);
+    ingest_world_run(world, 2 * NS_PER_S);
+    assert_int_equal(world->published_count, count);
+    assert_int_equal(world->builders[0].count, 2);
+    ingest_world_close(world);
+}
+
+static void stopping_within_a_flood_closes_in_order(void **state)
+{
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .network = WIDE});
+
+    (void)state;
+    ingest_world_run(world, MOMENT);
+    send_empty(world, 0, 10 * INGEST_MESSAGES_PER_S);
+    ingest_world_run(world, MOMENT);
+    ingest_stop(world->ingest);
+    ingest_world_run(world, MOMENT);
+    assert_int_equal(world->builders[0].sessions[0].close_code, WS_CLOSE_GOING_AWAY);
+    assert_true(ingest_is_stopped(world->ingest)); /* without waiting for the time-out of the close */
+    ingest_world_close(world);
+}
+
 /* --- no room --- */
 
 enum { ROOM = 64 << 10, PIECE = 20000 };
@@ -965,6 +1171,30 @@ static void a_record_is_taken_up_again_after_each_message_that_waits(void **stat
     close_secure_world(&secure);
 }
 
+static void a_flood_through_tls_is_read_a_budget_at_a_time(void **state)
+{
+    struct secure_world secure = open_secure_world("IP:10.0.0.1", 0);
+    struct ingest_world *world = secure.world;
+    unsigned count = INGEST_MESSAGES_AT_ONCE, taken = 0;
+
+    (void)state;
+    world->builders[0].tls = &secure.server;
+    ingest_world_run(world, MOMENT);
+    send_empty(world, 0, count);
+    let_arrive(world);
+    while (taken < count) {
+        unsigned more = take_turn(world, 0);
+
+        assert_in_range(more, 1, INGEST_FRAMES_PER_TURN);
+        taken += more;
+    }
+    send_empty(world, 0, 3 * INGEST_MESSAGES_PER_S);
+    ingest_world_run(world, 5 * NS_PER_S);
+    assert_int_equal(world->published_count, count + 3 * INGEST_MESSAGES_PER_S);
+    assert_int_equal(world->builders[0].count, 1);
+    close_secure_world(&secure);
+}
+
 static void tls_ends_and_failures(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.1", 0);
@@ -1098,6 +1328,15 @@ int main(void)
         cmocka_unit_test(what_was_brought_before_a_reconnect_is_a_copy_for_ten_seconds),
         cmocka_unit_test(where_json_is_sent_brotli_is_unpacked),
         cmocka_unit_test(the_limit_of_messages_holds_for_what_is_in_them),
+        cmocka_unit_test(a_flood_leaves_others_their_turn),
+        cmocka_unit_test(pings_count_as_well),
+        cmocka_unit_test(a_turn_unpacks_so_much_and_no_more),
+        cmocka_unit_test(what_is_no_brotli_costs_a_turn),
+        cmocka_unit_test(messages_are_taken_at_a_bounded_pace),
+        cmocka_unit_test(a_pong_behind_a_flood_is_waited_for),
+        cmocka_unit_test(a_flood_is_no_sign_of_life),
+        cmocka_unit_test(an_end_behind_a_flood_is_seen),
+        cmocka_unit_test(stopping_within_a_flood_closes_in_order),
         cmocka_unit_test(what_finds_no_room_waits_in_order),
         cmocka_unit_test(an_upstream_survives_a_long_time_without_room),
         cmocka_unit_test(a_message_that_waits_outlives_its_connection),
@@ -1127,6 +1366,7 @@ int main(void)
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(messages_come_through_tls_with_room_and_without),
         cmocka_unit_test(a_record_is_taken_up_again_after_each_message_that_waits),
+        cmocka_unit_test(a_flood_through_tls_is_read_a_budget_at_a_time),
         cmocka_unit_test(tls_ends_and_failures),
         cmocka_unit_test(pings_through_tls_of_one_who_reads_nothing),
         cmocka_unit_test(a_certificate_for_another_address_is_refused),
