@@ -229,20 +229,54 @@ static void who_finds_no_buffer_reads_when_one_comes_back(void **state)
 {
     struct engine_options options = {.receive_buffers = 2};
     struct engine_world *world = engine_world_open(&options);
-    int hog = peer_open(world, 0), other = peer_open(world, 0);
-    uint8_t bytes[2048] = {1};
+    int hogs[2] = {peer_open(world, 0), peer_open(world, 0)}, other = peer_open(world, 0);
 
     (void)state;
-    world->ends[0].consume_limit = 1;
-    peer_write(hog, bytes, sizeof bytes);
-    ENGINE_WORLD_UNTIL(world, world->ends[0].received_bytes == 1);
+    for (unsigned i = 0; i < 2; i++) {
+        world->ends[i].consume_limit = 1;
+        peer_write(hogs[i], "hog", 3);
+    }
+    ENGINE_WORLD_UNTIL(world, world->ends[0].received_bytes == 1 && world->ends[1].received_bytes == 1);
     engine_world_settle(world);
     peer_write(other, "me too", 6);
     ENGINE_WORLD_UNTIL(world, counter_read(&world->engine->counters.receive_starved) > 0);
-    assert_int_equal(world->ends[1].received_bytes, 0);
+    assert_int_equal(world->ends[2].received_bytes, 0);
     world->ends[0].consume_limit = 0;
     engine_receive_resume(world->engine, world->ends[0].connection);
-    ENGINE_WORLD_UNTIL(world, world->ends[1].received_bytes == 6 && world->ends[0].received_bytes == sizeof bytes);
+    ENGINE_WORLD_UNTIL(world, world->ends[2].received_bytes == 6 && world->ends[0].received_bytes == 3);
+    close(hogs[0]);
+    close(hogs[1]);
+    close(other);
+    engine_world_close(world);
+}
+
+/* The kernel fills all buffers for it before anybody can stop it. */
+static void what_is_kept_of_one_leaves_buffers_to_others(void **state)
+{
+    struct engine_options options = {.receive_buffers = 2};
+    struct engine_world *world = engine_world_open(&options);
+    int hog = peer_open(world, 0), other = peer_open(world, 0);
+    struct end *end = &world->ends[0];
+    uint8_t sent[4000];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sent; i++)
+        sent[i] = (uint8_t)(i * 7);
+    end->consume_limit = 1;
+    peer_write(hog, sent, sizeof sent);
+    ENGINE_WORLD_UNTIL(world, end->received_bytes == 1);
+    engine_world_settle(world);
+    peer_write(other, "me too", 6);
+    ENGINE_WORLD_UNTIL(world, world->ends[1].received_bytes == 6);
+    end->consume_limit = 1000;
+    for (unsigned i = 0; i < 3; i++) {
+        engine_receive_resume(world->engine, end->connection);
+        engine_world_settle(world);
+    }
+    end->consume_limit = 0;
+    engine_receive_resume(world->engine, end->connection);
+    ENGINE_WORLD_UNTIL(world, end->received_bytes == sizeof sent);
+    assert_memory_equal(end->received, sent, sizeof sent);
     close(hog);
     close(other);
     engine_world_close(world);
@@ -620,6 +654,7 @@ int main(void)
         cmocka_unit_test(an_aborted_connect_is_closed),
         cmocka_unit_test(what_is_not_consumed_is_kept_and_offered_again),
         cmocka_unit_test(who_finds_no_buffer_reads_when_one_comes_back),
+        cmocka_unit_test(what_is_kept_of_one_leaves_buffers_to_others),
         cmocka_unit_test(finish_ends_once_both_sides_did),
         cmocka_unit_test(abort_resets),
         cmocka_unit_test(a_reset_by_the_peer_is_an_error),

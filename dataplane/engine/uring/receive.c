@@ -199,6 +199,14 @@ static void count_share(struct uring_engine *engine, struct uring_connection *co
     wait_in(&engine->buffers.sated, connection);
 }
 
+/* For a connection that is paused. Beyond its share, which others may need, it is copied; without memory it stays where it is. */
+static void keep_for_later(struct uring_engine *engine, struct uring_connection *connection, uint16_t buffer, uint32_t length)
+{
+    keep(engine, connection, buffer, 0, length);
+    if (connection->turn_buffers > BUFFERS_PER_TURN(&engine->buffers))
+        uring_receive_take_kept(engine, connection);
+}
+
 static void deliver(struct uring_engine *engine, struct uring_connection *connection, uint16_t buffer, uint32_t length)
 {
     size_t consumed;
@@ -207,7 +215,7 @@ static void deliver(struct uring_engine *engine, struct uring_connection *connec
     counter_add(&engine->base.counters.bytes_received, length);
     count_share(engine, connection);
     if (connection->receive_paused) {
-        keep(engine, connection, buffer, 0, length);
+        keep_for_later(engine, connection, buffer, length);
         uring_receive_pause(engine, connection); /* once more, should a cancellation have missed */
         return;
     }
