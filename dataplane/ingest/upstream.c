@@ -150,7 +150,7 @@ void upstream_detach(struct upstream *upstream)
 }
 
 /* Connects no more, whatever happens. */
-static void rest(struct upstream *upstream)
+static void enter_stopped(struct upstream *upstream)
 {
     publisher_withdraw(&upstream->message);
     upstream->state = UPSTREAM_STOPPED;
@@ -161,7 +161,7 @@ static void end_closing(struct upstream *upstream, uint64_t now_ns)
 {
     upstream_detach(upstream);
     if (upstream->ingest->stopping)
-        rest(upstream);
+        enter_stopped(upstream);
     else
         upstream_wait(upstream, now_ns);
 }
@@ -177,7 +177,7 @@ static void fail_address(struct upstream *upstream, uint64_t now_ns, const char 
     upstream_connect_next(upstream, now_ns);
 }
 
-static void lose(struct upstream *upstream, uint64_t now_ns, const char *problem)
+static void reconnect_later(struct upstream *upstream, uint64_t now_ns, const char *problem)
 {
     uint64_t wait_ms;
 
@@ -202,7 +202,7 @@ void upstream_drop(struct upstream *upstream, uint64_t now_ns, const char *forma
         fail_address(upstream, now_ns, problem);
         break;
     case UPSTREAM_OPEN:
-        lose(upstream, now_ns, problem);
+        reconnect_later(upstream, now_ns, problem);
         break;
     case UPSTREAM_CLOSING:
         end_closing(upstream, now_ns);
@@ -256,14 +256,14 @@ void upstream_stop(struct upstream *upstream, uint64_t now_ns)
         break;
     case UPSTREAM_RESOLVING:
         resolver_cancel(upstream->resolver);
-        rest(upstream);
+        enter_stopped(upstream);
         break;
     case UPSTREAM_WAITING:
     case UPSTREAM_CONNECTING:
     case UPSTREAM_SECURING:
     case UPSTREAM_UPGRADING:
         upstream_detach(upstream);
-        rest(upstream);
+        enter_stopped(upstream);
         break;
     case UPSTREAM_CLOSING:
     case UPSTREAM_STOPPED:
