@@ -73,6 +73,12 @@ int fleet_create(struct fleet **out, const struct fleet_options *options)
     process_raise_descriptor_limit();
     fleet->options = *options;
     fill_defaults(&fleet->options);
+    fleet->client_options = (struct ws_client_options){
+        .uri = options->uri,
+        .max_message_bytes = fleet->options.max_message_bytes,
+        .draw = fleet_draw,
+        .context = fleet,
+    };
     fleet->next_scan_ns = CLOCK_NEVER;
     list_init(&fleet->queue);
     list_init(&fleet->timed);
@@ -97,7 +103,7 @@ void fleet_destroy(struct fleet *fleet)
     engine_destroy(fleet->engine);
     engine_choice_close(&fleet->engines);
     for (uint32_t i = 0; fleet->members && i < fleet->options.members; i++) {
-        text_dispose(&fleet->members[i].answer);
+        fleet_member_free_head(&fleet->members[i]);
         text_dispose(&fleet->members[i].reason);
     }
     free(fleet->members);
@@ -181,6 +187,7 @@ void fleet_member_ended(struct fleet *fleet, struct fleet_member *member, uint64
     fleet->figures.ended += member->was_open;
     fleet->figures.refused += !member->was_open && member->status != 0;
     fleet->figures.failed += !member->was_open && member->status == 0;
+    fleet_member_free_head(member);
     member->connection = NULL;
     member->state = FLEET_MEMBER_AWAY;
     fleet_member_set_due(fleet, member, CLOCK_NEVER);
@@ -197,7 +204,6 @@ static void begin_connecting(struct fleet *fleet, struct fleet_member *member, u
     struct address address = fleet->address;
 
     list_remove(&member->link);
-    text_dispose(&member->answer);
     text_dispose(&member->reason);
     member->error = 0;
     member->status = 0;

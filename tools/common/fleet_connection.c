@@ -1,45 +1,39 @@
 /* A member's connection: the upgrade, reading, closing. */
 #include "common/fleet_internal.h"
 
-#include "flashrelay/ws_upgrade.h"
 #include <assert.h>
 #include <errno.h>
-#include <string.h>
+#include <stdlib.h>
 
 #define MAX_REQUEST_BYTES 4096
 /* A slow reader is served this often; what it may read meanwhile is its rate times this. */
 #define SLOW_READ_INTERVAL_NS (100 * NS_PER_MS)
 
-void fleet_member_key(const struct fleet *fleet, const struct fleet_member *member, uint8_t key[16])
+uint64_t fleet_draw(void *context)
 {
-    struct random random;
-    uint64_t words[2];
+    struct fleet *fleet = context;
 
-    random_seed(&random, fleet->options.seed + fleet_member_number(fleet, member));
-    words[0] = random_next(&random);
-    words[1] = random_next(&random);
-    memcpy(key, words, sizeof words);
+    return random_next(&fleet->random);
 }
 
-static void send_frame(struct fleet *fleet, struct fleet_member *member, uint8_t opcode, const void *payload, size_t length)
+void fleet_member_free_head(struct fleet_member *member)
 {
-    uint8_t frame[WS_MAX_CONTROL_FRAME];
-    uint8_t mask[4];
-    uint64_t bits = random_next(&fleet->random);
+    free(member->head);
+    member->head = NULL;
+}
 
-    memcpy(mask, &bits, sizeof mask);
-    if (engine_append_bytes(fleet->engine, member->connection, frame, ws_write_control(frame, opcode, payload, length, mask)) ==
-        0)
+static void send_frame(struct fleet *fleet, struct fleet_member *member, const uint8_t *frame, size_t length)
+{
+    if (engine_append_bytes(fleet->engine, member->connection, frame, length) == 0)
         engine_serve(fleet->engine, member->connection);
 }
 
 void fleet_member_close(struct fleet *fleet, struct fleet_member *member, uint16_t code)
 {
-    uint8_t payload[2] = {(uint8_t)(code >> 8), (uint8_t)code};
-    bool has_code = code != WS_CLOSE_NO_STATUS;
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
 
     assert(member->state == FLEET_MEMBER_OPEN);
-    send_frame(fleet, member, WS_CLOSE, payload, has_code ? sizeof payload : 0);
+    send_frame(fleet, member, frame, ws_client_write_close(&member->client, frame, code, NULL));
     member->state = FLEET_MEMBER_CLOSING;
     engine_finish(fleet->engine, member->connection);
     engine_receive_resume(fleet->engine, member->connection); /* what it did not read is dropped now */
@@ -59,7 +53,7 @@ static void fleet_member_opened(struct fleet *fleet, struct fleet_member *member
 {
     const struct fleet_behaviour *behaviour = &member->behaviour;
 
-    ws_reader_init(&member->reader, WS_CLIENT, fleet->options.max_message_bytes);
+    fleet_member_free_head(member);
     member->state = FLEET_MEMBER_OPEN;
     member->was_open = true;
     member->read_ns = now_ns;
@@ -84,33 +78,14 @@ static void fleet_member_refused(struct fleet *fleet, struct fleet_member *membe
 /* Takes what belongs to the answer; returns how many bytes that were. */
 static size_t take_answer(struct fleet *fleet, struct fleet_member *member, const uint8_t *bytes, size_t length, uint64_t now_ns)
 {
-    size_t before = member->answer.length;
-    struct ws_upgrade_answer answer;
-    size_t consumed = 0;
-    uint8_t key[16];
+    struct ws_client_answer answer;
+    size_t taken = ws_client_read_answer(&member->client, bytes, length, &answer);
 
-    text_add(&member->answer, (const char *)bytes, length);
-    fleet_member_key(fleet, member, key);
-    switch (ws_upgrade_answer_parse(&answer, member->answer.bytes, member->answer.length, key, &consumed)) {
-    case HTTP_PARSE_INCOMPLETE:
-        if (member->answer.length <= FLEET_MAX_ANSWER_BYTES)
-            return length;
-        fleet_member_refused(fleet, member, 0, "answer too long");
-        return length;
-    case HTTP_PARSE_DONE:
-        if (answer.status == 101 && answer.error[0] == '\0') {
-            text_dispose(&member->answer);
-            fleet_member_opened(fleet, member, now_ns);
-            return consumed - before;
-        }
-        break;
-    case HTTP_PARSE_BAD:
-    case HTTP_PARSE_TOO_LARGE:
-        answer.status = 0;
-        break;
-    }
-    fleet_member_refused(fleet, member, answer.status, answer.error);
-    return length;
+    if (member->client.state == WS_CLIENT_OPEN)
+        fleet_member_opened(fleet, member, now_ns);
+    else if (member->client.state == WS_CLIENT_REFUSED)
+        fleet_member_refused(fleet, member, answer.status, answer.error);
+    return member->state == FLEET_MEMBER_OPEN ? taken : length;
 }
 
 static void peer_closed(struct fleet *fleet, struct fleet_member *member, const struct ws_event *event)
@@ -121,11 +96,21 @@ static void peer_closed(struct fleet *fleet, struct fleet_member *member, const 
         fleet_member_close(fleet, member, event->code);
 }
 
-/* While the closing is under way all but the peer's close frame is dropped. */
-static void handle_event_closing(struct fleet *fleet, struct fleet_member *member, const struct ws_event *event)
+static void answer_ping(struct fleet *fleet, struct fleet_member *member, const struct ws_event *ping)
 {
-    if (event->kind == WS_EVENT_CLOSE)
-        peer_closed(fleet, member, event);
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
+
+    send_frame(fleet, member, frame, ws_client_write_control(&member->client, frame, WS_PONG, ping->bytes, ping->length));
+}
+
+static void peer_failed(struct fleet *fleet, struct fleet_member *member, const struct ws_event *event)
+{
+    if (member->state != FLEET_MEMBER_OPEN)
+        return;
+    text_add_string(&member->reason, event->reason);
+    member->error = -EPROTO;
+    member->close_code = event->code;
+    fleet_member_close(fleet, member, event->code);
 }
 
 static void handle_event(struct fleet *fleet, struct fleet_member *member, const struct ws_event *event, uint64_t now_ns)
@@ -135,16 +120,13 @@ static void handle_event(struct fleet *fleet, struct fleet_member *member, const
         fleet->options.handler->data(fleet->options.context, fleet_member_number(fleet, member), event, now_ns);
         break;
     case WS_EVENT_PING:
-        send_frame(fleet, member, WS_PONG, event->bytes, event->length);
+        answer_ping(fleet, member, event);
         break;
     case WS_EVENT_CLOSE:
         peer_closed(fleet, member, event);
         break;
     case WS_EVENT_ERROR:
-        text_add_string(&member->reason, event->reason);
-        member->error = -EPROTO;
-        member->close_code = event->code;
-        fleet_member_close(fleet, member, event->code);
+        peer_failed(fleet, member, event);
         break;
     case WS_EVENT_NONE:
     case WS_EVENT_PONG:
@@ -155,16 +137,13 @@ static void handle_event(struct fleet *fleet, struct fleet_member *member, const
 static void read_frames(struct fleet *fleet, struct fleet_member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     fleet->figures.bytes += length;
-    while (length > 0 && !member->connection->dead && member->close_code == 0) {
+    while (length > 0 && !member->connection->dead) {
         struct ws_event event;
-        size_t taken = ws_read(&member->reader, bytes, length, &event);
+        size_t taken = ws_client_read(&member->client, bytes, length, &event);
 
         bytes += taken;
         length -= taken;
-        if (member->state == FLEET_MEMBER_OPEN)
-            handle_event(fleet, member, &event, now_ns);
-        else
-            handle_event_closing(fleet, member, &event);
+        handle_event(fleet, member, &event, now_ns);
     }
 }
 
@@ -234,7 +213,6 @@ static void on_connected(void *context, struct connection *connection, int error
     struct fleet *fleet = context;
     struct fleet_member *member = connection->owner;
     char request[MAX_REQUEST_BYTES];
-    uint8_t key[16];
     long length;
 
     if (error != 0) {
@@ -243,8 +221,13 @@ static void on_connected(void *context, struct connection *connection, int error
         return;
     }
     member->state = FLEET_MEMBER_UPGRADING;
-    fleet_member_key(fleet, member, key);
-    length = ws_write_upgrade_request(request, sizeof request, fleet->options.uri, key);
+    member->head = malloc(WS_CLIENT_HEAD_BYTES);
+    if (!member->head) {
+        fleet_member_abort(fleet, member, -ENOMEM);
+        return;
+    }
+    ws_client_start(&member->client, &fleet->client_options, member->head);
+    length = ws_client_write_request(&member->client, request, sizeof request);
     if (length < 0 || engine_append_bytes(fleet->engine, connection, request, (size_t)length) != 0)
         fleet_member_abort(fleet, member, -ENOBUFS);
     else

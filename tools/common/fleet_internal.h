@@ -8,10 +8,10 @@
 #include "flashrelay/engine_kind.h"
 #include "flashrelay/list.h"
 #include "flashrelay/random.h"
+#include "flashrelay/ws_client.h"
 
 #define FLEET_HANDSHAKE_TIMEOUT_NS (20 * NS_PER_S)
 #define FLEET_CLOSE_TIMEOUT_NS     (5 * NS_PER_S)
-#define FLEET_MAX_ANSWER_BYTES     8192
 
 enum fleet_member_state {
     FLEET_MEMBER_AWAY,
@@ -30,8 +30,8 @@ struct fleet_member {
     uint64_t leave_ns;     /* of an open one that stays for a while */
     uint64_t read_ns;      /* up to when a slow one has used its allowance */
     struct fleet_behaviour behaviour;
-    struct ws_reader reader;
-    struct text answer; /* to the upgrade, while it is incomplete */
+    struct ws_client client;
+    uint8_t *head;      /* memory of `client` for the upgrade's answer, meanwhile */
     struct text reason; /* for `ended` */
     int error, status;
     uint16_t close_code;
@@ -41,6 +41,7 @@ struct fleet_member {
 
 struct fleet {
     struct fleet_options options;
+    struct ws_client_options client_options;
     struct engine_choice engines;
     struct engine *engine;
     struct address address;
@@ -56,8 +57,8 @@ extern const struct engine_handler fleet_engine_handler;
 /* The member's number. */
 uint32_t fleet_member_number(const struct fleet *fleet, const struct fleet_member *member);
 
-/* The key of its upgrade request, the same whenever asked. */
-void fleet_member_key(const struct fleet *fleet, const struct fleet_member *member, uint8_t key[16]);
+/* The next random number, of keys and masks; `context` is the fleet. */
+uint64_t fleet_draw(void *context);
 
 /* Lets member_due be called at `due_ns`. */
 void fleet_member_set_due(struct fleet *fleet, struct fleet_member *member, uint64_t due_ns);
@@ -67,6 +68,9 @@ void fleet_member_close(struct fleet *fleet, struct fleet_member *member, uint16
 
 /* Resets the connection; `error` is what `ended` will tell. */
 void fleet_member_abort(struct fleet *fleet, struct fleet_member *member, int error);
+
+/* Gives back the memory for the upgrade's answer, if it has any. */
+void fleet_member_free_head(struct fleet_member *member);
 
 /* The connection is gone: tells, and lets the member return if it does. */
 void fleet_member_ended(struct fleet *fleet, struct fleet_member *member, uint64_t now_ns);
