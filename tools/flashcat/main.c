@@ -6,8 +6,7 @@
 #include "flashrelay/brotli_codec.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/random.h"
-#include "flashrelay/ws.h"
-#include "flashrelay/ws_upgrade.h"
+#include "flashrelay/ws_client.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +16,6 @@
 #include <string.h>
 
 #define READ_BYTES        65536
-#define MAX_ANSWER_BYTES  16384
 #define MAX_REQUEST_BYTES 8192
 #define MAX_MESSAGE_BYTES (64u << 20)
 #define MAX_JSON_BYTES    (128u << 20)
@@ -28,7 +26,8 @@ struct subscription {
     bool raw;
     struct ws_uri uri;
     struct stream stream;
-    struct ws_reader reader;
+    struct ws_client_options client_options;
+    struct ws_client client;
     struct text message;
     struct random random;
     uint8_t *json; /* room for what is decompressed */
@@ -56,15 +55,23 @@ static void complain(const char *message)
     fprintf(stderr, "flashcat: %s\n", message);
 }
 
-static void send_frame(struct subscription *subscription, uint8_t opcode, const void *payload, size_t length)
+static void send_pong(struct subscription *subscription, const struct ws_event *ping)
 {
     uint8_t frame[WS_MAX_CONTROL_FRAME];
-    uint64_t bits = random_next(&subscription->random);
-    uint8_t mask[4];
+    size_t length = ws_client_write_control(&subscription->client, frame, WS_PONG, ping->bytes, ping->length);
 
-    memcpy(mask, &bits, sizeof mask);
-    if (!stream_write(&subscription->stream, frame, ws_write_control(frame, opcode, payload, length, mask)))
+    if (!stream_write(&subscription->stream, frame, length))
         end(subscription, 1);
+}
+
+/* Once; whether it arrives makes no difference. */
+static void send_close(struct subscription *subscription, uint16_t code)
+{
+    uint8_t frame[WS_MAX_CONTROL_FRAME];
+    size_t length = ws_client_write_close(&subscription->client, frame, code, NULL);
+
+    if (length > 0)
+        stream_write(&subscription->stream, frame, length);
 }
 
 /* The message as JSON, in its own bytes or decompressed. NULL if it is neither. */
@@ -117,13 +124,10 @@ static void take_data(struct subscription *subscription, const struct ws_event *
 
 static void closed_by_peer(struct subscription *subscription, const struct ws_event *event)
 {
-    uint8_t code[2] = {(uint8_t)(event->code >> 8), (uint8_t)event->code};
-    bool has_code = event->code != WS_CLOSE_NO_STATUS;
-
     fflush(stdout);
     fprintf(stderr, "flashcat: closed by the server with %u%s%.*s\n", event->code, event->length > 0 ? ": " : "",
             (int)event->length, (const char *)event->bytes);
-    send_frame(subscription, WS_CLOSE, code, has_code ? sizeof code : 0);
+    send_close(subscription, event->code);
     end(subscription, event->code == WS_CLOSE_NORMAL ? 0 : 1);
 }
 
@@ -134,13 +138,14 @@ static void handle_event(struct subscription *subscription, const struct ws_even
         take_data(subscription, event);
         break;
     case WS_EVENT_PING:
-        send_frame(subscription, WS_PONG, event->bytes, event->length);
+        send_pong(subscription, event);
         break;
     case WS_EVENT_CLOSE:
         closed_by_peer(subscription, event);
         break;
     case WS_EVENT_ERROR:
         complain(event->reason);
+        send_close(subscription, event->code);
         end(subscription, 1);
         break;
     case WS_EVENT_NONE:
@@ -153,7 +158,7 @@ static void read_frames(struct subscription *subscription, uint8_t *bytes, size_
 {
     while (length > 0 && !subscription->over) {
         struct ws_event event;
-        size_t taken = ws_read(&subscription->reader, bytes, length, &event);
+        size_t taken = ws_client_read(&subscription->client, bytes, length, &event);
 
         bytes += taken;
         length -= taken;
@@ -161,70 +166,75 @@ static void read_frames(struct subscription *subscription, uint8_t *bytes, size_
     }
 }
 
-/* What came after the head of a refusal, as far as it came with it: the server's own words. */
-static void print_refusal(const struct ws_upgrade_answer *answer, const char *body, size_t length)
+/* The server's own words: what came with the head of its refusal, or comes next. */
+static void print_refusal(struct subscription *subscription, const struct ws_client_answer *answer, const char *body,
+                          size_t length)
 {
+    static char more[READ_BYTES];
+    ssize_t got = 0;
+
+    if (answer->status != 0 && length == 0) {
+        got = stream_read(&subscription->stream, more, sizeof more);
+        body = more;
+        length = got > 0 ? (size_t)got : 0;
+    }
     fprintf(stderr, "flashcat: refused: %s", answer->error);
-    if (length > 0)
+    if (answer->status != 0 && length > 0)
         fprintf(stderr, ": %.*s", (int)length, body);
     fputc('\n', stderr);
 }
 
 /* Reads the answer to the upgrade; what follows it belongs to the stream. */
-static bool read_answer(struct subscription *subscription, const uint8_t key[16])
+static bool read_answer(struct subscription *subscription)
 {
-    static char bytes[MAX_ANSWER_BYTES];
-    size_t length = 0, consumed = 0;
-    struct ws_upgrade_answer answer = {0};
+    static uint8_t bytes[READ_BYTES];
+    struct ws_client_answer answer;
+    size_t length = 0, taken = 0;
 
-    for (;;) {
-        ssize_t got = stream_read(&subscription->stream, bytes + length, sizeof bytes - length);
+    while (subscription->client.state == WS_CLIENT_UPGRADING) {
+        ssize_t got = stream_read(&subscription->stream, bytes, sizeof bytes);
 
         if (got <= 0) {
             complain(stopped ? "stopped" : "the connection ended before an answer came");
             return false;
         }
-        length += (size_t)got;
-        switch (ws_upgrade_answer_parse(&answer, bytes, length, key, &consumed)) {
-        case HTTP_PARSE_INCOMPLETE:
-            continue;
-        case HTTP_PARSE_DONE:
-            if (answer.status == 101 && answer.error[0] == '\0') {
-                ws_reader_init(&subscription->reader, WS_CLIENT, MAX_MESSAGE_BYTES);
-                read_frames(subscription, (uint8_t *)bytes + consumed, length - consumed);
-                return true;
-            }
-            got = stream_read(&subscription->stream, bytes + length, sizeof bytes - length);
-            length += got > 0 ? (size_t)got : 0;
-            break;
-        case HTTP_PARSE_BAD:
-        case HTTP_PARSE_TOO_LARGE:
-            consumed = length;
-            break;
-        }
-        print_refusal(&answer, bytes + consumed, length - consumed);
+        length = (size_t)got;
+        taken = ws_client_read_answer(&subscription->client, bytes, length, &answer);
+    }
+    if (subscription->client.state == WS_CLIENT_REFUSED) {
+        print_refusal(subscription, &answer, (const char *)bytes + taken, length - taken);
         return false;
     }
+    read_frames(subscription, bytes + taken, length - taken);
+    return true;
+}
+
+static uint64_t draw(void *context)
+{
+    struct subscription *subscription = context;
+
+    return random_next(&subscription->random);
 }
 
 static bool upgrade(struct subscription *subscription)
 {
+    static uint8_t head[WS_CLIENT_HEAD_BYTES];
     char error[STREAM_ERROR_BYTES], request[MAX_REQUEST_BYTES];
-    uint64_t words[2] = {random_next(&subscription->random), random_next(&subscription->random)};
-    uint8_t key[16];
     long length;
 
-    memcpy(key, words, sizeof key);
     if (!stream_open(&subscription->stream, &subscription->uri, subscription->ca_file, error)) {
         complain(error);
         return false;
     }
-    length = ws_write_upgrade_request(request, sizeof request, &subscription->uri, key);
+    subscription->client_options = (struct ws_client_options){
+        .uri = &subscription->uri, .max_message_bytes = MAX_MESSAGE_BYTES, .draw = draw, .context = subscription};
+    ws_client_start(&subscription->client, &subscription->client_options, head);
+    length = ws_client_write_request(&subscription->client, request, sizeof request);
     if (length < 0 || !stream_write(&subscription->stream, request, (size_t)length)) {
         complain(length < 0 ? "the URI is too long" : "the connection ended");
         return false;
     }
-    return read_answer(subscription, key);
+    return read_answer(subscription);
 }
 
 static void read_stream(struct subscription *subscription)
@@ -272,7 +282,6 @@ int main(int argc, char **argv)
 {
     struct subscription subscription = {.stream.descriptor = -1, .status = 1};
     struct sigaction action = {.sa_handler = on_signal};
-    uint8_t normal[2] = {WS_CLOSE_NORMAL >> 8, WS_CLOSE_NORMAL & 0xff};
 
     read_command_line(&subscription, argc, argv);
     sigaction(SIGINT, &action, NULL);
@@ -284,7 +293,7 @@ int main(int argc, char **argv)
         if (stopped && !subscription.over)
             end(&subscription, 0);
         if (subscription.status == 0)
-            send_frame(&subscription, WS_CLOSE, normal, sizeof normal);
+            send_close(&subscription, WS_CLOSE_NORMAL);
     }
     stream_close(&subscription.stream);
     ws_uri_dispose(&subscription.uri);
