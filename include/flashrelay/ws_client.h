@@ -32,7 +32,7 @@ enum ws_client_state {
     WS_CLIENT_CLOSED,  /* the server's close frame or a protocol error was read; what comes is taken without an event */
 };
 
-/* One per connection. Fixed size, nothing to dispose of. Read-only for the caller. */
+/* One per connection. Fixed size, nothing to dispose of. */
 struct ws_client {
     const struct ws_client_options *options;
     uint8_t state; /* enum ws_client_state */

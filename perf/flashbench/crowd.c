@@ -2,9 +2,8 @@
 
 #include "flashbench/member.h"
 #include "flashrelay/clock.h"
-#include "flashrelay/http.h"
-#include "flashrelay/ws_upgrade.h"
-#include "flashrelay/ws_uri.h"
+#include "flashrelay/random.h"
+#include "flashrelay/ws_client.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,6 +18,7 @@
 #define EVENTS_A_TURN      64
 #define READ_BUFFER_BYTES  (256u << 10)
 #define UPGRADES_AT_ONCE   256
+#define MAX_MESSAGE_BYTES  (64u << 20)
 #define MEMBERS_AN_ADDRESS 250
 #define SLOW_BITE_NS       (100 * NS_PER_MS)
 #define CONNECT_AGAIN_NS   (100 * NS_PER_MS) /* where nobody listens yet */
@@ -34,26 +34,29 @@ struct crowd {
     uint8_t *buffer;
     uint64_t next_bite_ns, next_clock_check_ns;
     uint64_t realtime_offset_ns; /* realtime less monotonic */
-    char *request;
-    size_t request_length;
-    uint8_t key[16];
+    struct random random;        /* of keys and masks */
+    struct ws_uri uri;
+    struct ws_client_options client_options;
     struct crowd_counters counters;
 };
 
-static int write_request(struct crowd *crowd)
+static uint64_t draw(void *context)
+{
+    struct crowd *crowd = context;
+
+    return random_next(&crowd->random);
+}
+
+static int prepare_clients(struct crowd *crowd)
 {
     char text[ADDRESS_TEXT_BYTES], uri_text[HTTP_MAX_REQUEST_BYTES / 2];
-    struct ws_uri uri;
     const char *error;
 
     snprintf(uri_text, sizeof uri_text, "ws://%s%s", address_format(&crowd->options.target, text), crowd->options.path);
-    crowd->request = malloc(HTTP_MAX_REQUEST_BYTES);
-    if (!crowd->request || ws_uri_parse(&uri, uri_text, &error) != 0)
-        return -EINVAL;
-    long length = ws_write_upgrade_request(crowd->request, HTTP_MAX_REQUEST_BYTES, &uri, crowd->key);
-    ws_uri_dispose(&uri);
-    crowd->request_length = length > 0 ? (size_t)length : 0;
-    return length > 0 ? 0 : -EINVAL;
+    random_seed(&crowd->random, random_system_seed());
+    crowd->client_options =
+        (struct ws_client_options){.uri = &crowd->uri, .max_message_bytes = MAX_MESSAGE_BYTES, .draw = draw, .context = crowd};
+    return ws_uri_parse(&crowd->uri, uri_text, &error);
 }
 
 int crowd_create(struct crowd **out, const struct crowd_options *options)
@@ -70,7 +73,7 @@ int crowd_create(struct crowd **out, const struct crowd_options *options)
     crowd->members = calloc(crowd->member_count + 1, sizeof *crowd->members);
     crowd->buffer = malloc(READ_BUFFER_BYTES);
     crowd->epoll = epoll_create1(EPOLL_CLOEXEC);
-    error = !crowd->members || !crowd->buffer || crowd->epoll < 0 ? -ENOMEM : write_request(crowd);
+    error = !crowd->members || !crowd->buffer || crowd->epoll < 0 ? -ENOMEM : prepare_clients(crowd);
     if (error != 0) {
         crowd_destroy(crowd);
         return error;
@@ -94,7 +97,7 @@ void crowd_destroy(struct crowd *crowd)
         crowd_leave(crowd);
     if (crowd->epoll >= 0)
         close(crowd->epoll);
-    free(crowd->request);
+    ws_uri_dispose(&crowd->uri);
     free(crowd->buffer);
     free(crowd->members);
     free(crowd);
@@ -149,8 +152,8 @@ static void forget(struct crowd *crowd, struct crowd_member *member)
     member->fd = -1;
     member->state = CROWD_MEMBER_CLOSED;
     member->established = member->counted = false;
-    free(member->answer);
-    member->answer = NULL;
+    free(member->head);
+    member->head = NULL;
     crowd_member_reset(member);
     crowd->closed++;
 }
@@ -204,14 +207,18 @@ static void begin_connect(struct crowd *crowd, struct crowd_member *member)
 
 static void on_connected(struct crowd *crowd, struct crowd_member *member)
 {
-    if (send(member->fd, crowd->request, crowd->request_length, MSG_NOSIGNAL) != (ssize_t)crowd->request_length) {
+    char request[HTTP_MAX_REQUEST_BYTES];
+    long length;
+
+    member->head = malloc(WS_CLIENT_HEAD_BYTES);
+    if (!member->head)
+        abort();
+    ws_client_start(&member->client, &crowd->client_options, member->head);
+    length = ws_client_write_request(&member->client, request, sizeof request);
+    if (length < 0 || send(member->fd, request, (size_t)length, MSG_NOSIGNAL) != length) {
         on_cut_off(crowd, member);
         return;
     }
-    member->answer = malloc(HTTP_MAX_REQUEST_BYTES);
-    if (!member->answer)
-        abort();
-    member->answer_length = 0;
     member->state = CROWD_MEMBER_UPGRADING;
     watch(crowd, member, EPOLL_CTL_MOD, EPOLLIN | EPOLLRDHUP);
 }
@@ -229,35 +236,31 @@ static void take_bytes(struct crowd *crowd, struct crowd_member *member, uint8_t
 
 static void on_answer(struct crowd *crowd, struct crowd_member *member)
 {
-    ssize_t n = recv(member->fd, member->answer + member->answer_length, HTTP_MAX_REQUEST_BYTES - member->answer_length, 0);
-    struct ws_upgrade_answer answer;
-    size_t consumed = 0;
+    ssize_t n = recv(member->fd, crowd->buffer, WS_CLIENT_HEAD_BYTES, 0);
+    struct ws_client_answer answer;
 
     if (n <= 0) {
         if (n == 0 || errno != EAGAIN)
             on_cut_off(crowd, member);
         return;
     }
-    member->answer_length += (size_t)n;
-    enum http_parse_result result =
-        ws_upgrade_answer_parse(&answer, (char *)member->answer, member->answer_length, crowd->key, &consumed);
-    if (result == HTTP_PARSE_INCOMPLETE && member->answer_length < HTTP_MAX_REQUEST_BYTES)
+    size_t taken = ws_client_read_answer(&member->client, crowd->buffer, (size_t)n, &answer);
+    if (member->client.state == WS_CLIENT_UPGRADING)
         return;
-    if (result != HTTP_PARSE_DONE || answer.status != 101 || answer.error[0] != '\0') {
+    if (member->client.state == WS_CLIENT_REFUSED) {
         on_cut_off(crowd, member);
         return;
     }
-    uint8_t *bytes = member->answer;
-    member->answer = NULL;
+    free(member->head);
+    member->head = NULL;
     crowd->in_progress--;
     crowd->open++;
     crowd_member_begin(member, crowd->options.messages);
     count_owed(crowd, member);
     if (member->kind != CROWD_READER)
         watch(crowd, member, EPOLL_CTL_MOD, EPOLLRDHUP);
-    else if (consumed < member->answer_length)
-        take_bytes(crowd, member, bytes + consumed, member->answer_length - consumed, clock_monotonic_ns());
-    free(bytes);
+    else if (taken < (size_t)n)
+        take_bytes(crowd, member, crowd->buffer + taken, (size_t)n - taken, clock_monotonic_ns());
 }
 
 /* --- reading --- */
@@ -265,8 +268,7 @@ static void on_answer(struct crowd *crowd, struct crowd_member *member)
 static void send_pong(const struct crowd_member *member, const struct ws_event *ping)
 {
     uint8_t pong[WS_MAX_CONTROL_FRAME];
-    const uint8_t mask[4] = {0x5a, 0xc3, 0x17, 0x9e};
-    size_t length = ws_write_control(pong, WS_PONG, ping->bytes, ping->length, mask);
+    size_t length = ws_client_write_control(&member->client, pong, WS_PONG, ping->bytes, ping->length);
 
     if (send(member->fd, pong, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length)
         return; /* the proxy does not read: its time-out will tell */

@@ -5,12 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_MESSAGE_BYTES (64u << 20)
-#define LONGEST_HEADER    10 /* of a server's frame */
+#define LONGEST_HEADER 10 /* of a server's frame */
 
 void crowd_member_begin(struct crowd_member *member, const struct messages *messages)
 {
-    ws_reader_init(&member->reader, WS_CLIENT, MAX_MESSAGE_BYTES);
     member->state = CROWD_MEMBER_OPEN;
     member->close_code = 0;
     member->established = messages->head == 0;
@@ -174,8 +172,8 @@ static void finish_message(struct crowd_member *member, const struct crowd_membe
 /* After the beginning of a frame: what follows of it need not be looked at. */
 static void skip_rest(struct crowd_member *member)
 {
-    if (member->message && !member->whole && member->reader.frame_left > 1)
-        member->skip_left = member->reader.frame_left;
+    if (member->message && !member->whole && member->client.reader.frame_left > 1)
+        member->skip_left = member->client.reader.frame_left;
 }
 
 static enum crowd_member_outcome take_event(struct crowd_member *member, const struct crowd_member_rules *rules,
@@ -209,7 +207,7 @@ size_t crowd_member_take(struct crowd_member *member, const struct crowd_member_
 
     *outcome = CROWD_MEMBER_WANTS_MORE;
     while (taken < length && *outcome == CROWD_MEMBER_WANTS_MORE) {
-        taken += ws_read(&member->reader, bytes + taken, length - taken, event);
+        taken += ws_client_read(&member->client, bytes + taken, length - taken, event);
         *outcome = take_event(member, rules, event, now_ns);
     }
     skip_rest(member);
@@ -226,8 +224,8 @@ void crowd_member_skipped(struct crowd_member *member, const struct crowd_member
     member->position += length;
     if (member->skip_left > 0)
         return;
-    member->reader.frame_left = 1;
-    ws_read(&member->reader, &stand_in, 1, &event);
+    member->client.reader.frame_left = 1;
+    ws_client_read(&member->client, &stand_in, 1, &event);
     if (event.kind == WS_EVENT_DATA && event.last)
         finish_message(member, rules, now_ns);
 }

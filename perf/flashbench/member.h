@@ -3,7 +3,7 @@
 #define PERF_FLASHBENCH_MEMBER_H
 
 #include "flashbench/messages.h"
-#include "flashrelay/ws.h"
+#include "flashrelay/ws_client.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,10 +27,9 @@ struct crowd_member {
     uint8_t *gathered;             /* the current message, where its form was not seen before */
     size_t gathered_capacity;
     uint64_t reopen_ns; /* when it comes back, 0: never */
-    uint8_t *answer;    /* of the upgrade, while it comes in */
-    size_t answer_length;
+    uint8_t *head;      /* memory of `client` for the upgrade's answer, meanwhile */
     uint8_t prefix[MESSAGE_PREFIX_BYTES];
-    struct ws_reader reader;
+    struct ws_client client;
 };
 
 struct crowd_member_rules {
