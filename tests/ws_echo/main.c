@@ -45,7 +45,7 @@ static void connected(void *context, struct connection *connection, int error, u
     struct echo *echo = context;
 
     if (error != 0)
-        fprintf(stderr, "ws_echo: %s: %s\n", echo->uri->display, strerror(-error));
+        fprintf(stderr, "ws_echo: %s: %s\n", echo->client.uri->display, strerror(-error));
     else if (!echo_session_open(echo, connection, now_ns))
         engine_abort(echo->engine, connection);
     echo->connecting = false;
@@ -196,6 +196,11 @@ static struct address parse_host_and_port(const struct command_line *line, const
     return answer.addresses[0];
 }
 
+static uint64_t draw(void *context)
+{
+    return random_next(context);
+}
+
 static void parse_uri(const struct command_line *line, const char *text, struct ws_uri *uri)
 {
     const char *error;
@@ -220,7 +225,8 @@ static int run(struct echo *echo, const struct command_line *line, const char *l
     }
     parse_uri(line, connect_to, &uri);
     find_host(line, uri.host, uri.port, &server);
-    echo->uri = &uri;
+    echo->client = (struct ws_client_options){
+        .uri = &uri, .max_message_bytes = ECHO_MAX_MESSAGE_BYTES, .draw = draw, .context = &echo->random};
     status = join(echo, &server);
     ws_uri_dispose(&uri);
     return status;

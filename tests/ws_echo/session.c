@@ -29,28 +29,21 @@ static bool send_bytes(struct echo_session *session, const void *bytes, size_t l
     return true;
 }
 
-static const uint8_t *next_mask(struct echo_session *session, uint8_t mask[4])
+static bool is_client(const struct echo_session *session)
 {
-    uint32_t bits = (uint32_t)random_next(&session->echo->random);
-
-    memcpy(mask, &bits, sizeof bits);
-    return session->echo->uri ? mask : NULL;
+    return session->echo->client.uri;
 }
 
 /* What a client sends is masked, each frame with a mask of its own, so it can't come from a channel. */
 static bool send_masked(struct echo_session *session, const struct reply *reply)
 {
-    uint8_t mask[4], *frame = malloc(WS_MAX_HEADER_BYTES + reply->length);
-    size_t header_bytes;
+    uint8_t *frame = malloc(WS_MAX_HEADER_BYTES + reply->length);
     bool sent;
 
     if (!frame)
         return false;
-    header_bytes = ws_write_header(frame, reply->opcode, reply->length, next_mask(session, mask));
-    if (reply->length > 0)
-        memcpy(frame + header_bytes, reply->bytes, reply->length);
-    ws_mask(frame + header_bytes, reply->length, mask, 0);
-    sent = send_bytes(session, frame, header_bytes + reply->length);
+    sent =
+        send_bytes(session, frame, ws_client_write_message(&session->client, frame, reply->opcode, reply->bytes, reply->length));
     free(frame);
     return sent;
 }
@@ -61,19 +54,11 @@ static bool send_leftovers(struct echo_session *session)
     return !session->outlet || outlet_flush(session->outlet, session->echo->engine, session->connection);
 }
 
-static bool send_control(struct echo_session *session, const struct reply *reply)
-{
-    uint8_t frame[WS_MAX_CONTROL_FRAME], mask[4];
-    size_t length = ws_write_control(frame, reply->opcode, reply->bytes, reply->length, next_mask(session, mask));
-
-    return send_leftovers(session) && send_bytes(session, frame, length);
-}
-
 static bool try_send(struct echo_session *session, const struct reply *reply)
 {
     if (reply->opcode >= WS_CLOSE)
-        return send_control(session, reply);
-    if (session->echo->uri)
+        return send_leftovers(session) && send_bytes(session, reply->bytes, reply->length);
+    if (is_client(session))
         return send_masked(session, reply);
     return outlet_send(session->outlet, session->echo->engine, session->connection, reply->opcode, reply->bytes, reply->length);
 }
@@ -92,20 +77,28 @@ static bool send_reply(struct echo_session *session, struct reply reply, uint64_
     return true;
 }
 
-static void send_control_reply(struct echo_session *session, uint8_t opcode, const void *payload, size_t length, uint64_t now_ns)
+static void send_pong(struct echo_session *session, const struct ws_event *ping, uint64_t now_ns)
 {
-    memmove(session->control, payload, length);
-    send_reply(session, (struct reply){.opcode = opcode, .bytes = session->control, .length = length}, now_ns);
+    struct reply pong = {.opcode = WS_PONG, .bytes = session->control};
+
+    if (is_client(session))
+        pong.length = ws_client_write_control(&session->client, session->control, WS_PONG, ping->bytes, ping->length);
+    else
+        pong.length = ws_write_control(session->control, WS_PONG, ping->bytes, ping->length, NULL);
+    send_reply(session, pong, now_ns);
 }
 
 void echo_session_close(struct echo_session *session, uint16_t code, uint64_t now_ns)
 {
-    uint8_t payload[2] = {(uint8_t)(code >> 8), (uint8_t)code};
+    struct reply close = {.opcode = WS_CLOSE, .bytes = session->control};
 
-    if (session->state != ECHO_SESSION_OPEN)
+    if (session->state != ECHO_SESSION_OPEN || session->is_closing)
         return;
+    session->is_closing = true;
     session->deadline_ns = now_ns + END_NS;
-    send_control_reply(session, WS_CLOSE, payload, code == WS_CLOSE_NO_STATUS ? 0 : sizeof payload, now_ns);
+    close.length = is_client(session) ? ws_client_write_close(&session->client, session->control, code, NULL)
+                                      : ws_write_close(session->control, code, NULL, NULL);
+    send_reply(session, close, now_ns);
 }
 
 /* --- messages --- */
@@ -145,7 +138,7 @@ static void take_event(struct echo_session *session, const struct ws_event *even
         take_data(session, event, now_ns);
         break;
     case WS_EVENT_PING:
-        send_control_reply(session, WS_PONG, event->bytes, event->length, now_ns);
+        send_pong(session, event, now_ns);
         break;
     case WS_EVENT_CLOSE:
     case WS_EVENT_ERROR:
@@ -157,6 +150,12 @@ static void take_event(struct echo_session *session, const struct ws_event *even
     }
 }
 
+static size_t read_event(struct echo_session *session, uint8_t *bytes, size_t length, struct ws_event *event)
+{
+    return is_client(session) ? ws_client_read(&session->client, bytes, length, event)
+                              : ws_read(&session->reader, bytes, length, event);
+}
+
 static size_t take_frames(struct echo_session *session, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     size_t taken = 0;
@@ -164,7 +163,7 @@ static size_t take_frames(struct echo_session *session, uint8_t *bytes, size_t l
     while (taken < length && session->state == ECHO_SESSION_OPEN && !session->reply.waiting) {
         struct ws_event event;
 
-        taken += ws_read(&session->reader, bytes + taken, length - taken, &event);
+        taken += read_event(session, bytes + taken, length - taken, &event);
         take_event(session, &event, now_ns);
     }
     return session->state == ECHO_SESSION_ENDING ? length : taken;
@@ -177,7 +176,6 @@ static void begin(struct echo_session *session)
     session->state = ECHO_SESSION_OPEN;
     session->deadline_ns = CLOCK_NEVER;
     session->echo->upgraded = true;
-    ws_reader_init(&session->reader, session->echo->uri ? WS_CLIENT : WS_SERVER, ECHO_MAX_MESSAGE_BYTES);
 }
 
 static void refuse(struct echo_session *session, int status, uint64_t now_ns)
@@ -202,49 +200,48 @@ static void answer_request(struct echo_session *session, const struct http_reque
     }
     ws_accept_key(http_find_header(request->headers, request->header_count, "Sec-WebSocket-Key")->value, accept);
     send_bytes(session, text, ws_write_upgrade_answer(text, sizeof text, accept));
+    ws_reader_init(&session->reader, WS_SERVER, ECHO_MAX_MESSAGE_BYTES);
     begin(session);
 }
 
-static enum http_parse_result read_request(struct echo_session *session, size_t *consumed, uint64_t now_ns)
-{
-    struct http_request request;
-    const char *error;
-    enum http_parse_result result = http_request_parse(&request, session->head, session->head_bytes, consumed, &error);
-
-    if (result == HTTP_PARSE_DONE)
-        answer_request(session, &request, now_ns);
-    else if (result != HTTP_PARSE_INCOMPLETE)
-        refuse(session, result == HTTP_PARSE_TOO_LARGE ? 431 : 400, now_ns);
-    return result;
-}
-
-static enum http_parse_result read_answer(struct echo_session *session, size_t *consumed, uint64_t now_ns)
-{
-    struct ws_upgrade_answer answer;
-    enum http_parse_result result = ws_upgrade_answer_parse(&answer, session->head, session->head_bytes, session->key, consumed);
-
-    if (result == HTTP_PARSE_INCOMPLETE)
-        return result;
-    if (result == HTTP_PARSE_DONE && answer.status == 101 && answer.error[0] == '\0') {
-        begin(session);
-        return result;
-    }
-    fprintf(stderr, "ws_echo: the server refused: %s\n", result == HTTP_PARSE_DONE ? answer.error : "no HTTP answer");
-    end(session, now_ns);
-    return result;
-}
-
-/* Collects the head; what follows it belongs to the frames. */
-static size_t take_head(struct echo_session *session, uint8_t *bytes, size_t length, uint64_t now_ns)
+/* Collects the request's head; what follows it belongs to the frames. */
+static size_t take_request(struct echo_session *session, const uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     size_t before = session->head_bytes, room = sizeof session->head - before, consumed = 0;
     size_t added = length < room ? length : room;
-    enum http_parse_result result;
+    struct http_request request;
+    const char *error;
 
     memcpy(session->head + before, bytes, added);
     session->head_bytes += added;
-    result = session->echo->uri ? read_answer(session, &consumed, now_ns) : read_request(session, &consumed, now_ns);
-    return result == HTTP_PARSE_DONE ? consumed - before : added;
+    switch (http_request_parse(&request, session->head, session->head_bytes, &consumed, &error)) {
+    case HTTP_PARSE_INCOMPLETE:
+        break;
+    case HTTP_PARSE_DONE:
+        answer_request(session, &request, now_ns);
+        return consumed - before;
+    case HTTP_PARSE_BAD:
+        refuse(session, 400, now_ns);
+        break;
+    case HTTP_PARSE_TOO_LARGE:
+        refuse(session, 431, now_ns);
+        break;
+    }
+    return added;
+}
+
+static size_t take_answer(struct echo_session *session, const uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    struct ws_client_answer answer;
+    size_t taken = ws_client_read_answer(&session->client, bytes, length, &answer);
+
+    if (session->client.state == WS_CLIENT_OPEN) {
+        begin(session);
+    } else if (session->client.state == WS_CLIENT_REFUSED) {
+        fprintf(stderr, "ws_echo: the server refused: %s\n", answer.error);
+        end(session, now_ns);
+    }
+    return taken;
 }
 
 static bool send_request(struct echo_session *session)
@@ -252,9 +249,8 @@ static bool send_request(struct echo_session *session)
     char text[HTTP_MAX_REQUEST_BYTES];
     long length;
 
-    for (size_t i = 0; i < sizeof session->key; i++)
-        session->key[i] = (uint8_t)random_next(&session->echo->random);
-    length = ws_write_upgrade_request(text, sizeof text, session->echo->uri, session->key);
+    ws_client_start(&session->client, &session->echo->client, (uint8_t *)session->head);
+    length = ws_client_write_request(&session->client, text, sizeof text);
     return length > 0 && send_bytes(session, text, (size_t)length);
 }
 
@@ -269,9 +265,9 @@ struct echo_session *echo_session_open(struct echo *echo, struct connection *con
     session->echo = echo;
     session->connection = connection;
     session->deadline_ns = now_ns + HANDSHAKE_NS;
-    session->outlet = echo->uri ? NULL : outlet_take(&echo->unused_outlets, echo->engine);
+    session->outlet = is_client(session) ? NULL : outlet_take(&echo->unused_outlets, echo->engine);
     list_append(&echo->sessions, &session->node);
-    if (echo->uri ? !send_request(session) : !session->outlet) {
+    if (is_client(session) ? !send_request(session) : !session->outlet) {
         echo_session_destroy(session);
         return NULL;
     }
@@ -295,7 +291,7 @@ size_t echo_session_received(struct echo_session *session, uint8_t *bytes, size_
     if (length == 0 && session->state != ECHO_SESSION_ENDING)
         end(session, now_ns);
     if (session->state == ECHO_SESSION_HANDSHAKE && length > 0)
-        taken = take_head(session, bytes, length, now_ns);
+        taken = is_client(session) ? take_answer(session, bytes, length, now_ns) : take_request(session, bytes, length, now_ns);
     if (session->state == ECHO_SESSION_HANDSHAKE)
         return taken;
     return taken + take_frames(session, bytes + taken, length - taken, now_ns);

@@ -6,8 +6,7 @@
 #include "flashrelay/http.h"
 #include "flashrelay/list.h"
 #include "flashrelay/random.h"
-#include "flashrelay/ws.h"
-#include "flashrelay/ws_uri.h"
+#include "flashrelay/ws_client.h"
 #include "outlet.h"
 
 #include <stdbool.h>
@@ -17,7 +16,7 @@ enum echo_session_state { ECHO_SESSION_HANDSHAKE, ECHO_SESSION_OPEN, ECHO_SESSIO
 /* What all sessions of the program share. */
 struct echo {
     struct engine *engine;
-    const struct ws_uri *uri; /* of the server that we are client of; NULL: we are the server */
+    struct ws_client_options client; /* its URI: of the server that we are client of; NULL: we are the server */
     struct outlet *unused_outlets;
     struct list_node sessions;
     struct random random;
@@ -25,7 +24,7 @@ struct echo {
     bool upgraded; /* as a client: the server took us */
 };
 
-/* Something that is to be sent and for which there was no room yet. */
+/* A message, or a whole control frame, that is to be sent and for which there was no room yet. */
 struct reply {
     bool waiting;
     uint8_t opcode;
@@ -38,15 +37,18 @@ struct echo_session {
     struct echo *echo;
     struct connection *connection;
     enum echo_session_state state;
+    bool is_closing;       /* our close frame is sent, or waits for room */
     uint64_t deadline_ns;  /* of the handshake, or of the end; CLOCK_NEVER while open */
     struct outlet *outlet; /* server: messages on their way out */
-    struct ws_reader reader;
+    union {
+        struct ws_reader reader; /* server */
+        struct ws_client client;
+    };
     struct reply reply;
-    uint8_t control[WS_MAX_CONTROL_BYTES]; /* what a waiting reply points to, if it is a control frame */
+    uint8_t control[WS_MAX_CONTROL_FRAME]; /* what a waiting reply points to, if it is a control frame */
     uint8_t *message;                      /* what has come of the message that is being read */
     size_t message_bytes, message_capacity;
-    uint8_t key[16]; /* client: of the upgrade */
-    size_t head_bytes;
+    size_t head_bytes; /* server: of the request so far */
     char head[HTTP_MAX_REQUEST_BYTES + 1];
 };
 
