@@ -1,6 +1,4 @@
 /* A subscriber: connects, asks, and checks every byte that it gets. What it does of its own accord is in client_acts.c. */
-#include "flashrelay/http.h"
-#include "flashrelay/ws_upgrade.h"
 #include "sim/world.h"
 
 #include <errno.h>
@@ -12,6 +10,14 @@ static struct sim_world *world_of(const struct client *client)
     return client->line.world;
 }
 
+static char relay_path[] = "/ws";
+static const struct ws_uri relay_uri = {.host = "relay", .port = RELAY_PORT, .target = relay_path};
+
+static uint64_t draw(void *context)
+{
+    return random_next(context);
+}
+
 void client_create(struct sim_world *world, unsigned index)
 {
     struct client *client = &world->clients[index];
@@ -19,6 +25,8 @@ void client_create(struct sim_world *world, unsigned index)
     client->index = index;
     client->line = (struct sim_line){.kind = LINE_CLIENT, .world = world, .engine = world->client_engines[index % CLIENT_HOSTS]};
     client->message = malloc(world->plan.max_message_bytes + 1);
+    client->ws_options = (struct ws_client_options){
+        .uri = &relay_uri, .max_message_bytes = world->plan.max_message_bytes, .draw = draw, .context = &client->random};
     random_seed(&client->random, random_next(&world->random));
     client->act_ns = sim_world_now(world) + between(&client->random, 0, 300 * NS_PER_MS);
 }
@@ -147,7 +155,7 @@ static size_t take_frames(struct client *client, uint8_t *bytes, size_t length)
     while (taken < length) {
         if (client->close_received)
             fail(world_of(client), "subscriber %u got %zu bytes behind a close frame", client->index, length - taken);
-        taken += ws_read(&client->reader, bytes + taken, length - taken, &event);
+        taken += ws_client_read(&client->ws, bytes + taken, length - taken, &event);
         take_event(client, &event);
     }
     return length;
@@ -164,7 +172,6 @@ static void opened(struct client *client)
     client->first_to = record_of_subscribers(world)->count; /* what is published from now on must come */
     if (client->first_to == 0)
         client->first_to = 1;
-    ws_reader_init(&client->reader, WS_CLIENT, world->plan.max_message_bytes);
     trace(world, "client %u: subscribed, between %llu and %llu", client->index, (unsigned long long)client->first_from,
           (unsigned long long)client->first_to);
 }
@@ -184,27 +191,21 @@ static void refused(struct client *client, int status)
 
 static size_t take_answer(struct client *client, const uint8_t *bytes, size_t length)
 {
-    struct ws_upgrade_answer answer = {0};
-    size_t before = client->answer_length, consumed = 0;
-    size_t room = sizeof client->answer - before;
-    size_t taken = length < room ? length : room;
+    struct ws_client_answer answer;
+    size_t taken = ws_client_read_answer(&client->ws, bytes, length, &answer);
 
-    memcpy(client->answer + before, bytes, taken);
-    client->answer_length += taken;
-    enum http_parse_result result =
-        ws_upgrade_answer_parse(&answer, client->answer, client->answer_length, client->key, &consumed);
-    if (result == HTTP_PARSE_INCOMPLETE && taken == length)
+    if (client->ws.state == WS_CLIENT_UPGRADING)
         return length;
-    if (result == HTTP_PARSE_INCOMPLETE || answer.status == 0)
+    if (client->ws.state == WS_CLIENT_REFUSED && (answer.status == 0 || answer.status == 101))
         fail(world_of(client), "client %u got an answer that is none: %s", client->index, answer.error);
-    if (answer.status != 101) {
+    if (client->ws.state == WS_CLIENT_REFUSED) {
         refused(client, answer.status);
         return length;
     }
-    if (client->expected_status != 101 || answer.error[0] != 0)
-        fail(world_of(client), "client %u was upgraded wrongly: %s", client->index, answer.error);
+    if (client->expected_status != 101)
+        fail(world_of(client), "client %u was upgraded wrongly", client->index);
     opened(client);
-    return consumed - before;
+    return taken;
 }
 
 /* The relay has ended its side: in order only at a frame's end, and behind a close frame unless we went first. */
@@ -215,7 +216,7 @@ static void check_fin(const struct client *client)
     if (client->state == CLIENT_OPEN && !client->left && !client->misbehaved && !client->close_received)
         fail(world, "subscriber %u was left without a close frame", client->index);
     if ((client->state == CLIENT_OPEN || client->state == CLIENT_LEAVING) &&
-        (client->message_length > 0 || !ws_reader_is_idle(&client->reader)) && !client->close_received)
+        (client->message_length > 0 || !ws_reader_is_idle(&client->ws.reader)) && !client->close_received)
         fail(world, "subscriber %u was left within a frame", client->index);
 }
 
@@ -224,14 +225,13 @@ size_t client_received(struct client *client, uint8_t *bytes, size_t length)
     size_t taken = 0;
 
     if (length == 0) {
-        if (client->answer_length > 0 && client->state != CLIENT_ASKING)
-            check_fin(client);
+        check_fin(client);
         sim_line_finish(&client->line);
         return 0;
     }
     if (client->state == CLIENT_ASKING)
         taken = take_answer(client, bytes, length);
-    if (taken < length && (client->state == CLIENT_OPEN || client->state == CLIENT_LEAVING) && client->answer_length > 0)
+    if (taken < length && (client->state == CLIENT_OPEN || client->state == CLIENT_LEAVING))
         take_frames(client, bytes + taken, length - taken);
     return length;
 }

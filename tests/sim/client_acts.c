@@ -1,6 +1,4 @@
 /* What a subscriber does of its own accord: asks well or badly, stalls, chatters, breaks the protocol, leaves. */
-#include "flashrelay/ws_upgrade.h"
-#include "flashrelay/ws_uri.h"
 #include "sim/world.h"
 
 #include <stdio.h>
@@ -46,13 +44,10 @@ static void ask_badly(struct client *client)
 
 static void ask(struct client *client)
 {
-    struct ws_uri uri = {.host = "relay", .port = RELAY_PORT, .target = (char[]){"/ws"}};
     char text[512];
 
-    for (unsigned i = 0; i < sizeof client->key; i++)
-        client->key[i] = (uint8_t)random_next(&client->random);
     client->expected_status = 101;
-    sim_line_say(&client->line, text, (size_t)ws_write_upgrade_request(text, sizeof text, &uri, client->key));
+    sim_line_say(&client->line, text, (size_t)ws_client_write_request(&client->ws, text, sizeof text));
     if (random_below(&client->random, 6) == 0)
         ping(client); /* without waiting for the answer */
 }
@@ -68,6 +63,7 @@ void client_connected(struct client *client, int error)
         return;
     }
     client->state = CLIENT_ASKING;
+    ws_client_start(&client->ws, &client->ws_options, client->head);
     client->first_from = record_of_subscribers(world)->count;
     if (client->first_from == 0)
         client->first_from = 1;
@@ -85,7 +81,7 @@ void client_connect(struct client *client)
 
     line->length = line->said_bytes = line->taken_bytes = 0;
     line->finish = false;
-    client->answer_length = client->message_length = 0;
+    client->message_length = 0;
     client->first = client->received = client->next_ping = client->next_pong = client->pings_received = 0;
     client->misbehaved = client->left = client->disturbed = client->mute = client->was_blocked = client->behind = false;
     client->close_sent = client->close_received = false;

@@ -12,8 +12,7 @@
 #include "flashrelay/ingest.h"
 #include "flashrelay/random.h"
 #include "flashrelay/shard.h"
-#include "flashrelay/ws.h"
-#include "flashrelay/ws_uri.h"
+#include "flashrelay/ws_client.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -160,10 +159,9 @@ struct client {
 
     /* Of the current connection. */
     int expected_status; /* of the answer; 0: none, we send half a request */
-    uint8_t key[16];
-    char answer[2048];
-    size_t answer_length;
-    struct ws_reader reader;
+    struct ws_client_options ws_options;
+    struct ws_client ws; /* not told of a close of ours, so that it reports all that comes behind it */
+    uint8_t head[WS_CLIENT_HEAD_BYTES];
     uint8_t *message;
     size_t message_length;
     uint64_t first_from, first_to; /* the first frame has a sequence number between these */
