@@ -144,21 +144,3 @@ enum http_parse_result ws_parse_upgrade_answer(struct ws_client_answer *answer, 
     }
     return result;
 }
-
-enum http_parse_result ws_upgrade_answer_parse(struct ws_upgrade_answer *answer, const char *bytes, size_t length,
-                                               const uint8_t key[16], size_t *consumed)
-{
-    struct ws_client_answer one = {0};
-    enum http_parse_result result;
-    size_t offset = 0, head_bytes = 0;
-
-    do {
-        offset += head_bytes;
-        result = ws_parse_upgrade_answer(&one, bytes + offset, length - offset, key, &head_bytes);
-    } while (result == HTTP_PARSE_DONE && ws_answer_is_interim(&one));
-    answer->status = one.status;
-    set_error((struct ws_client_answer *)answer, one.error);
-    if (result == HTTP_PARSE_DONE)
-        *consumed = offset + head_bytes;
-    return result;
-}

@@ -1,13 +1,10 @@
-/* The HTTP upgrade to WebSocket (RFC 6455, section 4), sans-I/O, both roles. */
+/* The server's side of the HTTP upgrade to WebSocket (RFC 6455, 4.2), sans-I/O. The client's is in ws_client.h. */
 #ifndef FLASHRELAY_WS_UPGRADE_H
 #define FLASHRELAY_WS_UPGRADE_H
 
 #include "flashrelay/http.h"
-#include "flashrelay/ws_uri.h"
 
 #define WS_ACCEPT_TEXT_BYTES 29 /* base64 of a SHA-1, with terminator */
-
-/* --- server --- */
 
 /* What is wrong with a request as a WebSocket upgrade (RFC 6455, 4.2.1), in the order in which it is checked. */
 enum ws_upgrade_check {
@@ -30,19 +27,5 @@ void ws_accept_key(struct http_text key, char accept[WS_ACCEPT_TEXT_BYTES]);
 
 /* Writes the 101 answer; returns its length (below 256). */
 size_t ws_write_upgrade_answer(char *out, size_t capacity, const char accept[WS_ACCEPT_TEXT_BYTES]);
-
-/* --- client --- */
-
-/* Writes the GET with upgrade headers; `key` is 16 random bytes. Length, or -ENOSPC. */
-long ws_write_upgrade_request(char *out, size_t capacity, const struct ws_uri *uri, const uint8_t key[16]);
-
-struct ws_upgrade_answer {
-    int status;
-    char error[128]; /* what was wrong, for the log; empty if upgraded */
-};
-
-/* Parses the server's answer to the request with `key` (RFC 6455, 4.1). DONE with status 101 and empty error: upgraded. */
-enum http_parse_result ws_upgrade_answer_parse(struct ws_upgrade_answer *answer, const char *bytes, size_t length,
-                                               const uint8_t key[16], size_t *consumed);
 
 #endif

@@ -2,6 +2,7 @@
 #include "bare_loop/bare_loop.h"
 
 #include "flashrelay/random.h"
+#include "flashrelay/ws_client.h"
 #include "flashrelay/ws_upgrade.h"
 
 #include <err.h>
@@ -38,37 +39,41 @@ static int connect_any(const struct ws_uri *uri)
 }
 
 /* Reads the answer byte by byte, so that nothing after it is taken. */
-static void read_answer(int fd, const struct ws_uri *uri, const uint8_t key[16])
+static void read_answer(int fd, struct ws_client *client)
 {
-    char answer[HTTP_MAX_REQUEST_BYTES];
-    struct ws_upgrade_answer parsed;
-    size_t length = 0, consumed;
-    enum http_parse_result result;
+    const char *name = client->options->uri->display;
+    struct ws_client_answer answer;
 
-    do {
-        if (length == sizeof answer || read(fd, answer + length, 1) != 1)
-            errx(1, "%s ended before it had answered the upgrade", uri->display);
-        length++;
-        result = ws_upgrade_answer_parse(&parsed, answer, length, key, &consumed);
-    } while (result == HTTP_PARSE_INCOMPLETE);
-    if (result != HTTP_PARSE_DONE || parsed.error[0] != '\0')
-        errx(1, "%s did not upgrade: %s", uri->display, result == HTTP_PARSE_DONE ? parsed.error : "malformed answer");
+    while (client->state == WS_CLIENT_UPGRADING) {
+        uint8_t byte;
+
+        if (read(fd, &byte, 1) != 1)
+            errx(1, "%s ended before it had answered the upgrade", name);
+        ws_client_read_answer(client, &byte, 1, &answer);
+    }
+    if (client->state == WS_CLIENT_REFUSED)
+        errx(1, "%s did not upgrade: %s", name, answer.error);
+}
+
+static uint64_t draw(void *context)
+{
+    (void)context;
+    return random_system_seed();
 }
 
 int bare_connect_upstream(const struct ws_uri *uri)
 {
+    const struct ws_client_options options = {.uri = uri, .draw = draw};
     char request[HTTP_MAX_REQUEST_BYTES];
-    struct random random;
-    uint8_t key[16];
+    uint8_t head[WS_CLIENT_HEAD_BYTES];
+    struct ws_client client;
     int fd = connect_any(uri);
 
-    random_seed(&random, random_system_seed());
-    for (size_t i = 0; i < sizeof key; i++)
-        key[i] = (uint8_t)random_next(&random);
-    long length = ws_write_upgrade_request(request, sizeof request, uri, key);
+    ws_client_start(&client, &options, head);
+    long length = ws_client_write_request(&client, request, sizeof request);
     if (length < 0 || write(fd, request, (size_t)length) != length)
         errx(1, "cannot send the upgrade request to %s", uri->display);
-    read_answer(fd, uri, key);
+    read_answer(fd, &client);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     return fd;
 }
