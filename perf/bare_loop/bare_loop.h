@@ -1,4 +1,4 @@
-/* The floor: the least that a relay on kernel sockets can do. Its parts; see main.c for what each mode is. */
+/* The parts of bare_loop, the least that a relay on kernel sockets can do; main.c describes its modes. */
 #ifndef PERF_BARE_LOOP_BARE_LOOP_H
 #define PERF_BARE_LOOP_BARE_LOOP_H
 
@@ -9,8 +9,8 @@
 
 /* How a message reaches the subscribers. */
 enum bare_mode {
-    BARE_URING,   /* one plain IORING_OP_SEND a socket, 256 an enter */
-    BARE_SEND,    /* one send(2) a socket */
+    BARE_URING,   /* one plain IORING_OP_SEND per socket, 256 per io_uring_enter */
+    BARE_SEND,    /* one send(2) per socket */
     BARE_FORWARD, /* recv(2), send(2): the bytes of one upstream to one subscriber, whatever they are */
 };
 

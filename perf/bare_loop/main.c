@@ -1,6 +1,6 @@
 /*
- * bare_loop: the floor. It does for each message what a relay cannot avoid, hands the bytes to every socket, and nothing else: no
- * limits, no lag policy, no metrics. Started like any proxy: `bare_loop [--send | --forward] [--busy-poll] UPSTREAM LISTEN`.
+ * bare_loop: the floor. For each message it does what a relay cannot avoid, which is to hand the bytes to every socket, and nothing else:
+ * no limits, no lag policy, no metrics. Started like any proxy: `bare_loop [--send | --forward] [--busy-poll] UPSTREAM LISTEN`.
  */
 #include "bare_loop/bare_loop.h"
 
@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 
 static const char usage[] = "usage: bare_loop [--send | --forward] [--busy-poll] ws://HOST:PORT/PATH ADDRESS:PORT\n"
-                            "  --send       one send(2) a subscriber and message, instead of batched io_uring sends\n"
+                            "  --send       one send(2) per subscriber and message, instead of batched io_uring sends\n"
                             "  --forward    copies the upstream's bytes to a single subscriber: the floor of latency\n"
                             "  --busy-poll  never sleeps\n";
 

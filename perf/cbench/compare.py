@@ -14,7 +14,7 @@ def names_of(program):
 
 
 def time_of(program, name, seconds):
-    """Nanoseconds an iteration: CPU time, or wall-clock time where the benchmark has threads."""
+    """Nanoseconds per iteration: CPU time, or wall-clock time where the benchmark has threads."""
     pattern = f"^{name}$"
     run = subprocess.run(
         [program, f"--benchmark_filter={pattern}", f"--benchmark_min_time={seconds}", "--benchmark_format=json"],
@@ -32,7 +32,7 @@ def main():
     parser.add_argument("base", help="cbench of the revision compared with")
     parser.add_argument("now", help="cbench of the work tree")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.1, help="time a benchmark, build and round")
+    parser.add_argument("--seconds", type=float, default=0.1, help="time per benchmark, build and round")
     parser.add_argument("--json", help="also write the result there")
     options = parser.parse_args()
 

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_CONNECTIONS      8
-#define FLASHBLOCKS_A_BLOCK  10
-#define RECEIVE_BUFFER_BYTES 4096
+#define MAX_CONNECTIONS       8
+#define FLASHBLOCKS_PER_BLOCK 10
+#define RECEIVE_BUFFER_BYTES  4096
 
 struct upstream_connection {
     int fd; /* -1: free */
@@ -37,7 +37,7 @@ struct bench_builder {
 int bench_builder_create(struct bench_builder **out, const struct bench_builder_options *options)
 {
     const struct flashblock_generator_options generator = {
-        .seed = options->seed, .size_bytes = options->message_bytes, .per_block = FLASHBLOCKS_A_BLOCK, .first_block_number = 1};
+        .seed = options->seed, .size_bytes = options->message_bytes, .per_block = FLASHBLOCKS_PER_BLOCK, .first_block_number = 1};
     struct bench_builder *builder = calloc(1, sizeof *builder);
     struct sockaddr_storage address;
     socklen_t length = address_to_sockaddr(&options->listen, &address);

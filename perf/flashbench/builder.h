@@ -1,4 +1,4 @@
-/* Plays the builder: a WebSocket server to which the proxy connects, that sends flashblocks when told to and never waits for the proxy. */
+/* Plays the builder: a WebSocket server to which the proxy connects, which sends flashblocks on time and never waits for the proxy. */
 #ifndef PERF_FLASHBENCH_BUILDER_H
 #define PERF_FLASHBENCH_BUILDER_H
 
@@ -20,10 +20,10 @@ void bench_builder_destroy(struct bench_builder *builder);
 
 uint16_t bench_builder_port(const struct bench_builder *builder);
 
-/* How many proxies' connections have been upgraded and are open. */
+/* How many connections of the proxy are upgraded and open. */
 unsigned bench_builder_connections(const struct bench_builder *builder);
 
-/* Makes the next message ready, so that offering it costs only the sending. */
+/* Generates the next message, so that offering it only has to send it. */
 void bench_builder_prepare(struct bench_builder *builder, uint64_t now_ns);
 
 /*

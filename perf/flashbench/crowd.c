@@ -15,14 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS_A_TURN      64
-#define READ_BUFFER_BYTES  (256u << 10)
-#define UPGRADES_AT_ONCE   256
-#define MAX_MESSAGE_BYTES  (64u << 20)
-#define MEMBERS_AN_ADDRESS 250
-#define SLOW_BITE_NS       (100 * NS_PER_MS)
-#define CONNECT_AGAIN_NS   (100 * NS_PER_MS) /* where nobody listens yet */
-#define CLOCK_CHECK_NS     NS_PER_S
+#define EVENTS_PER_TURN     64
+#define READ_BUFFER_BYTES   (256u << 10)
+#define UPGRADES_AT_ONCE    256
+#define MEMBERS_PER_ADDRESS 250
+#define MAX_MESSAGE_BYTES   (64u << 20)
+#define SLOW_READ_NS        (100 * NS_PER_MS)
+#define CONNECT_AGAIN_NS    (100 * NS_PER_MS) /* where nobody listens yet */
+#define CLOCK_CHECK_NS      NS_PER_S
 
 struct crowd {
     struct crowd_options options;
@@ -32,7 +32,7 @@ struct crowd {
     uint32_t next_new; /* members from here on have never been connected */
     int epoll;
     uint8_t *buffer;
-    uint64_t next_bite_ns, next_clock_check_ns;
+    uint64_t next_slow_read_ns, next_clock_check_ns;
     uint64_t realtime_offset_ns; /* realtime less monotonic */
     struct random random;        /* of keys and masks */
     struct ws_uri uri;
@@ -125,12 +125,12 @@ const struct crowd_counters *crowd_counters_get(const struct crowd *crowd)
 
 /* --- coming and going --- */
 
-/* Each few members have a loopback address of their own, so that limits by address do not meet them all. */
+/* MEMBERS_PER_ADDRESS members share a source address on loopback, so that the proxy's limit per address does not refuse them. */
 static void bind_source(const struct crowd *crowd, int fd, uint32_t column)
 {
     const struct sockaddr_in source = {
         .sin_family = AF_INET,
-        .sin_addr.s_addr = htonl(0x7f010001u + (column / MEMBERS_AN_ADDRESS << 8) + column % MEMBERS_AN_ADDRESS),
+        .sin_addr.s_addr = htonl(0x7f010001u + (column / MEMBERS_PER_ADDRESS << 8) + column % MEMBERS_PER_ADDRESS),
     };
 
     if (!ip_address_is_v4(&crowd->options.target.ip) || crowd->options.target.ip.bytes[12] != 127)
@@ -158,7 +158,7 @@ static void forget(struct crowd *crowd, struct crowd_member *member)
     crowd->closed++;
 }
 
-/* The proxy ended it. */
+/* The proxy ended the connection. */
 static void on_cut_off(struct crowd *crowd, struct crowd_member *member)
 {
     uint64_t wait_ns = member->state == CROWD_MEMBER_CONNECTING ? CONNECT_AGAIN_NS : crowd->options.reconnect_ns;
@@ -271,7 +271,7 @@ static void send_pong(const struct crowd_member *member, const struct ws_event *
     size_t length = ws_client_write_control(&member->client, pong, WS_PONG, ping->bytes, ping->length);
 
     if (send(member->fd, pong, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length)
-        return; /* the proxy does not read: its time-out will tell */
+        return; /* the proxy does not read; its own time-out ends the connection */
 }
 
 static void take_bytes(struct crowd *crowd, struct crowd_member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
@@ -297,7 +297,7 @@ static void take_skipped(struct crowd *crowd, struct crowd_member *member, size_
     count_owed(crowd, member);
 }
 
-/* recv(2) that also says when the kernel got what it returned, or when it was read where it does not say. */
+/* recv(2) that also returns when the bytes arrived: the kernel's time stamp, or the time of reading where there is none. */
 static ssize_t receive(struct crowd *crowd, const struct crowd_member *member, size_t length, int flags, uint64_t *arrived_ns)
 {
     char control[CMSG_SPACE(sizeof(struct timespec)) + 64];
@@ -330,7 +330,7 @@ static void on_readable(struct crowd *crowd, struct crowd_member *member)
         bool skip = member->skip_left > 0;
         size_t wanted = skip ? (member->skip_left < READ_BUFFER_BYTES ? (size_t)member->skip_left : READ_BUFFER_BYTES)
                              : crowd_member_wants(member, &crowd->rules, READ_BUFFER_BYTES);
-        bool beginning = !skip && wanted < READ_BUFFER_BYTES; /* no message ends in it, so its time does not matter */
+        bool beginning = !skip && wanted < READ_BUFFER_BYTES; /* no message ends in it, so its arrival time is not needed */
         uint64_t arrived_ns = 0;
         ssize_t n = beginning ? recv(member->fd, crowd->buffer, wanted, MSG_DONTWAIT)
                               : receive(crowd, member, wanted, MSG_DONTWAIT | (skip ? MSG_TRUNC : 0), &arrived_ns);
@@ -375,8 +375,8 @@ static void on_event(struct crowd *crowd, struct crowd_member *member, uint32_t 
 unsigned crowd_turn(struct crowd *crowd, uint64_t timeout_ns)
 {
     const struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / NS_PER_S), .tv_nsec = (long)(timeout_ns % NS_PER_S)};
-    struct epoll_event events[EVENTS_A_TURN];
-    int count = epoll_pwait2(crowd->epoll, events, EVENTS_A_TURN, &timeout, NULL);
+    struct epoll_event events[EVENTS_PER_TURN];
+    int count = epoll_pwait2(crowd->epoll, events, EVENTS_PER_TURN, &timeout, NULL);
 
     for (int i = 0; i < count; i++)
         on_event(crowd, &crowd->members[events[i].data.u32], events[i].events);
@@ -385,9 +385,9 @@ unsigned crowd_turn(struct crowd *crowd, uint64_t timeout_ns)
 
 /* --- by time --- */
 
-static void take_bite(struct crowd *crowd, struct crowd_member *member)
+static void read_slowly(struct crowd *crowd, struct crowd_member *member)
 {
-    uint64_t left = crowd->options.slow_bytes_per_s * SLOW_BITE_NS / NS_PER_S;
+    uint64_t left = crowd->options.slow_bytes_per_s * SLOW_READ_NS / NS_PER_S;
 
     while (left > 0) {
         size_t wanted = left < READ_BUFFER_BYTES ? (size_t)left : READ_BUFFER_BYTES;
@@ -400,22 +400,22 @@ static void take_bite(struct crowd *crowd, struct crowd_member *member)
     }
 }
 
-static void feed_slow(struct crowd *crowd, uint64_t now_ns)
+static void read_slow_members(struct crowd *crowd, uint64_t now_ns)
 {
     uint32_t first = crowd->options.counts[CROWD_READER];
 
-    if (crowd->options.counts[CROWD_SLOW] == 0 || now_ns < crowd->next_bite_ns)
+    if (crowd->options.counts[CROWD_SLOW] == 0 || now_ns < crowd->next_slow_read_ns)
         return;
-    crowd->next_bite_ns = now_ns + SLOW_BITE_NS;
+    crowd->next_slow_read_ns = now_ns + SLOW_READ_NS;
     for (uint32_t i = first; i < first + crowd->options.counts[CROWD_SLOW]; i++)
         if (crowd->members[i].state == CROWD_MEMBER_OPEN)
-            take_bite(crowd, &crowd->members[i]);
+            read_slowly(crowd, &crowd->members[i]);
 }
 
 static void reconnect(struct crowd *crowd, uint64_t now_ns)
 {
     if (crowd->closed == crowd->member_count - crowd->next_new)
-        return; /* only those are closed that never were connected */
+        return; /* the only closed members are those that were never connected */
     for (uint32_t i = 0; i < crowd->next_new && crowd->in_progress < UPGRADES_AT_ONCE; i++) {
         struct crowd_member *member = &crowd->members[i];
         if (member->state == CROWD_MEMBER_CLOSED && member->reopen_ns != 0 && member->reopen_ns <= now_ns)
@@ -437,7 +437,7 @@ void crowd_tick(struct crowd *crowd, uint64_t now_ns)
     while (crowd->next_new < crowd->member_count && crowd->in_progress < UPGRADES_AT_ONCE)
         begin_connect(crowd, &crowd->members[crowd->next_new++]);
     reconnect(crowd, now_ns);
-    feed_slow(crowd, now_ns);
+    read_slow_members(crowd, now_ns);
 }
 
 void crowd_churn(struct crowd *crowd, uint32_t count)

@@ -1,7 +1,7 @@
 /*
  * Plays the subscribers, thousands on one thread. It reads with plain non-blocking calls and not with the relay's engine, so that a fault
- * of the one is not hidden by the same fault of the other, and so light that it stays ahead of any proxy: of a large message it takes
- * the beginning, which names it, and lets the kernel drop the rest uncopied (MSG_TRUNC), but for a sample that is compared whole.
+ * of the engine is not hidden by the same fault here. To stay faster than any proxy it reads only the beginning of a large message, which
+ * identifies it, and lets the kernel drop the rest without copying (MSG_TRUNC); a sample of the messages is read and compared whole.
  */
 #ifndef PERF_FLASHBENCH_CROWD_H
 #define PERF_FLASHBENCH_CROWD_H
@@ -14,7 +14,7 @@
 
 enum crowd_kind {
     CROWD_READER,  /* takes everything at once; only these are measured */
-    CROWD_SLOW,    /* takes so many bytes a second */
+    CROWD_SLOW,    /* takes so many bytes per second */
     CROWD_STALLED, /* takes nothing */
     CROWD_KINDS
 };
@@ -24,10 +24,10 @@ struct crowd_options {
     const char *path; /* "/ws" */
     uint32_t counts[CROWD_KINDS];
     uint64_t slow_bytes_per_s;
-    uint64_t reconnect_ns;     /* who is cut off comes back after that; 0: stays away */
-    bool kernel_time;          /* arrival as the kernel stamped it, where it does */
+    uint64_t reconnect_ns;     /* a subscriber that the proxy cut off reconnects after this time; 0: never */
+    bool kernel_time;          /* arrival is the kernel's time stamp, where there is one */
     uint64_t skip_above_bytes; /* messages up to this are always compared whole */
-    uint32_t verify_every;     /* of larger ones, one in so many deliveries */
+    uint32_t verify_every;     /* of larger ones, one in this many deliveries is compared whole */
     struct messages *messages;
 };
 
@@ -46,13 +46,13 @@ struct crowd;
 int crowd_create(struct crowd **out, const struct crowd_options *options);
 void crowd_destroy(struct crowd *crowd);
 
-/* Handles what happened, or waits for it up to `timeout_ns`. Returns how many sockets had something. */
+/* Handles socket events, waiting for them at most `timeout_ns`. Returns how many sockets had some. */
 unsigned crowd_turn(struct crowd *crowd, uint64_t timeout_ns);
 
-/* What is due by time: more connections, those that come back, slow readers' bites. */
+/* Does what is due at `now_ns`: new connections, reconnects, reads of slow subscribers. */
 void crowd_tick(struct crowd *crowd, uint64_t now_ns);
 
-/* `count` readers leave, taking turns, and come back at once. */
+/* `count` readers disconnect, in rotation, and reconnect at once. */
 void crowd_churn(struct crowd *crowd, uint32_t count);
 
 /* Ends all connections. */
@@ -64,7 +64,7 @@ uint32_t crowd_open(const struct crowd *crowd);
 /* How many readers are owed the next message. */
 uint32_t crowd_owed(const struct crowd *crowd);
 
-/* Counts of zero again, for the time that is measured. */
+/* Sets all counters to 0, at the beginning of the measured time. */
 void crowd_reset_counters(struct crowd *crowd);
 const struct crowd_counters *crowd_counters_get(const struct crowd *crowd);
 

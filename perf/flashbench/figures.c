@@ -8,7 +8,7 @@ static double milliseconds(const struct recorder *recorder, double quantile)
     return recorder->count > 0 ? (double)recorder_quantile(recorder, quantile) / 1e6 : NAN;
 }
 
-static double cpu_a_second(const struct run_result *run)
+static double cpu_per_second(const struct run_result *run)
 {
     return run->cpu_ns > 0 ? (double)run->cpu_ns / 1e6 / run->seconds : NAN;
 }
@@ -68,13 +68,13 @@ static double latency_max(const struct run_result *run)
     return milliseconds(&run->totals.latency, 1);
 }
 
-/* How far the luckiest and the unluckiest subscriber's mean rank lie apart: 0 is fair, 1 is always the same order. */
+/* The distance between the lowest and the highest mean rank of a subscriber: 0 is fair, 1 is always the same order. */
 static double unfairness(const struct run_result *run)
 {
     return run->rank_count > 1 ? run->ranks[run->rank_count - 1] - run->ranks[0] : NAN;
 }
 
-static double memory_a_subscriber(const struct run_result *run)
+static double memory_per_subscriber(const struct run_result *run)
 {
     return run_memory_per_subscriber_bytes(run);
 }
@@ -96,7 +96,7 @@ static double system_calls(const struct run_result *run)
     return run->system_calls > 0 ? (double)run->system_calls / (double)run->totals.messages : NAN;
 }
 
-/* Of the time, how much the proxy stood ready and another process had its core. */
+/* Share of the time during which the proxy was ready to run and another process had its core. */
 static double waited_percent(const struct run_result *run)
 {
     return run->cpu_ns > 0 ? (double)run->wait_ns / 1e7 / run->seconds : NAN;
@@ -135,9 +135,9 @@ static double cut_off(const struct run_result *run)
 }
 
 const struct figure figures[] = {
-    {"cpu_us_a_delivery", "CPU a delivery", "us", 2, run_cpu_per_delivery_us, true},
-    {"cpu_with_softirq_us_a_delivery", "with ksoftirqd of its cores", "us", 2, run_cpu_with_softirq_per_delivery_us, true},
-    {"cpu_ms_a_second", "CPU a second", "ms", 1, cpu_a_second, true},
+    {"cpu_us_per_delivery", "CPU per delivery", "us", 2, run_cpu_per_delivery_us, true},
+    {"cpu_with_softirq_us_per_delivery", "with ksoftirqd of its cores", "us", 2, run_cpu_with_softirq_per_delivery_us, true},
+    {"cpu_ms_per_second", "CPU per second", "ms", 1, cpu_per_second, true},
     {"first_ms", "first subscriber, median", "ms", 3, first_median, true},
     {"median_ms", "median subscriber, median", "ms", 3, median_median, true},
     {"last_ms", "last subscriber, median", "ms", 3, last_median, true},
@@ -150,12 +150,12 @@ const struct figure figures[] = {
     {"latency_p99.999_ms", "any delivery, p99.999", "ms", 3, latency_p99999, true},
     {"latency_max_ms", "any delivery, worst", "ms", 3, latency_max, true},
     {"unfairness", "mean ranks' spread (0: fair)", "", 3, unfairness, false},
-    {"memory_bytes_a_subscriber", "memory a subscriber", "B", 0, memory_a_subscriber, true},
+    {"memory_bytes_per_subscriber", "memory per subscriber", "B", 0, memory_per_subscriber, true},
     {"rss_mb", "resident, huge pages included", "MB", 1, rss, true},
     {"rss_growth_kb", "its growth since 1/6 of the time", "kB", 0, rss_growth, false},
-    {"system_calls_a_message", "system calls a message", "", 1, system_calls, false},
+    {"system_calls_per_message", "system calls per message", "", 1, system_calls, false},
     {"waited_percent", "proxy waited for its core", "%", 1, waited_percent, false},
-    {"switches_a_message", "context switches a message", "", 1, switches, false},
+    {"switches_per_message", "context switches per message", "", 1, switches, false},
     {"deliveries", "deliveries", "", 0, deliveries, false},
     {"lost", "lost", "", 0, lost, false},
     {"wrong", "repeated, reordered, corrupt, late", "", 0, wrong, false},

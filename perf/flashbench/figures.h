@@ -1,4 +1,4 @@
-/* The figures that a run boils down to, one list for the table, the comparison and the JSON. */
+/* The figures of a run: one list for the table, the comparison and the JSON. */
 #ifndef PERF_FLASHBENCH_FIGURES_H
 #define PERF_FLASHBENCH_FIGURES_H
 
@@ -10,7 +10,7 @@ struct figure {
     const char *unit;
     int digits;                                  /* after the point */
     double (*get)(const struct run_result *run); /* NAN: not known */
-    bool compared;                               /* a ratio of it means something */
+    bool compared;                               /* a ratio of it is shown */
 };
 
 extern const struct figure figures[];

@@ -1,6 +1,6 @@
 /*
- * flashbench measures any flashblocks proxy from outside: it plays the builder and the subscribers around it, on a core of its own, and
- * says what every delivery took. See perf/README.md for what each figure means.
+ * flashbench measures any flashblocks proxy from outside: it plays the builder and the subscribers on a core of its own and measures every
+ * delivery. perf/README.md explains each figure.
  */
 #include "common/command_line.h"
 #include "flashbench/measurement.h"
@@ -67,8 +67,8 @@ static const struct command_option entries[] = {
     {"--churn", "N", "readers that leave and come back each second", OPTION_NUMBER, &settings.run.churn_per_s, 0, 100000},
     {"--stalled", "N", "subscribers beside the readers that never read", OPTION_NUMBER, &settings.run.stalled, 0, 60000},
     {"--slow", "N", "subscribers beside the readers that read slowly", OPTION_NUMBER, &settings.run.slow, 0, 60000},
-    {"--slow-rate", "SIZE", "bytes a second that each of these reads (default 50k)", OPTION_BYTES, &settings.run.slow_bytes_per_s,
-     10, 0},
+    {"--slow-rate", "SIZE", "bytes per second that each of these reads (default 50k)", OPTION_BYTES,
+     &settings.run.slow_bytes_per_s, 10, 0},
     {"--reconnect", "TIME", "who is cut off comes back after that (default: never)", OPTION_DURATION, &settings.run.reconnect_ns,
      NS_PER_MS, 0},
     {"--verify-every", "N", "compare one in N deliveries over 8 KiB byte by byte, all below (default 64; 1: all)", OPTION_NUMBER,
@@ -266,8 +266,9 @@ static void read_document(const char *path, struct text *text)
     while ((n = fread(piece, 1, sizeof piece, file)) > 0)
         text_add(text, piece, n);
     fclose(file);
-    if (text->length == 0 || strncmp(text->bytes, "{\"flashbench\":", 14) != 0)
-        command_line_fail(&line, "%s is no result of flashbench --json", path);
+    if (text->length == 0 || strncmp(text->bytes, REPORT_JSON_BEGINNING, strlen(REPORT_JSON_BEGINNING)) != 0)
+        command_line_fail(&line, "%s: expected a result of this version's --json, which begins with %s", path,
+                          REPORT_JSON_BEGINNING);
 }
 
 static void write_page(const struct text *own)

@@ -1,4 +1,4 @@
-/* A whole measurement: every point of the sweep, every proxy, round after round; and the ratios that come out. */
+/* A whole measurement: every point of the sweep, every proxy and every round, and the ratios between proxies. */
 #ifndef PERF_FLASHBENCH_MEASUREMENT_H
 #define PERF_FLASHBENCH_MEASUREMENT_H
 
@@ -15,7 +15,7 @@ struct bench_measurement {
     struct run_point points[MEASUREMENT_MAX_POINTS];
     unsigned point_count;
     unsigned rounds;
-    struct proxy *baseline;     /* what memory a subscriber is compared with, run once for a single one; or NULL */
+    struct proxy *baseline;     /* what memory per subscriber is compared with, run once for a single one; or NULL */
     struct run_result *results; /* [point][round][proxy] */
     unsigned rounds_done[MEASUREMENT_MAX_POINTS];
 };

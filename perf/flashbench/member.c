@@ -106,7 +106,7 @@ static void take_payload(struct crowd_member *member, const struct crowd_member_
 
 /* --- the end of a message --- */
 
-/* A brotli form not seen before: what it holds must be a message that was sent, and is remembered as that one's form. */
+/* A brotli form not seen before: its content must be a message that was sent; the form is then kept with that message. */
 static void unpack(struct crowd_member *member, const struct crowd_member_rules *rules)
 {
     size_t capacity = 0, length;
@@ -140,7 +140,7 @@ static void count_delivery(struct crowd_member *member, const struct crowd_membe
         member->established = true;
         member->expected = number;
         messages_owe(rules->messages, number, 1);
-        if (!message->open) { /* counted up when all had it that it was owed to, of which this newcomer was none */
+        if (!message->open) { /* settled: all to whom it was owed had it, and this new subscriber was not among them */
             member->expected++;
             return;
         }
@@ -169,7 +169,7 @@ static void finish_message(struct crowd_member *member, const struct crowd_membe
 
 /* --- the stream --- */
 
-/* After the beginning of a frame: what follows of it need not be looked at. */
+/* After the beginning of a frame: the rest of it may be dropped unread. */
 static void skip_rest(struct crowd_member *member)
 {
     if (member->message && !member->whole && member->client.reader.frame_left > 1)
@@ -214,7 +214,7 @@ size_t crowd_member_take(struct crowd_member *member, const struct crowd_member_
     return taken;
 }
 
-/* The frame's last byte, which was dropped with the others, is stood in for by a space: so the reader sees the frame end. */
+/* The frame's last byte was dropped with the others; the frame reader is given a space in its place, so that it sees the end of the frame. */
 void crowd_member_skipped(struct crowd_member *member, const struct crowd_member_rules *rules, size_t length, uint64_t now_ns)
 {
     uint8_t stand_in = ' ';

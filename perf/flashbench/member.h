@@ -1,4 +1,4 @@
-/* One subscriber of the crowd: its stream taken apart and compared with what the builder sent. Knows no sockets' life, only bytes. */
+/* One subscriber of the crowd: parses its stream and compares it with what the builder sent. Handles bytes, never the socket. */
 #ifndef PERF_FLASHBENCH_MEMBER_H
 #define PERF_FLASHBENCH_MEMBER_H
 
@@ -38,7 +38,7 @@ struct crowd_member_rules {
     uint32_t verify_every;
 };
 
-/* What a member wants the crowd to know. */
+/* What the crowd is to do after crowd_member_take. */
 enum crowd_member_outcome {
     CROWD_MEMBER_WANTS_MORE,
     CROWD_MEMBER_WANTS_PONG, /* a ping was taken: *event */
@@ -48,7 +48,7 @@ enum crowd_member_outcome {
 /* A connection was upgraded. */
 void crowd_member_begin(struct crowd_member *member, const struct messages *messages);
 
-/* How many bytes to read next: a beginning, so that the rest can be skipped, or as much as there is. */
+/* How many bytes to read next: the beginning of a message, so that the rest can be skipped, or `capacity`. */
 size_t crowd_member_wants(const struct crowd_member *member, const struct crowd_member_rules *rules, size_t capacity);
 
 /*

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MESSAGES_KEPT 512 /* power of two; what arrives later than that many messages on is counted as late */
-/* So many bytes tell messages apart. */
+#define MESSAGES_KEPT 512 /* power of two; a message that arrives after so many newer ones were offered counts as late */
+/* This many bytes at the beginning tell messages apart. */
 #define MESSAGE_PREFIX_BYTES 64
 
 struct bench_message {
@@ -66,7 +66,7 @@ struct messages {
 int messages_init(struct messages *messages, uint32_t subscribers);
 void messages_dispose(struct messages *messages);
 
-/* The slot that the next message will have, for its bytes to be written; settles what was there. */
+/* The slot of the next message, into which its bytes are written; settles the message that was in it. */
 struct bench_message *messages_next(struct messages *messages, uint64_t now_ns);
 
 /* The next message is offered now, and owed to `owed` subscribers. */
@@ -79,13 +79,13 @@ struct bench_message *messages_find(struct messages *messages, uint64_t number);
 struct bench_message *messages_recognise(struct messages *messages, const uint8_t *prefix, size_t length, uint64_t expected,
                                          bool packed);
 
-/* One more (+1) or less (-1) is owed every offered message from `number` on. */
+/* Adds `change` (1 or -1) to the subscribers to whom each offered message from `number` on is owed. */
 void messages_owe(struct messages *messages, uint64_t number, int change);
 
 /* Message `message` has arrived whole at subscriber `column` at `now_ns`. */
 void messages_arrived(struct messages *messages, struct bench_message *message, uint32_t column, uint64_t now_ns);
 
-/* Counts up messages that all have, or that are older than `patience_ns`; at most one a call. False if there was nothing to do. */
+/* Settles a message that all have, or that is older than `patience_ns`; at most one per call. False if there was none. */
 bool messages_settle(struct messages *messages, uint64_t now_ns, uint64_t patience_ns);
 
 #endif

@@ -5,7 +5,7 @@
 
 #define FLOOR "floor=bare_loop"
 #define RELAY "flashrelay"
-/* Both keep who takes nothing. */
+/* Neither cuts off a subscriber that reads nothing. */
 #define WITHOUT "without=flashrelay --client-send-timeout-ms 3600000 --message-buffer-size 1048576"
 #define WITH    "with=flashrelay --client-send-timeout-ms 3600000 --message-buffer-size 1048576"
 
@@ -15,10 +15,10 @@ static const struct preset presets[] = {
      "whether bare_loop may be called the floor: CPU at 25 kB at most 0.9 of a send(2) loop",
      {"--proxy", "send=bare_loop --send", "--proxy", FLOOR}},
     {"cpu-1000",
-     "CPU a delivery and last subscriber, 1,000 subscribers at 4, 25, 100 and 250 kB, against the floor",
+     "CPU per delivery and last subscriber, 1,000 subscribers at 4, 25, 100 and 250 kB, against the floor",
      {"--proxy", FLOOR, "--proxy", RELAY, "--bytes", "4k,25k,100k,250k"}},
     {"cpu-5000",
-     "CPU a delivery and last subscriber, 5,000 subscribers, 25 kB every 400 ms, against the floor",
+     "CPU per delivery and last subscriber, 5,000 subscribers, 25 kB every 400 ms, against the floor",
      {"--proxy", FLOOR, "--proxy", RELAY, "--subscribers", "5000", "--interval", "400ms", "--duration", "6s"}},
     {"stalled-stay",
      "CPU and last subscriber with 100 more that read nothing and stay, against the relay and the floor without",
@@ -28,7 +28,7 @@ static const struct preset presets[] = {
      {"--proxy", "without=flashrelay", "--proxy", "with=flashrelay", "--stalled", "100", "--reconnect", "100ms", "--duration",
       "60s", "--only", "with"}},
     {"memory",
-     "memory a subscriber: 10,000 connected for 60 s, each replaced once, less the same relay for one subscriber",
+     "memory per subscriber: 10,000 connected for 60 s, each replaced once, less the same relay for one subscriber",
      {"--proxy", "flashrelay --instance-connection-limit 10200", "--baseline", "flashrelay --instance-connection-limit 1",
       "--subscribers", "10000", "--interval", "400ms", "--duration", "60s", "--churn", "170"}},
     {"soak",
@@ -45,7 +45,7 @@ static const struct preset presets[] = {
      {"--proxy", "forward=bare_loop --forward --busy-poll", "--proxy", "flashrelay --busy-poll --cpu-list 0", "--subscribers",
       "1", "--interval", "20ms"}},
     {"brotli",
-     "brotli to 1,000, 100 kB: CPU of the whole relay a second",
+     "brotli to 1,000, 100 kB: CPU of the whole relay per second",
      {"--proxy", "flashrelay --enable-compression", "--bytes", "100k"}},
     {"allocations",
      "what each thread of the relay allocates while 1,000 subscribers are served",
@@ -53,7 +53,7 @@ static const struct preset presets[] = {
     {"bursts",
      "a hundred messages at once to 1,000 readers: none lost, nobody cut off",
      {"--proxy", RELAY, "--burst", "100", "--bytes", "1k", "--interval", "2s", "--duration", "20s"}},
-    {"churn", "1,000 readers, 200 a second leave and return", {"--proxy", FLOOR, "--proxy", RELAY, "--churn", "200"}},
+    {"churn", "1,000 readers, 200 per second leave and return", {"--proxy", FLOOR, "--proxy", RELAY, "--churn", "200"}},
     {NULL, NULL, {NULL}},
 };
 

@@ -1,4 +1,4 @@
-/* Named measurements: the options of each row that the project has set itself. */
+/* Named measurements: the options of each row in perf/README.md. */
 #ifndef PERF_FLASHBENCH_PRESETS_H
 #define PERF_FLASHBENCH_PRESETS_H
 
@@ -13,7 +13,7 @@ struct preset {
 /* The preset of that name, or NULL. */
 const struct preset *preset_find(const char *name);
 
-/* One after the other, NULL behind the last. */
+/* The preset at `index`, from 0; its name is NULL behind the last. */
 const struct preset *preset_at(unsigned index);
 
 #endif

@@ -11,10 +11,10 @@
 
 struct built_in {
     const char *name;
-    const char *flags[MAX_BUILT_IN_FLAGS]; /* each with its value; one that is given anew is left out */
+    const char *flags[MAX_BUILT_IN_FLAGS]; /* each with its value; left out if the user gives the same flag */
 };
 
-/* Found beside flashbench. Limits are lifted where they are not what is measured. */
+/* Programs in the same folder as flashbench. Limits that are not measured are raised. */
 static const struct built_in built_ins[] = {
     {"flashrelay",
      {"--upstream-ws {upstream}", "--listen-addr {listen}", "--shards 1", "--instance-connection-limit 19000",

@@ -12,11 +12,11 @@
 struct proxy {
     char label[48];
     char command[1024]; /* with {upstream} and {listen} in it, and {metrics} where it serves some */
-    bool plain;         /* the scenario (churn, slow, stalled) leaves it alone */
+    bool plain;         /* not subject to the scenario (churn, slow, stalled) */
 };
 
 /*
- * Understands "LABEL=COMMAND", "COMMAND" (its label is the program's name), and the built-in names flashrelay and bare_loop, alone or
+ * Parses "LABEL=COMMAND", "COMMAND" (its label is the program's name), and the built-in names flashrelay and bare_loop, alone or
  * with more flags behind. False if it has no {upstream} or no {listen}, or is too long.
  */
 bool proxy_parse(struct proxy *proxy, const char *text);

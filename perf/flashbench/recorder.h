@@ -1,4 +1,4 @@
-/* Records durations the way HdrHistogram does: 256 buckets a power of two, so every quantile is known to 0.4 %, up to 18 minutes. */
+/* Records durations the way HdrHistogram does: 256 buckets per power of two, so every quantile is known to 0.4 %, up to 18 minutes. */
 #ifndef PERF_FLASHBENCH_RECORDER_H
 #define PERF_FLASHBENCH_RECORDER_H
 

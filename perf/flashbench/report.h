@@ -1,4 +1,4 @@
-/* What a measurement looks like: for people, for machines, and as a page. */
+/* The result of a measurement as a table, as JSON and as an HTML page. */
 #ifndef PERF_FLASHBENCH_REPORT_H
 #define PERF_FLASHBENCH_REPORT_H
 
@@ -7,8 +7,11 @@
 
 #include <stdio.h>
 
-/* One table a point: a column a proxy, and the last proxy's ratio to each of the others. */
+/* One table per point: a column per proxy, and the last proxy's ratio to each of the others. */
 void report_table(const struct bench_measurement *measurement, FILE *out);
+
+/* What every JSON result begins with; the number is raised when the names of its members change. */
+#define REPORT_JSON_BEGINNING "{\"flashbench\":2,"
 
 /* The same and the distributions, as one JSON document (RFC 8259). */
 void report_json(const struct bench_measurement *measurement, struct text *out);

@@ -53,7 +53,7 @@ static void close_with(struct text *out, const char *bracket)
     text_add(out, ",", 1);
 }
 
-/* [[quantile, ms], ...]: five steps a halving of what is above, as HdrHistogram prints it. */
+/* [[quantile, ms], ...]: five steps per halving of what is above, as HdrHistogram prints it. */
 static void add_distribution(struct text *out, const char *key, const struct recorder *recorder)
 {
     add_key(out, key);
@@ -249,7 +249,7 @@ static void add_options(struct text *out, const struct run_options *options)
 
 void report_json(const struct bench_measurement *m, struct text *out)
 {
-    text_add_string(out, "{\"flashbench\":1,");
+    text_add_string(out, REPORT_JSON_BEGINNING);
     add_host(out);
     add_options(out, &m->options);
     text_add_string(out, "\"runs\":[\n");

@@ -44,7 +44,7 @@ static void print_head(const struct bench_measurement *m, unsigned point, FILE *
     if (o->burst > 1)
         fprintf(out, ", %llu at once", (unsigned long long)o->burst);
     if (o->churn_per_s > 0)
-        fprintf(out, ", %llu leave and return a second", (unsigned long long)o->churn_per_s);
+        fprintf(out, ", %llu leave and return per second", (unsigned long long)o->churn_per_s);
     if (o->slow > 0)
         fprintf(out, ", %llu slow beside them", (unsigned long long)o->slow);
     if (o->stalled > 0)

@@ -16,7 +16,7 @@
 
 #define START_PATIENCE_NS (10 * NS_PER_S)
 #define TICK_NS           NS_PER_MS
-#define BUSY_TICK_NS      (20 * NS_PER_MS) /* what else is due waits at most this long for a crowd that is never idle */
+#define BUSY_TICK_NS      (20 * NS_PER_MS) /* other work waits at most this long while the crowd is never idle */
 #define MEMORY_STEP_NS    (1 * NS_PER_S)
 #define PROGRESS_NS       (250 * NS_PER_MS)
 #define STOP_PATIENCE_MS  7000
@@ -80,9 +80,9 @@ static void report(struct run *run, uint64_t now_ns, const char *what)
     run->progress(run->progress_context, line);
 }
 
-/* --- what is due by time --- */
+/* --- timed work --- */
 
-/* Churn by the time that passed, however irregularly this is called. */
+/* Churns as many readers as the time since the last call asks for. */
 static void churn(struct run *run, uint64_t now_ns)
 {
     uint64_t passed_ns = run->last_tick_ns != 0 ? now_ns - run->last_tick_ns : 0;
@@ -95,7 +95,7 @@ static void churn(struct run *run, uint64_t now_ns)
     run->churn_debt %= NS_PER_S;
 }
 
-/* A point of the memory's time line, when one is due. */
+/* Adds a point to the memory's time line when one is due. */
 static void note_memory(struct run *run, uint64_t now_ns)
 {
     struct run_result *result = run->result;
@@ -379,7 +379,7 @@ static bool start_proxy(struct run *run, struct address *target)
     return error == 0;
 }
 
-/* The subscribers leave first: a proxy that is asked to end while they are there may take its time to say goodbye. */
+/* The subscribers disconnect first: a proxy that is asked to end while it has subscribers may spread their closes over seconds. */
 static void end(struct run *run)
 {
     system_calls_close(run->system_calls);

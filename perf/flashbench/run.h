@@ -1,4 +1,4 @@
-/* One run: one proxy, one builder, one crowd, for so long; and everything that was seen. */
+/* One run: one proxy, one builder and one crowd for a given time, and all that was measured. */
 #ifndef PERF_FLASHBENCH_RUN_H
 #define PERF_FLASHBENCH_RUN_H
 
@@ -26,7 +26,7 @@ struct run_options {
     const char *proxy_output;
     int proxy_cores[RUN_MAX_CORES];
     unsigned proxy_core_count;
-    /* Instead of starting a proxy: */
+    /* For a proxy that runs already, instead of starting one: */
     const struct address *connect; /* where a running one listens, or NULL */
     const struct address *builder_listen;
     pid_t pid; /* of the running one, 0: unknown */
@@ -47,8 +47,8 @@ struct run_memory_point {
 struct run_result {
     struct run_point point;
     const struct proxy *proxy;
-    bool complete;     /* false: interrupted, and only what was measured so far is in it */
-    char failure[256]; /* why there is nothing, or "" */
+    bool complete;     /* false: interrupted; the result holds what was measured until then */
+    char failure[256]; /* why there is no result, or "" */
     double seconds;    /* between the two samples of CPU */
     struct message_totals totals;
     struct crowd_counters crowd;
@@ -61,7 +61,7 @@ struct run_result {
     uint64_t memory_baseline_bytes;                    /* of the same proxy for a single subscriber; 0: not measured */
     struct run_memory_point memory_line[RUN_MEMORY_POINTS];
     unsigned memory_points;
-    uint64_t wait_ns;         /* that the proxy was ready and got no core: others were running */
+    uint64_t wait_ns;         /* during which the proxy was ready to run and others had its core */
     uint64_t system_calls;    /* 0: not counted */
     uint64_t peak_backlog;    /* messages offered and not complete at once */
     struct recorder lateness; /* of the builder itself: offered after it was due */
@@ -70,10 +70,10 @@ struct run_result {
     char *scraped; /* those that changed, as "name difference" lines, or NULL */
 };
 
-/* Set by a signal: runs end early and say what they have. */
+/* Set by a signal: runs end early and report what they measured. */
 extern volatile sig_atomic_t run_interrupted;
 
-/* Called a few times a second while something happens; `line` says what, for a person. */
+/* Called a few times per second while something happens; `line` says what, for a person. */
 typedef void run_progress(void *context, const char *line);
 
 /* PSS and huge pages. */

@@ -1,4 +1,4 @@
-/* A proxy's own metrics, read over HTTP: what its counters grew by within the measured time. */
+/* A proxy's own metrics, read over HTTP: by how much its counters grew within the measured time. */
 #ifndef PERF_FLASHBENCH_SCRAPE_H
 #define PERF_FLASHBENCH_SCRAPE_H
 

@@ -125,12 +125,12 @@ def test_two_proxies_are_compared_by_turns(tmp_path):
                     "--html", page], check=True, timeout=60, stdout=subprocess.DEVNULL)
     document = json.loads(result.read_text())
     assert [(run["label"], run["round"]) for run in document["runs"]] == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
-    ratio = next(row for row in document["ratios"] if row["figure"] == "cpu_us_a_delivery")
+    ratio = next(row for row in document["ratios"] if row["figure"] == "cpu_us_per_delivery")
     assert (ratio["of"], ratio["against"], ratio["pairs"]) == ("b", "a", 2)
     assert ratio["minimum"] <= ratio["median"] <= ratio["maximum"]
     text = page.read_text()
     assert "uPlot" in text and "Permission is hereby granted" in text and json.loads(
-        text.split('<script type="application/json" id="results">')[1].split("</script>")[0])[0]["flashbench"] == 1
+        text.split('<script type="application/json" id="results">')[1].split("</script>")[0])[0]["flashbench"] == 2
 
 
 def test_an_interrupted_measurement_says_what_it_has(tmp_path):

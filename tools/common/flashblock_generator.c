@@ -10,17 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_SECONDS    2
-#define FIRST_TIMESTAMP  UINT64_C(1767225600)
-#define STAMP_DIGITS     20 /* of a 64-bit number */
-#define MAX_CALL_WORDS   12
-#define MAX_LOGS         4
-#define MAX_LOG_WORDS    3
-#define BASE_FRAME       1561 /* bytes of JSON around the entries of index 0 */
-#define FRAME            1090 /* and of any other */
-#define ENTRY_BYTES      437  /* of a transaction without call data, its receipt without logs, and its sender's balance */
-#define LOG_BYTES        580  /* the largest log */
-#define ACCOUNTS_A_BLOCK 64   /* how far the senders move on from one block to the next: most come back */
+#define BLOCK_SECONDS      2
+#define FIRST_TIMESTAMP    UINT64_C(1767225600)
+#define STAMP_DIGITS       20 /* of a 64-bit number */
+#define MAX_CALL_WORDS     12
+#define MAX_LOGS           4
+#define MAX_LOG_WORDS      3
+#define BASE_FRAME         1561 /* bytes of JSON around the entries of index 0 */
+#define FRAME              1090 /* and of any other */
+#define ENTRY_BYTES        437  /* of a transaction without call data, its receipt without logs, and its sender's balance */
+#define LOG_BYTES          580  /* the largest log */
+#define ACCOUNTS_PER_BLOCK 64   /* how far the senders move on from one block to the next: most come back */
 
 struct flashblock_generator {
     struct flashblock_generator_options options;
@@ -80,7 +80,7 @@ static void add_hash(struct flashblock_generator *generator, const char *name)
 
 static void add_topic(struct flashblock_generator *generator, const uint8_t topic[32])
 {
-    for (int i = 0; i < 3; i++) { /* three bits an item, as the yellow paper's bloom filter has */
+    for (int i = 0; i < 3; i++) { /* three bits per item, as the yellow paper's bloom filter has */
         uint64_t bit = random_below(&generator->random, 2048);
 
         generator->bloom[bit / 8] |= (uint8_t)(1 << (bit % 8));
@@ -102,7 +102,7 @@ static void add_log(struct flashblock_generator *generator)
     add_topic(generator, generator->world.topics[random_below(random, TRANSACTION_TOPICS)]);
     for (uint64_t i = random_below(random, 3); i > 0; i--) {
         text_add_string(out, ",");
-        transaction_account(&generator->world, generator->block * ACCOUNTS_A_BLOCK + random_below(random, 256), account + 12);
+        transaction_account(&generator->world, generator->block * ACCOUNTS_PER_BLOCK + random_below(random, 256), account + 12);
         add_topic(generator, account);
     }
     text_add_string(out, "],\"data\":\"0x");
@@ -131,7 +131,7 @@ static void add_balance(struct flashblock_generator *generator)
 {
     uint8_t address[20];
 
-    transaction_account(&generator->world, generator->block * ACCOUNTS_A_BLOCK + generator->transactions, address);
+    transaction_account(&generator->world, generator->block * ACCOUNTS_PER_BLOCK + generator->transactions, address);
     text_add_string(&generator->balances, generator->transactions > 0 ? ",\"0x" : "\"0x");
     text_add_hex(&generator->balances, address, sizeof address);
     text_format(&generator->balances, "\":\"0x%" PRIx64 "\"",

@@ -10,7 +10,7 @@
 struct flashblock_generator_options {
     uint64_t seed;      /* equal options give equal flashblocks, apart from their time stamps */
     size_t size_bytes;  /* of each, to within 1 % from 3 kB on; an empty one has 1.1 kB, 2.1 kB with a base */
-    unsigned per_block; /* flashblocks a block, index 0 included */
+    unsigned per_block; /* flashblocks per block, index 0 included */
     uint64_t first_block_number;
 };
 

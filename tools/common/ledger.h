@@ -1,6 +1,6 @@
 /*
- * What a builder sent, kept for a while, so that what thousands of subscribers receive is compared with it byte by byte and as it comes.
- * One thread appends, another checks. Messages must differ within what arrives of them first, as flashblocks do.
+ * Keeps the last messages that a builder sent and compares with them, byte by byte and piece by piece, what thousands of subscribers
+ * receive. One thread appends, another checks. Messages must differ in their first bytes, as flashblocks do.
  */
 #ifndef TOOLS_COMMON_LEDGER_H
 #define TOOLS_COMMON_LEDGER_H
@@ -24,7 +24,7 @@ struct ledger_entry {
     uint32_t deliveries;
 };
 
-/* What all checks add up to. */
+/* The sums of all checks. */
 struct ledger_tally {
     uint64_t deliveries;         /* whole and right, to those that are no guests */
     uint64_t guest_deliveries;   /* to guests */
@@ -34,8 +34,8 @@ struct ledger_tally {
     struct histogram latency_ns; /* of deliveries since the last ledger_take_latency: from offered to the last byte */
 };
 
-/* Where one subscriber is in the stream. Zero: it takes up wherever the stream is. A guest's messages are checked like any, but not
- * timed, nor among `deliveries`. */
+/* The position of one subscriber in the stream. Zero: it begins at whatever message comes. A guest's messages are checked like any other
+ * but are neither timed nor counted in `deliveries`. */
 struct ledger_cursor {
     uint64_t expected; /* the next message must be this one; 0: any */
     uint64_t current;  /* the message that the bytes so far are equal to; 0: none, it is corrupt */
@@ -66,7 +66,7 @@ void ledger_settle(struct ledger *ledger, struct ledger_cursor *cursor, uint64_t
 /* The newest sequence. */
 uint64_t ledger_head(struct ledger *ledger);
 
-/* A copy of what there is about a message, without its bytes. False if it is not kept (any more). */
+/* A copy of the entry of a message, without its bytes. False if it is not kept (any more). */
 bool ledger_find(struct ledger *ledger, uint64_t sequence, struct ledger_entry *entry);
 
 /* Adds the latencies counted since the last call to `into`. The checking thread. */

@@ -19,7 +19,7 @@ void text_add(struct text *text, const char *bytes, size_t length);
 void text_add_string(struct text *text, const char *string);
 void text_format(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3), nonnull(2)));
 
-/* Adds two hex digits a byte, without a prefix. */
+/* Adds two hex digits per byte, without a prefix. */
 void text_add_hex(struct text *text, const void *bytes, size_t length);
 
 #endif

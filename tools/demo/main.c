@@ -1,4 +1,4 @@
-/* demo: a builder, the relay and a thousand subscribers on this machine, and what the relay does for them. */
+/* demo: runs a builder, the relay and subscribers on this machine and prints what the relay delivers. */
 #include "common/command_line.h"
 #include "common/rig.h"
 #include "demo/report.h"
@@ -14,7 +14,7 @@
 #define SECONDS_WITHOUT_TERMINAL 10
 #define CONNECT_PATIENCE_NS      (60 * NS_PER_S)
 #define SETTLE_PATIENCE_NS       (10 * NS_PER_S)
-#define ENDS_SHOWN               5 /* connections that ended, of which it is said why */
+#define ENDS_SHOWN               5 /* so many ended connections are reported with their reason */
 
 struct demo_settings {
     uint64_t subscribers, churn, size_bytes, interval_ns, seconds, log_bytes;
@@ -27,7 +27,7 @@ static void on_signal(int number)
 {
     (void)number;
     if (++stop_requests > 1)
-        _exit(130); /* the relay goes with us */
+        _exit(130); /* the relay ends with this process */
 }
 
 static void on_ended(void *context, uint32_t subscriber, const struct fleet_end *end)
@@ -58,7 +58,7 @@ static void read_settings(struct demo_settings *settings, int argc, char **argv)
     const struct command_line line = {
         .program = "demo",
         .usage = "[OPTION]...",
-        .summary = "Runs a builder, the relay and subscribers that compare all they get, and prints a line a second.\n"
+        .summary = "Runs a builder, the relay and subscribers that compare all they get, and prints a line per second.\n"
                    "The status is 0 only if every subscriber got every flashblock.",
         .options = options,
         .option_count = sizeof options / sizeof options[0],

@@ -1,4 +1,4 @@
-/* What the demo shows: a line a second, and a summary. */
+/* The demo's output: a line per second, and a summary. */
 #ifndef TOOLS_DEMO_REPORT_H
 #define TOOLS_DEMO_REPORT_H
 
@@ -7,7 +7,7 @@
 struct report {
     struct rig *rig;
     uint32_t subscribers;
-    bool on_terminal; /* the line renews itself */
+    bool on_terminal; /* the line is overwritten by the next */
     uint64_t started_ns, second_ns;
     struct rig_figures at_start, at_second; /* when publishing began; when the last line was made */
     uint64_t deliveries_at_second;
@@ -21,7 +21,7 @@ void report_begin(struct report *report, struct rig *rig, uint32_t subscribers);
 /* Prints the line of the time since the last one. */
 void report_line(struct report *report);
 
-/* Prints what it all came to, after rig_settle. True if every subscriber got everything. */
+/* Prints the sums of the whole run, after rig_settle. True if every subscriber got everything. */
 bool report_summary(struct report *report);
 
 #endif

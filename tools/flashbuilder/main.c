@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_INTERVAL_NS (100 * NS_PER_MS) /* how often a sleeping builder looks whether it was asked to end */
+#define LOOK_INTERVAL_NS (100 * NS_PER_MS) /* a sleeping builder checks this often whether it was asked to end */
 #define IDLE_PATIENCE_NS (5 * NS_PER_S)    /* for relays to take what was published, at the end */
 #define MAX_RELAYS       1024
 
@@ -78,7 +78,7 @@ static void publish_text(struct paced_publisher *publisher)
         publisher->refused++;
 }
 
-/* Publishes what is prepared, with whatever mischief was asked for, and prepares the next. */
+/* Publishes the prepared message with the faults that were asked for, and prepares the next. */
 static void publish_one(struct paced_publisher *publisher)
 {
     publisher->made++;
@@ -129,7 +129,7 @@ static void publish_all(struct paced_publisher *publisher)
     }
 }
 
-/* Lets relays take what was published, then closes their connections; a signal more cuts it short. */
+/* Waits until the relays have taken what was published, then closes their connections; another signal ends the wait. */
 static void finish(struct paced_publisher *publisher)
 {
     uint64_t deadline_ns = clock_monotonic_ns() + IDLE_PATIENCE_NS;
@@ -149,7 +149,7 @@ static void read_settings(struct flashbuilder_settings *settings, struct paced_p
         {"--size", "BYTES", "of each flashblock, about (25k)", OPTION_BYTES, &settings->size, 1, FLASHBLOCK_MAX_BYTES},
         {"--interval", "TIME", "between flashblocks (200ms)", OPTION_DURATION, &settings->interval_ns, 1, 0},
         {"--flashblocks-per-block", "N", "index 0 included (10)", OPTION_NUMBER, &settings->per_block, 1, 10000},
-        {"--replay", "FILE", "send recorded flashblocks instead, one JSON message a line, in a loop", OPTION_TEXT,
+        {"--replay", "FILE", "send recorded flashblocks instead, one JSON message per line, in a loop", OPTION_TEXT,
          &settings->replay, 0, 0},
         {"--same-ids", NULL, "keep the recorded payload ids in every pass", OPTION_SWITCH, &settings->same_ids, 0, 0},
         {"--count", "N", "end after so many flashblocks (0: never)", OPTION_NUMBER, &settings->count, 0, 0},
@@ -159,7 +159,7 @@ static void read_settings(struct flashbuilder_settings *settings, struct paced_p
         {"--drop", "SHARE", "leave out this share of the flashblocks (0)", OPTION_SHARE, &settings->drop, 0, 0},
         {"--duplicate", "SHARE", "send this share twice (0)", OPTION_SHARE, &settings->duplicate, 0, 0},
         {"--skip-index", "SHARE", "give this share an index one too high (0)", OPTION_SHARE, &settings->skip_index, 0, 0},
-        {"--seed", "N", "of generated content and mischief (1)", OPTION_NUMBER, &settings->seed, 0, 0},
+        {"--seed", "N", "of generated content and faults (1)", OPTION_NUMBER, &settings->seed, 0, 0},
     };
     const struct command_line line = {
         .program = "flashbuilder",
@@ -181,7 +181,7 @@ static void read_settings(struct flashbuilder_settings *settings, struct paced_p
         command_line_fail(&line, "--replay: line %zu of '%s' is no flashblock: it has no payload_id of 16 hex digits", bad_line,
                           settings->replay);
     if (result == -EBADMSG)
-        command_line_fail(&line, "--replay: '%s' is empty, expected one flashblock a line", settings->replay);
+        command_line_fail(&line, "--replay: '%s' is empty, expected one flashblock per line", settings->replay);
     if (result != 0)
         command_line_fail(&line, "--replay: cannot read '%s': %s", settings->replay, strerror(-result));
 }

@@ -1,4 +1,4 @@
-/* Recorded flashblocks, one JSON message a line, to be sent again and again. */
+/* Recorded flashblocks, one JSON message per line, to be sent again and again. */
 #ifndef TOOLS_FLASHBUILDER_RECORDING_H
 #define TOOLS_FLASHBUILDER_RECORDING_H
 

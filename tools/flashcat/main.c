@@ -257,7 +257,7 @@ static void read_command_line(struct subscription *subscription, int argc, char 
 {
     const struct command_option options[] = {
         {"--count", "N", "end after N flashblocks (0: never)", OPTION_NUMBER, &subscription->count, 0, 0},
-        {"--raw", NULL, "print the JSON, one flashblock a line, e.g. for jq", OPTION_SWITCH, &subscription->raw, 0, 0},
+        {"--raw", NULL, "print the JSON, one flashblock per line, e.g. for jq", OPTION_SWITCH, &subscription->raw, 0, 0},
         {"--ca", "FILE", "trust these certificates (PEM) instead of the system's", OPTION_TEXT, &subscription->ca_file, 0, 0},
     };
     const struct command_line line = {

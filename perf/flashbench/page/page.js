@@ -1,17 +1,17 @@
 "use strict";
 
 const FIGURES = [
-  ["cpu_us_a_delivery", "CPU a delivery, µs", 2], ["cpu_with_softirq_us_a_delivery", "with ksoftirqd, µs", 2],
-  ["cpu_ms_a_second", "CPU a second, ms", 1],
+  ["cpu_us_per_delivery", "CPU per delivery, µs", 2], ["cpu_with_softirq_us_per_delivery", "with ksoftirqd, µs", 2],
+  ["cpu_ms_per_second", "CPU per second, ms", 1],
   ["first_ms", "first subscriber, ms", 3], ["median_ms", "median subscriber, ms", 3], ["last_ms", "last subscriber, ms", 3],
   ["last_p99_ms", "last subscriber p99, ms", 3], ["spread_ms", "last less first, ms", 3],
   ["latency_p50_ms", "delivery p50, ms", 3], ["latency_p99_ms", "delivery p99, ms", 3], ["latency_p99.9_ms", "delivery p99.9, ms", 3],
   ["latency_p99.99_ms", "delivery p99.99, ms", 3], ["latency_p99.999_ms", "delivery p99.999, ms", 3],
   ["latency_max_ms", "delivery worst, ms", 3], ["unfairness", "mean ranks' spread", 3],
-  ["memory_bytes_a_subscriber", "memory a subscriber, B", 0], ["rss_mb", "resident, MB", 1],
-  ["rss_growth_kb", "its growth since 1/6 of the time, kB", 0], ["system_calls_a_message", "system calls a message", 1],
+  ["memory_bytes_per_subscriber", "memory per subscriber, B", 0], ["rss_mb", "resident, MB", 1],
+  ["rss_growth_kb", "its growth since 1/6 of the time, kB", 0], ["system_calls_per_message", "system calls per message", 1],
   ["waited_percent", "proxy waited for its core, %", 1],
-  ["switches_a_message", "context switches a message", 1], ["deliveries", "deliveries", 0],
+  ["switches_per_message", "context switches per message", 1], ["deliveries", "deliveries", 0],
   ["lost", "lost", 0], ["wrong", "repeated, reordered, corrupt, late", 0], ["cut_off", "readers cut off", 0],
 ];
 const ALARMS = new Set(["lost", "wrong", "cut_off"]);
@@ -40,7 +40,7 @@ function pointKey(run, options) {
   const p = run.point;
   const parts = [`${p.subscribers.toLocaleString("en")} subscribers`, `${p.bytes.toLocaleString("en")} bytes`, `every ${p.interval_ms} ms`];
   if (options.burst > 1) parts.push(`${options.burst} at once`);
-  if (options.churn_per_s > 0) parts.push(`${options.churn_per_s} leave and return a second`);
+  if (options.churn_per_s > 0) parts.push(`${options.churn_per_s} leave and return per second`);
   if (options.slow > 0) parts.push(`${options.slow} slow beside them`);
   if (options.stalled > 0) parts.push(`${options.stalled} stalled beside them`);
   return parts.join(", ");
