@@ -196,7 +196,7 @@ lint: ## check format, clang-tidy, cppcheck, and who includes whom
 
 install: all ## install the relay and its tools below PREFIX=/usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(addprefix $(BIN)/,flashrelay flashbuilder flashcat) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(addprefix $(BIN)/,flashrelay flashbuilder flashcat flashbench bare_loop) $(DESTDIR)$(PREFIX)/bin
 
 clean: ## remove everything that was built
 	rm -rf build

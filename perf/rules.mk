@@ -32,12 +32,12 @@ else
 	git worktree remove --force $(BENCH_BASE)
 endif
 
-# The end-to-end tests try flashbench, too.
-tests: $(BIN)/flashbench $(BIN)/bare_loop
+# flashbench is one of the tools; its presets compare with bare_loop, which it looks for in its own folder.
+all: $(BIN)/flashbench $(BIN)/bare_loop
 
 # One row of what the project has set itself; PERF adds options, e.g. PERF="--html build/row.html".
 ROW ?=
-perf: all $(BIN)/flashbench $(BIN)/bare_loop ## measure one row: ROW=<preset>; without: list them
+perf: all ## measure one row: ROW=<preset>; without: list them
 	$(BIN)/flashbench $(if $(ROW),--preset $(ROW) $(PERF),--list-presets)
 
 # The page's parts are put into the program.

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, PATIENCE_S, eventually
+from harness import BIN, PATIENCE_S, ROOT, eventually
 
 
 class Flashbuilder:
@@ -208,3 +208,16 @@ def test_help(program):
     status, output, errors = run(program, "--help")
     assert (status, errors) == (0, "")
     assert output.startswith(f"Usage: {program} ")
+
+
+def test_install_puts_every_program_where_it_runs(tmp_path):
+    variant = BIN.name if BIN.name in ("asan", "tsan", "debug") else "release"
+    subprocess.run(["make", "-C", ROOT, "install", f"VARIANT={variant}", f"DESTDIR={tmp_path}", "PREFIX=/usr"], check=True,
+                   capture_output=True, timeout=3 * PATIENCE_S)
+    installed = tmp_path / "usr/bin"
+    assert {path.name for path in installed.iterdir()} == {"flashrelay", "flashbuilder", "flashcat", "flashbench", "bare_loop"}
+    for path in installed.iterdir():
+        assert subprocess.run([path, "--help"], capture_output=True, check=True, timeout=PATIENCE_S).stdout
+    ended = subprocess.run([installed / "flashbench", "--proxy", "bare_loop", "--subscribers", "2", "--duration", "100ms", "--warm-up",
+                            "20ms", "--interval", "20ms", "--no-pin", "--json", "-"], capture_output=True, check=True, timeout=PATIENCE_S)
+    assert json.loads(ended.stdout)["runs"][0]["counts"]["deliveries"] == 10
