@@ -52,7 +52,8 @@ static const struct command_option entries[] = {
     {"--connect", "IP:PORT", "measure a proxy that runs already and listens there; needs --builder-listen", OPTION_ADDRESS,
      &settings.connect, 0, 0},
     {"--builder-listen", "IP:PORT", "where the running proxy finds its upstream", OPTION_ADDRESS, &settings.builder_listen, 0, 0},
-    {"--pid", "PID", "of the running proxy, for its CPU and memory", OPTION_NUMBER, &settings.pid, 1, 4194304},
+    {"--pid", "PID", "of the running proxy: CPU and memory of all of its process group are measured", OPTION_NUMBER,
+     &settings.pid, 1, 4194304},
     {"--subscribers", "N,...", "readers (default 1000); several: a sweep", OPTION_NUMBER_LIST, &settings.subscribers, 1, 60000},
     {"--bytes", "SIZE,...", "of a flashblock (default 25k); several: a sweep", OPTION_BYTES_LIST, &settings.bytes, 100,
      16u << 20},
@@ -147,6 +148,20 @@ static void add_proxies(struct bench_measurement *m, const struct option_texts *
     }
 }
 
+/* The process group of process or thread `pid`, whose CPU and memory are measured; 0 for 0. */
+static pid_t find_group(pid_t pid)
+{
+    if (pid == 0)
+        return 0;
+    pid_t group = getpgid(pid);
+    if (group <= 0)
+        command_line_fail(&line, "--pid: got '%d', expected a process that runs", (int)pid);
+    if (group == getpgrp())
+        command_line_fail(&line, "--pid: process %d is in flashbench's own process group %d, expected one in another (setsid)",
+                          (int)pid, (int)group);
+    return group;
+}
+
 static void choose_proxies(struct bench_measurement *m)
 {
     if (settings.connect.port == 0) {
@@ -160,7 +175,7 @@ static void choose_proxies(struct bench_measurement *m)
     snprintf(m->proxies[0].label, sizeof m->proxies[0].label, "running");
     m->options.connect = &settings.connect;
     m->options.builder_listen = &settings.builder_listen;
-    m->options.pid = (pid_t)settings.pid;
+    m->options.group = find_group((pid_t)settings.pid);
 }
 
 static void choose_points(struct bench_measurement *m)

@@ -142,6 +142,28 @@ static void add_own(struct text *out, const struct run_result *run)
     close_with(out, "}");
 }
 
+/* Whose CPU and memory the figures are. */
+static void add_proxy(struct text *out, const struct proxy_usage *usage)
+{
+    add_key(out, "proxy");
+    text_add_string(out, "{");
+    if (usage->is_known) {
+        add_field(out, "process_group", usage->group);
+        add_field(out, "processes", usage->processes);
+        add_key(out, "programs");
+        add_string(out, usage->programs);
+        text_add_string(out, ",");
+        add_key(out, "cores");
+        text_add_string(out, "[");
+        for (unsigned core = 0; core < CPU_SETSIZE; core++)
+            if (CPU_ISSET(core, &usage->cores))
+                text_format(out, "%u,", core);
+        close_with(out, "]");
+        text_format(out, "\"shares_cores\":%s", usage->shares_cores ? "true" : "false");
+    }
+    close_with(out, "}");
+}
+
 static void add_point(struct text *out, const struct run_point *point)
 {
     add_key(out, "point");
@@ -159,7 +181,8 @@ static void add_run(struct text *out, const struct run_result *run, unsigned rou
     add_string(out, run->proxy->command);
     text_format(out, ",\"round\":%u,\"complete\":%s,", round + 1, run->complete ? "true" : "false");
     add_point(out, &run->point);
-    add_field(out, "seconds", run->seconds);
+    add_field(out, "seconds", run->usage.seconds);
+    add_proxy(out, &run->usage);
     add_key(out, "figures");
     text_add_string(out, "{");
     for (unsigned i = 0; i < figure_count; i++)

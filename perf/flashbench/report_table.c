@@ -59,9 +59,23 @@ static void print_head(const struct bench_measurement *m, unsigned point, FILE *
     fputc('\n', out);
 }
 
+/* Whose CPU and memory it was, where that is not plain: a proxy that ran already, or one of several processes. */
+static void print_processes(const struct bench_measurement *m, unsigned point, unsigned proxy, FILE *out)
+{
+    const struct proxy_usage *usage = &bench_measurement_result(m, point, 0, proxy)->usage;
+
+    if (usage->is_known && (m->options.connect || usage->processes > 1))
+        fprintf(out, "%s: CPU and memory are those of process group %d, %u process%s: %s\n", m->proxies[proxy].label,
+                (int)usage->group, usage->processes, usage->processes == 1 ? "" : "es", usage->programs);
+    if (usage->is_known && usage->softirq_is_known && usage->shares_cores)
+        fprintf(out, "%s: may run on a core of flashbench's, so that its ksoftirqd time includes flashbench's part\n",
+                m->proxies[proxy].label);
+}
+
 static void print_notes(const struct bench_measurement *m, unsigned point, FILE *out)
 {
     for (unsigned proxy = 0; proxy < m->proxy_count; proxy++) {
+        print_processes(m, point, proxy, out);
         for (unsigned round = 0; round < m->rounds_done[point]; round++) {
             const struct run_result *run = bench_measurement_result(m, point, round, proxy);
             if (run->was_bottleneck)

@@ -2,7 +2,6 @@
 
 #include "flashbench/builder.h"
 #include "flashbench/scrape.h"
-#include "flashbench/system_calls.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/random.h"
 
@@ -17,7 +16,7 @@
 #define START_PATIENCE_NS (10 * NS_PER_S)
 #define TICK_NS           NS_PER_MS
 #define BUSY_TICK_NS      (20 * NS_PER_MS) /* other work waits at most this long while the crowd is never idle */
-#define MEMORY_STEP_NS    (1 * NS_PER_S)
+#define LOOK_NS           (1 * NS_PER_S)
 #define PROGRESS_NS       (250 * NS_PER_MS)
 #define STOP_PATIENCE_MS  7000
 #define BUSY_LIMIT        0.95
@@ -32,15 +31,14 @@ struct run {
     struct bench_builder *builder;
     struct crowd *crowd;
     struct process process;
-    pid_t pid;
+    pid_t group; /* of the proxy; 0: unknown */
+    struct proxy_meter *meter;
     run_progress *progress;
     void *progress_context;
     uint64_t next_tick_ns, next_progress_ns, last_tick_ns, churn_debt; /* churn_debt: readers times ns */
     uint64_t next_due_ns;                                              /* of a message; CLOCK_NEVER while none is sent */
     uint64_t sent, warm_up_messages, all_messages;
-    uint64_t spun_ns, own_cpu_start_ns, measured_since_ns, cpu_start_ns, softirq_start_ns, switches_start[2];
-    uint64_t wait_start_ns, next_memory_ns, system_calls_start;
-    struct system_calls *system_calls;
+    uint64_t spun_ns, own_cpu_start_ns, measured_since_ns, next_look_ns, next_memory_ns;
     struct address metrics;
     char *scrape_before;
     bool sampled_start, builder_behind;
@@ -101,13 +99,23 @@ static void note_memory(struct run *run, uint64_t now_ns)
     struct run_result *result = run->result;
     struct process_memory memory;
 
-    if (!run->sampled_start || run->pid == 0 || now_ns < run->next_memory_ns || result->memory_points == RUN_MEMORY_POINTS)
+    if (now_ns < run->next_memory_ns || result->memory_points == RUN_MEMORY_POINTS)
         return;
     uint64_t step_ns = run->options->duration_ns / (RUN_MEMORY_POINTS - 1);
-    run->next_memory_ns = now_ns + (step_ns > MEMORY_STEP_NS ? step_ns : MEMORY_STEP_NS);
-    if (process_memory_get(run->pid, &memory) == 0)
+    run->next_memory_ns = now_ns + (step_ns > LOOK_NS ? step_ns : LOOK_NS);
+    if (process_group_memory(run->group, &memory))
         result->memory_line[result->memory_points++] =
             (struct run_memory_point){(double)(now_ns - run->measured_since_ns) / 1e9, memory.rss_bytes + memory.huge_bytes};
+}
+
+/* Looks at the proxy once per second of the measured time. */
+static void look(struct run *run, uint64_t now_ns)
+{
+    if (!run->sampled_start || run->group == 0 || now_ns < run->next_look_ns)
+        return;
+    run->next_look_ns = now_ns + LOOK_NS;
+    proxy_meter_look(run->meter);
+    note_memory(run, now_ns);
 }
 
 static void tick(struct run *run, uint64_t now_ns)
@@ -119,7 +127,7 @@ static void tick(struct run *run, uint64_t now_ns)
     if (run->next_due_ns == CLOCK_NEVER || run->next_due_ns > now_ns + TICK_NS / 2) {
         bench_builder_prepare(run->builder, now_ns);
         messages_settle(run->messages, now_ns, run->options->patience_ns);
-        note_memory(run, now_ns);
+        look(run, now_ns);
     }
 }
 
@@ -180,8 +188,8 @@ static bool connect_everybody(struct run *run)
     }
     if (goes_on(run) && bench_builder_connections(run->builder) == 0)
         fail(run, "the proxy did not connect to its upstream within %u s", (unsigned)(START_PATIENCE_NS / NS_PER_S));
-    if (run->pid != 0)
-        process_memory_get(run->pid, &run->result->memory_before);
+    if (run->group != 0)
+        process_group_memory(run->group, &run->result->memory_before);
     while (goes_on(run) && crowd_open(run->crowd) < wanted && clock_monotonic_ns() < deadline_ns)
         turn(run, "connecting");
     if (goes_on(run) && crowd_open(run->crowd) < wanted)
@@ -203,12 +211,7 @@ static void sample_start(struct run *run)
     crowd_reset_counters(run->crowd);
     if (run->options->scrape)
         run->scrape_before = scrape_counters(&run->metrics);
-    if (run->pid != 0)
-        process_group_switches(run->pid, &run->switches_start[0], &run->switches_start[1]);
-    run->softirq_start_ns = process_softirq_cpu_ns(run->options->proxy_cores, run->options->proxy_core_count);
-    run->wait_start_ns = run->pid != 0 ? process_group_wait_ns(run->pid) : 0;
-    run->system_calls_start = system_calls_read(run->system_calls);
-    run->cpu_start_ns = run->pid != 0 ? process_group_cpu_ns(run->pid) : 0;
+    proxy_meter_start(run->meter);
     run->measured_since_ns = clock_monotonic_ns();
     run->own_cpu_start_ns = own_cpu_ns();
     run->spun_ns = 0;
@@ -222,18 +225,9 @@ static void sample_end(struct run *run)
 
     if (!run->sampled_start)
         return;
-    if (run->pid != 0) {
-        result->cpu_ns = process_group_cpu_ns(run->pid) - run->cpu_start_ns;
-        result->wait_ns = process_group_wait_ns(run->pid) - run->wait_start_ns;
-        result->system_calls = system_calls_read(run->system_calls) - run->system_calls_start;
-        process_group_switches(run->pid, &result->switches_voluntary, &result->switches_involuntary);
-        result->switches_voluntary -= run->switches_start[0];
-        result->switches_involuntary -= run->switches_start[1];
-        process_memory_get(run->pid, &result->memory_after);
-    }
-    result->softirq_ns =
-        process_softirq_cpu_ns(run->options->proxy_cores, run->options->proxy_core_count) - run->softirq_start_ns;
-    result->seconds = (double)measured_ns / 1e9;
+    proxy_meter_stop(run->meter, &result->usage);
+    if (run->group != 0)
+        process_group_memory(run->group, &result->memory_after);
     result->busy_share = (double)(own_cpu_ns() - run->own_cpu_start_ns - run->spun_ns) / (double)measured_ns;
     result->crowd = *crowd_counters_get(run->crowd);
     result->open_at_end = crowd_open(run->crowd);
@@ -339,6 +333,15 @@ static bool create_crowd(struct run *run, const struct address *target)
     return error == 0;
 }
 
+/* Right after the proxy was started, so that threads that it starts later are counted too. */
+static bool create_meter(struct run *run)
+{
+    run->meter = proxy_meter_create(run->group, run->options->count_system_calls);
+    if (!run->meter)
+        fail(run, "no memory");
+    return run->meter;
+}
+
 static bool create_builder(struct run *run)
 {
     struct bench_builder_options builder = {
@@ -358,8 +361,8 @@ static bool start_proxy(struct run *run, struct address *target)
     const struct run_options *options = run->options;
     struct proxy_addresses addresses = {.upstream_port = bench_builder_port(run->builder)};
 
-    run->pid = options->pid;
     if (options->connect) {
+        run->group = options->group;
         *target = *options->connect;
         return true;
     }
@@ -373,16 +376,14 @@ static bool start_proxy(struct run *run, struct address *target)
         fail(run, "cannot start \"%s\": %s", run->result->proxy->command, strerror(-error));
     *target = addresses.listen;
     run->metrics = addresses.metrics;
-    run->pid = run->process.pid;
-    if (error == 0 && options->count_system_calls)
-        run->system_calls = system_calls_open(run->pid);
+    run->group = run->process.pid;
     return error == 0;
 }
 
 /* The subscribers disconnect first: a proxy that is asked to end while it has subscribers may spread their closes over seconds. */
 static void end(struct run *run)
 {
-    system_calls_close(run->system_calls);
+    proxy_meter_destroy(run->meter);
     crowd_destroy(run->crowd);
     if (run->process.pid != 0)
         process_stop(&run->process, STOP_PATIENCE_MS);
@@ -411,7 +412,8 @@ void run_measure(const struct run_options *options, const struct run_point *poin
         fail(&run, "no memory for %llu subscribers", (unsigned long long)point->subscribers);
         return;
     }
-    if (create_builder(&run) && start_proxy(&run, &target) && create_crowd(&run, &target) && connect_everybody(&run)) {
+    if (create_builder(&run) && start_proxy(&run, &target) && create_meter(&run) && create_crowd(&run, &target) &&
+        connect_everybody(&run)) {
         send_messages(&run);
         conclude(&run);
     }
@@ -426,31 +428,7 @@ void run_result_dispose(struct run_result *result)
     memset(result, 0, sizeof *result);
 }
 
-/* --- derived figures --- */
-
 uint64_t run_memory_bytes(const struct process_memory *memory)
 {
     return memory->pss_bytes + memory->huge_bytes;
-}
-
-double run_cpu_per_delivery_us(const struct run_result *result)
-{
-    return result->totals.deliveries > 0 && result->cpu_ns > 0 ? (double)result->cpu_ns / 1e3 / (double)result->totals.deliveries
-                                                               : NAN;
-}
-
-double run_cpu_with_softirq_per_delivery_us(const struct run_result *result)
-{
-    return run_cpu_per_delivery_us(result) + (double)result->softirq_ns / 1e3 / (double)result->totals.deliveries;
-}
-
-double run_memory_per_subscriber_bytes(const struct run_result *result)
-{
-    double before = (double)run_memory_bytes(&result->memory_before);
-    double after = (double)run_memory_bytes(&result->memory_after);
-
-    if (result->memory_baseline_bytes > 0)
-        before = (double)result->memory_baseline_bytes;
-
-    return after > 0 && result->point.subscribers > 0 ? (after - before) / (double)result->point.subscribers : NAN;
 }

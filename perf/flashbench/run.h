@@ -2,9 +2,11 @@
 #ifndef PERF_FLASHBENCH_RUN_H
 #define PERF_FLASHBENCH_RUN_H
 
+#include "common/process_group.h"
 #include "flashbench/crowd.h"
 #include "flashbench/messages.h"
 #include "flashbench/proxy.h"
+#include "flashbench/proxy_meter.h"
 
 #include <signal.h>
 
@@ -29,7 +31,7 @@ struct run_options {
     /* For a proxy that runs already, instead of starting one: */
     const struct address *connect; /* where a running one listens, or NULL */
     const struct address *builder_listen;
-    pid_t pid; /* of the running one, 0: unknown */
+    pid_t group; /* process group of the running one; 0: unknown */
 };
 
 struct run_point {
@@ -49,20 +51,16 @@ struct run_result {
     const struct proxy *proxy;
     bool complete;     /* false: interrupted; the result holds what was measured until then */
     char failure[256]; /* why there is no result, or "" */
-    double seconds;    /* between the two samples of CPU */
     struct message_totals totals;
     struct crowd_counters crowd;
     uint32_t open_at_end;
     double *ranks; /* mean rank of each reader, ascending: 0 always first, 1 always last */
     uint32_t rank_count;
-    uint64_t cpu_ns, softirq_ns;
-    uint64_t switches_voluntary, switches_involuntary;
+    struct proxy_usage usage;
     struct process_memory memory_before, memory_after; /* with nobody connected; after the measured time */
     uint64_t memory_baseline_bytes;                    /* of the same proxy for a single subscriber; 0: not measured */
     struct run_memory_point memory_line[RUN_MEMORY_POINTS];
     unsigned memory_points;
-    uint64_t wait_ns;         /* during which the proxy was ready to run and others had its core */
-    uint64_t system_calls;    /* 0: not counted */
     uint64_t peak_backlog;    /* messages offered and not complete at once */
     struct recorder lateness; /* of the builder itself: offered after it was due */
     double busy_share;        /* of the crowd's thread */
@@ -84,10 +82,5 @@ void run_measure(const struct run_options *options, const struct run_point *poin
                  run_progress *progress, void *context, struct run_result *result);
 
 void run_result_dispose(struct run_result *result);
-
-/* Figures derived from a result; NAN where there is none. */
-double run_cpu_per_delivery_us(const struct run_result *result);
-double run_cpu_with_softirq_per_delivery_us(const struct run_result *result);
-double run_memory_per_subscriber_bytes(const struct run_result *result);
 
 #endif

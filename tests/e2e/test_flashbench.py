@@ -1,12 +1,15 @@
 """flashbench must see what a proxy does wrong: here is one that does it on purpose."""
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from harness import BIN
+from harness import BIN, PATIENCE_S, eventually, free_port
 
 # Relays whole messages as binary; its third argument says what it spoils.
 PROXY = textwrap.dedent('''
@@ -55,6 +58,20 @@ PROXY = textwrap.dedent('''
 
     asyncio.run(main())
 ''')
+
+# 60 ms of CPU in a child that ends.
+WORK = textwrap.dedent('''
+    import asyncio, os, time
+
+    def work():
+        child = os.fork()
+        if child == 0:
+            while time.process_time() < 0.06:
+                pass
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    import asyncio''')
 
 
 @pytest.fixture
@@ -146,12 +163,114 @@ def test_an_interrupted_measurement_says_what_it_has(tmp_path):
     assert "interrupted" in table
 
 
+# --- a proxy that runs already ---
+
+class Running:
+    """flashrelay, started by a shell that lives on, in a process group of their own."""
+
+    def __init__(self, folder):
+        self.builder_port = free_port()
+        log = folder / "relay.log"
+        log.touch()
+        command = (f"{BIN}/flashrelay --upstream-ws ws://127.0.0.1:{self.builder_port}/ --listen-addr 127.0.0.1:0 --metrics-addr"
+                   f" 127.0.0.1:0 --subscriber-max-interval-ms 50 --log-memory 16M --max-message-bytes 8M >{log} 2>&1 & echo $!; wait")
+        self.shell = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.relay = int(self.shell.stdout.readline())
+        self.port = eventually(lambda: re.search(r"listens on \S+:(\d+);", log.read_text()), "the relay to listen")[1]
+
+    def threads(self):
+        return [int(name) for name in os.listdir(f"/proc/{self.relay}/task")]
+
+    def measure(self, *flags):
+        ended = subprocess.run([BIN / "flashbench", "--connect", f"127.0.0.1:{self.port}", "--builder-listen",
+                                f"127.0.0.1:{self.builder_port}", "--subscribers", "4", "--bytes", "3000", "--interval", "20ms",
+                                "--warm-up", "100ms", "--duration", "500ms", "--json", "-", *map(str, flags)], check=True,
+                               timeout=60, capture_output=True)
+        return json.loads(ended.stdout)["runs"][0]
+
+    def close(self):
+        os.killpg(self.shell.pid, signal.SIGTERM)
+        self.shell.wait(timeout=PATIENCE_S)
+        self.shell.stdout.close()
+
+
+@pytest.fixture
+def running(tmp_path):
+    relay = Running(tmp_path)
+    yield relay
+    relay.close()
+
+
+@pytest.mark.parametrize("which", ["leader", "child", "thread of a child"])
+def test_any_process_or_thread_of_a_running_proxy_names_its_group(running, which):
+    pid = {"leader": running.shell.pid, "child": running.relay, "thread of a child": max(running.threads())}[which]
+    run = running.measure("--pid", pid)
+    assert run["proxy"]["process_group"] == running.shell.pid
+    assert run["proxy"]["processes"] == 2
+    assert "sh" in run["proxy"]["programs"] and "flashrelay" in run["proxy"]["programs"]
+    assert run["proxy"]["cores"] == sorted(os.sched_getaffinity(0))
+    figures = run["figures"]
+    assert figures["cpu_us_per_delivery"] > 0 and figures["rss_mb"] > 16 # the relay's, not the shell's
+    if can_see_softirq():
+        assert figures["cpu_with_softirq_us_per_delivery"] >= figures["cpu_us_per_delivery"]
+
+
+def can_see_softirq():
+    """False where the processes of the kernel are not visible, as in most containers."""
+    return any(name_of(pid).startswith("ksoftirqd/") for pid in os.listdir("/proc") if pid.isdigit())
+
+
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError: # it ended
+        return ""
+
+
+@pytest.mark.parametrize("flags, cores, shared", [
+    ((), slice(0, 1), False),
+    (("--no-pin",), slice(None), True),
+])
+def test_softirq_time_is_that_of_the_cores_on_which_the_proxy_may_run(flags, cores, shared):
+    own = sorted(os.sched_getaffinity(0))
+    if len(own) < 2:
+        pytest.skip("needs two cores")
+    ended = subprocess.run([BIN / "flashbench", "--proxy", "bare_loop", "--subscribers", "4", "--bytes", "3000", "--interval", "20ms",
+                            "--duration", "200ms", "--json", "-", *flags], check=True, timeout=60, capture_output=True)
+    run = json.loads(ended.stdout)["runs"][0]
+    assert run["proxy"]["cores"] == own[cores]
+    assert run["proxy"]["shares_cores"] == shared
+    assert (run["figures"]["cpu_with_softirq_us_per_delivery"] is not None) == can_see_softirq()
+
+
+def test_of_a_running_proxy_without_pid_only_deliveries_are_known(running):
+    run = running.measure()
+    assert run["proxy"] == {}
+    assert run["counts"]["deliveries"] == 4 * 25
+    assert {name for name, value in run["figures"].items() if value is None} >= {
+        "cpu_us_per_delivery", "cpu_with_softirq_us_per_delivery", "cpu_ms_per_second", "waited_percent", "switches_per_message"}
+
+
+def test_cpu_of_threads_and_children_that_ended_is_counted(tmp_path):
+    """A proxy whose work is all done by processes that end."""
+    script = tmp_path / "proxy.py"
+    script.write_text(PROXY.replace("await send(message)", "work(); await send(message)", 1).replace("import asyncio", WORK, 1))
+    ended = subprocess.run([BIN / "flashbench", "--proxy", f"working={sys.executable} {script} {{upstream}} {{listen}} nothing",
+                            "--subscribers", "1", "--bytes", "3000", "--interval", "200ms", "--warm-up", "100ms", "--duration",
+                            "2s", "--json", "-"], check=True, timeout=60, capture_output=True)
+    figures = json.loads(ended.stdout)["runs"][0]["figures"]
+    assert figures["cpu_us_per_delivery"] > 50_000
+
+
 @pytest.mark.parametrize("flags, named", [
     (["--proxy", "cat"], "--proxy"),
     (["--proxy", "bare_loop", "--bytes", "many"], "--bytes"),
     (["--preset", "nonsense"], "--preset"),
     ([], "--proxy"),
     (["--connect", "127.0.0.1:1"], "--connect"),
+    (["--connect", "127.0.0.1:1", "--builder-listen", "127.0.0.1:2", "--pid", "4194304"], "'4194304'"),
+    (["--connect", "127.0.0.1:1", "--builder-listen", "127.0.0.1:2", "--pid", str(os.getpid())], "setsid"),
 ])
 def test_bad_options_are_named(flags, named):
     ended = subprocess.run([BIN / "flashbench", *flags], capture_output=True, text=True, timeout=20, check=False)

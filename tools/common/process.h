@@ -1,4 +1,4 @@
-/* Child processes, and what the system says about a process: CPU, memory. */
+/* Child processes. */
 #ifndef TOOLS_COMMON_PROCESS_H
 #define TOOLS_COMMON_PROCESS_H
 
@@ -33,26 +33,5 @@ uint64_t process_raise_descriptor_limit(void);
 
 /* A TCP port of 127.0.0.1 that nobody listens on at the moment. 0 if there is none. */
 uint16_t process_free_port(void);
-
-/* CPU time of all threads of the process group led by `pid`, in ns, from schedstat; exited threads are not in it. 0 if there is none. */
-uint64_t process_group_cpu_ns(pid_t pid);
-
-/* How long threads of that group were ready and had to wait for a core, in ns: 0 on a machine where nothing else runs. */
-uint64_t process_group_wait_ns(pid_t pid);
-
-/* Context switches of all threads of the group led by `pid`: those that waited, and those that were made to. */
-void process_group_switches(pid_t pid, uint64_t *voluntary, uint64_t *involuntary);
-
-/* CPU time of the ksoftirqd threads of `cores` (NULL: of all), in ns, from schedstat. */
-uint64_t process_softirq_cpu_ns(const int *cores, unsigned core_count);
-
-struct process_memory {
-    uint64_t rss_bytes;
-    uint64_t pss_bytes;  /* shared pages by share */
-    uint64_t huge_bytes; /* hugetlb pages, which RSS and PSS leave out */
-};
-
-/* What smaps_rollup says of `pid`. 0 or a negative errno. */
-int process_memory_get(pid_t pid, struct process_memory *memory);
 
 #endif

@@ -208,7 +208,7 @@ static bool wait_for_relay(struct rig *rig)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = LOOK_INTERVAL_NS}, NULL);
     }
-    process_memory_get(rig->relay.pid, &rig->baseline);
+    process_group_memory(rig->relay.pid, &rig->baseline);
     return true;
 }
 
@@ -372,7 +372,7 @@ void rig_figures_get(struct rig *rig, struct rig_figures *figures)
     };
     if (figures->relay_runs) {
         figures->relay_cpu_ns = process_group_cpu_ns(rig->relay.pid);
-        process_memory_get(rig->relay.pid, &figures->memory);
+        process_group_memory(rig->relay.pid, &figures->memory);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "common/fleet.h"
 #include "common/ledger.h"
 #include "common/process.h"
+#include "common/process_group.h"
 
 #include <signal.h>
 #include <stdbool.h>

@@ -1,8 +1,10 @@
 "use strict";
 
 const FIGURES = [
-  ["cpu_us_per_delivery", "CPU per delivery, µs", 2], ["cpu_with_softirq_us_per_delivery", "with ksoftirqd, µs", 2],
-  ["cpu_ms_per_second", "CPU per second, ms", 1],
+  ["cpu_with_softirq_us_per_delivery", "CPU per delivery, with ksoftirqd, µs", 2],
+  ["cpu_us_per_delivery", "CPU per delivery, its processes alone, µs", 2],
+  ["cpu_with_softirq_ms_per_second", "CPU per second, with ksoftirqd, ms", 1],
+  ["cpu_ms_per_second", "CPU per second, its processes alone, ms", 1],
   ["first_ms", "first subscriber, ms", 3], ["median_ms", "median subscriber, ms", 3], ["last_ms", "last subscriber, ms", 3],
   ["last_p99_ms", "last subscriber p99, ms", 3], ["spread_ms", "last less first, ms", 3],
   ["latency_p50_ms", "delivery p50, ms", 3], ["latency_p99_ms", "delivery p99, ms", 3], ["latency_p99.9_ms", "delivery p99.9, ms", 3],

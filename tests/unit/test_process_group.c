@@ -1,0 +1,252 @@
+/* What a process group uses: threads and children that ended stay counted. */
+#include "common/process_group.h"
+#include "common/usage_meter.h"
+#include "flashrelay/clock.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define WORK_NS      (60 * NS_PER_MS)
+#define PRECISION_NS (20 * NS_PER_MS) /* cutime and cstime, each in steps of 10 ms */
+
+/* A process that leads a group of its own and goes on when it is told to. */
+struct worker {
+    pid_t pid;
+    int commands, answers; /* pipes, our ends */
+};
+
+/* The worker's side: what it does at each command. */
+struct job {
+    void (*steps[3])(void);
+};
+
+static void use_cpu(void)
+{
+    struct timespec used;
+
+    do {
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    } while ((uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec < WORK_NS);
+}
+
+static void *run_thread(void *unused)
+{
+    (void)unused;
+    use_cpu();
+    return NULL;
+}
+
+static void use_cpu_in_a_thread_that_ends(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, run_thread, NULL) != 0)
+        _exit(1);
+    pthread_join(thread, NULL);
+}
+
+static void use_cpu_in_a_child_that_ends(void)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        use_cpu();
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+static pid_t unwaited_child;
+
+/* Returns while the child still runs, asleep; nobody will wait for it. */
+static void use_cpu_in_a_child_that_stays(void)
+{
+    int done[2];
+    char byte = 0;
+
+    signal(SIGCHLD, SIG_IGN);
+    if (pipe(done) != 0)
+        _exit(1);
+    unwaited_child = fork();
+    if (unwaited_child == 0) {
+        use_cpu();
+        if (write(done[1], &byte, 1) == 1)
+            pause();
+        _exit(0);
+    }
+    if (read(done[0], &byte, 1) != 1)
+        _exit(1);
+}
+
+static void end_the_child(void)
+{
+    kill(unwaited_child, SIGKILL);
+    while (kill(unwaited_child, 0) == 0)
+        nanosleep(&(struct timespec){.tv_nsec = (long)NS_PER_MS}, NULL);
+}
+
+static void do_nothing(void)
+{
+}
+
+static void work(const struct job *job, int commands, int answers)
+{
+    char byte = 0;
+
+    for (int step = 0; read(commands, &byte, 1) == 1; step++) {
+        job->steps[step]();
+        if (write(answers, &byte, 1) != 1)
+            break;
+    }
+    _exit(0);
+}
+
+static struct worker start_worker(const struct job *job)
+{
+    struct worker worker;
+    int commands[2], answers[2];
+
+    assert_int_equal(pipe(commands), 0);
+    assert_int_equal(pipe(answers), 0);
+    worker.pid = fork();
+    assert_true(worker.pid >= 0);
+    if (worker.pid == 0) {
+        setpgid(0, 0);
+        close(commands[1]);
+        close(answers[0]);
+        work(job, commands[0], answers[1]);
+    }
+    setpgid(worker.pid, worker.pid);
+    close(commands[0]);
+    close(answers[1]);
+    worker.commands = commands[1];
+    worker.answers = answers[0];
+    return worker;
+}
+
+/* Lets it do its next step, and waits until it has. */
+static void next_step(const struct worker *worker)
+{
+    char byte = 0;
+
+    assert_int_equal(write(worker->commands, &byte, 1), 1);
+    assert_int_equal(read(worker->answers, &byte, 1), 1);
+}
+
+static void end_worker(struct worker *worker)
+{
+    int status;
+
+    close(worker->commands);
+    close(worker->answers);
+    assert_int_equal(waitpid(worker->pid, &status, 0), worker->pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void threads_and_children_that_ended_stay_counted(void **state)
+{
+    const struct job job = {{use_cpu_in_a_thread_that_ends, use_cpu_in_a_child_that_ends}};
+    struct worker worker = start_worker(&job);
+    uint64_t before_ns = process_group_cpu_ns(worker.pid);
+
+    (void)state;
+    next_step(&worker);
+    uint64_t between_ns = process_group_cpu_ns(worker.pid);
+    assert_true(between_ns - before_ns >= WORK_NS);
+    next_step(&worker);
+    assert_true(process_group_cpu_ns(worker.pid) - between_ns >= WORK_NS - PRECISION_NS);
+    end_worker(&worker);
+    assert_int_equal(process_group_cpu_ns(worker.pid), 0);
+}
+
+static void a_meter_counts_from_its_creation(void **state)
+{
+    const struct job job = {{use_cpu_in_a_thread_that_ends, use_cpu_in_a_thread_that_ends}};
+    struct worker worker = start_worker(&job);
+
+    (void)state;
+    next_step(&worker);
+    struct usage_meter *meter = usage_meter_create(worker.pid);
+    assert_non_null(meter);
+    assert_true(usage_meter_read(meter)->cpu_ns < WORK_NS);
+    uint64_t switches = usage_meter_read(meter)->voluntary_switches;
+    next_step(&worker);
+    assert_true(usage_meter_read(meter)->cpu_ns >= WORK_NS);
+    assert_true(usage_meter_read(meter)->voluntary_switches > switches);
+    end_worker(&worker);
+    usage_meter_destroy(meter);
+}
+
+static void a_meter_keeps_what_it_read_of_a_child_for_which_nobody_waited(void **state)
+{
+    const struct job job = {{do_nothing, use_cpu_in_a_child_that_stays, end_the_child}};
+    struct worker worker = start_worker(&job);
+
+    (void)state;
+    next_step(&worker);
+    struct usage_meter *meter = usage_meter_create(worker.pid);
+    assert_non_null(meter);
+    next_step(&worker);
+    struct process_usage running = *usage_meter_read(meter);
+    assert_true(running.cpu_ns >= WORK_NS);
+    next_step(&worker);
+    assert_true(process_group_cpu_ns(worker.pid) < WORK_NS); /* the system has forgotten it */
+    struct process_usage ended = *usage_meter_read(meter);
+    assert_true(ended.cpu_ns >= running.cpu_ns);
+    assert_true(ended.voluntary_switches >= running.voluntary_switches);
+    assert_true(ended.wait_ns >= running.wait_ns);
+    end_worker(&worker);
+    usage_meter_destroy(meter);
+}
+
+static void memory_names_and_cores_are_of_all_processes(void **state)
+{
+    const struct job job = {{use_cpu_in_a_child_that_stays, end_the_child}};
+    struct worker worker = start_worker(&job);
+    struct process_memory alone, together;
+    char names[64];
+    cpu_set_t cores, own;
+
+    (void)state;
+    assert_true(process_group_memory(worker.pid, &alone));
+    assert_int_equal(process_group_names(worker.pid, names, sizeof names), 1);
+    next_step(&worker);
+    assert_true(process_group_memory(worker.pid, &together));
+    assert_true(together.rss_bytes > alone.rss_bytes && together.pss_bytes > 0);
+    assert_int_equal(process_group_names(worker.pid, names, sizeof names), 2);
+    assert_string_equal(names, "test_process_gr"); /* both have the same, as long as the kernel keeps it */
+    process_group_cores(worker.pid, &cores);
+    assert_int_equal(sched_getaffinity(0, sizeof own, &own), 0);
+    assert_true(CPU_EQUAL(&cores, &own));
+    next_step(&worker);
+    assert_int_equal(process_group_names(worker.pid, names, sizeof names), 1);
+    end_worker(&worker);
+    assert_int_equal(process_group_names(worker.pid, names, sizeof names), 0);
+    assert_string_equal(names, "");
+    process_group_cores(worker.pid, &cores);
+    assert_int_equal(CPU_COUNT(&cores), 0);
+    assert_false(process_group_memory(worker.pid, &alone));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_and_children_that_ended_stay_counted),
+        cmocka_unit_test(a_meter_counts_from_its_creation),
+        cmocka_unit_test(a_meter_keeps_what_it_read_of_a_child_for_which_nobody_waited),
+        cmocka_unit_test(memory_names_and_cores_are_of_all_processes),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
