@@ -12,7 +12,6 @@ struct proxy_meter {
     struct usage_meter *processes;
     struct system_calls *system_calls;
     uint64_t started_ns, softirq_start_ns, system_calls_start;
-    bool clock_stopped;
 };
 
 struct proxy_meter *proxy_meter_create(pid_t group, bool count_system_calls)
@@ -83,13 +82,10 @@ void proxy_meter_stop_clock(struct proxy_meter *meter)
     usage->seconds = (double)(clock_monotonic_ns() - meter->started_ns) / 1e9;
     if (usage->is_known)
         read_all(meter, &usage->timed, &usage->timed_softirq_ns);
-    meter->clock_stopped = true;
 }
 
 void proxy_meter_stop(struct proxy_meter *meter, struct proxy_usage *usage)
 {
-    if (!meter->clock_stopped)
-        proxy_meter_stop_clock(meter);
     if (meter->usage.is_known) {
         read_all(meter, &meter->usage.total, &meter->usage.total_softirq_ns);
         meter->usage.system_calls = system_calls_read(meter->system_calls) - meter->system_calls_start;

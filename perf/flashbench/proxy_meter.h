@@ -39,7 +39,7 @@ void proxy_meter_look(struct proxy_meter *meter);
 /* The measured time is over. */
 void proxy_meter_stop_clock(struct proxy_meter *meter);
 
-/* No more deliveries are waited for; `usage` gets the sums. Stops the clock too, if that was not done. */
+/* No more deliveries are waited for; `usage` gets the sums. After proxy_meter_stop_clock. */
 void proxy_meter_stop(struct proxy_meter *meter, struct proxy_usage *usage);
 
 #endif

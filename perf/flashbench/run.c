@@ -218,17 +218,26 @@ static void sample_start(struct run *run)
     run->sampled_start = true;
 }
 
+/* Everything offered in the measured time has arrived, or its time is over: what is counted per second ends here. */
+static void stop_clock(struct run *run)
+{
+    uint64_t measured_ns = clock_monotonic_ns() - run->measured_since_ns;
+
+    if (!run->sampled_start)
+        return;
+    proxy_meter_stop_clock(run->meter);
+    run->result->busy_share = (double)(own_cpu_ns() - run->own_cpu_start_ns - run->spun_ns) / (double)measured_ns;
+}
+
 static void sample_end(struct run *run)
 {
     struct run_result *result = run->result;
-    uint64_t measured_ns = clock_monotonic_ns() - run->measured_since_ns;
 
     if (!run->sampled_start)
         return;
     proxy_meter_stop(run->meter, &result->usage);
     if (run->group != 0)
         process_group_memory(run->group, &result->memory_after);
-    result->busy_share = (double)(own_cpu_ns() - run->own_cpu_start_ns - run->spun_ns) / (double)measured_ns;
     result->crowd = *crowd_counters_get(run->crowd);
     result->open_at_end = crowd_open(run->crowd);
     if (run->options->scrape) {
@@ -238,18 +247,16 @@ static void sample_end(struct run *run)
     }
 }
 
-/* All that was offered has arrived, or the patience is over. */
-static void wait_for_arrivals(struct run *run)
+/* Until all that was offered has arrived or was given up, or until `deadline_ns`. */
+static void wait_for_arrivals(struct run *run, uint64_t deadline_ns)
 {
-    uint64_t deadline_ns = clock_monotonic_ns() + run->options->patience_ns;
-
     while (goes_on(run) && run->messages->unsettled <= run->messages->head && clock_monotonic_ns() < deadline_ns)
         turn(run, "waiting");
 }
 
 /*
- * The samples are taken where a proxy that keeps up has nothing to do: when everything sent has arrived, at the latest just before the
- * next message is due.
+ * The measured time begins and ends where a proxy that keeps up has nothing to do: when everything sent has arrived, at the latest just
+ * before the next message is due, or would be due after the last one.
  */
 static bool is_quiet(const struct run *run)
 {
@@ -272,8 +279,11 @@ static void send_messages(struct run *run)
     sample_start(run);
     while (goes_on(run) && run->sent < run->all_messages)
         turn(run, "measuring");
+    uint64_t over_ns = run->next_due_ns;
     run->next_due_ns = CLOCK_NEVER;
-    wait_for_arrivals(run);
+    wait_for_arrivals(run, over_ns);
+    stop_clock(run);
+    wait_for_arrivals(run, clock_monotonic_ns() + options->patience_ns);
     run->result->complete = goes_on(run);
 }
 

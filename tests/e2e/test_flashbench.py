@@ -111,6 +111,12 @@ def test_faults_of_whole_messages_are_counted(measure, fault, counts):
     assert wrong(measure(fault)) == counts
 
 
+def test_the_clock_does_not_run_while_lost_messages_are_waited_for(measure):
+    run = measure("lose", "--patience", "8s")
+    assert run["counts"]["lost"] > 0
+    assert 0.5 < run["seconds"] < 5
+
+
 def test_a_single_changed_bit_is_seen(measure):
     counts = wrong(measure("corrupt"))
     assert counts["corrupt"] >= 40 and counts["lost"] == 40
