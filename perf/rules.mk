@@ -14,6 +14,10 @@ $(CBENCH): $(call objects,$(wildcard perf/cbench/*.c)) $(OBJ)/perf/cbench/shim.o
 	@mkdir -p $(@D)
 	$(CXX) $(LDFLAGS) -o $@ $^ -lbenchmark $(CONTROL_LIBS) $(LIBS)
 
+# Unit tests of parts of flashbench, which is no library.
+$(BIN)/test_flashbench: $(addprefix $(OBJ)/perf/flashbench/,messages.o recorder.o)
+$(OBJ)/tests/unit/test_flashbench.o: CPPFLAGS += -iquote perf
+
 # Another revision is built in a work tree of its own, under build/.
 BENCH_BASE := build/bench-base
 BENCH_ROUNDS ?= 7

@@ -195,8 +195,7 @@ static void begin_connect(struct crowd *crowd, struct crowd_member *member)
     crowd->closed--;
     crowd->in_progress++;
     crowd->counters.connects++;
-    if (crowd->options.kernel_time)
-        setsockopt(member->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
+    setsockopt(member->fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int));
     setsockopt(member->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     bind_source(crowd, member->fd, member->column);
     if (connect(member->fd, (struct sockaddr *)&target, length) != 0 && errno != EINPROGRESS)
@@ -232,7 +231,8 @@ static void count_owed(struct crowd *crowd, struct crowd_member *member)
     }
 }
 
-static void take_bytes(struct crowd *crowd, struct crowd_member *member, uint8_t *bytes, size_t length, uint64_t now_ns);
+static void take_bytes(struct crowd *crowd, struct crowd_member *member, uint8_t *bytes, size_t length,
+                       const struct arrival *arrival);
 
 static void on_answer(struct crowd *crowd, struct crowd_member *member)
 {
@@ -253,6 +253,7 @@ static void on_answer(struct crowd *crowd, struct crowd_member *member)
     }
     free(member->head);
     member->head = NULL;
+    uint64_t now_ns = clock_monotonic_ns();
     crowd->in_progress--;
     crowd->open++;
     crowd_member_begin(member, crowd->options.messages);
@@ -260,7 +261,7 @@ static void on_answer(struct crowd *crowd, struct crowd_member *member)
     if (member->kind != CROWD_READER)
         watch(crowd, member, EPOLL_CTL_MOD, EPOLLRDHUP);
     else if (taken < (size_t)n)
-        take_bytes(crowd, member, crowd->buffer + taken, (size_t)n - taken, clock_monotonic_ns());
+        take_bytes(crowd, member, crowd->buffer + taken, (size_t)n - taken, &(struct arrival){now_ns, now_ns});
 }
 
 /* --- reading --- */
@@ -274,13 +275,14 @@ static void send_pong(const struct crowd_member *member, const struct ws_event *
         return; /* the proxy does not read; its own time-out ends the connection */
 }
 
-static void take_bytes(struct crowd *crowd, struct crowd_member *member, uint8_t *bytes, size_t length, uint64_t now_ns)
+static void take_bytes(struct crowd *crowd, struct crowd_member *member, uint8_t *bytes, size_t length,
+                       const struct arrival *arrival)
 {
     enum crowd_member_outcome outcome = CROWD_MEMBER_WANTS_MORE;
     struct ws_event event;
 
     for (size_t at = 0; at < length && outcome != CROWD_MEMBER_ENDED;) {
-        at += crowd_member_take(member, &crowd->rules, bytes + at, length - at, now_ns, &event, &outcome);
+        at += crowd_member_take(member, &crowd->rules, bytes + at, length - at, arrival, &event, &outcome);
         if (outcome == CROWD_MEMBER_WANTS_PONG)
             send_pong(member, &event);
     }
@@ -291,36 +293,42 @@ static void take_bytes(struct crowd *crowd, struct crowd_member *member, uint8_t
     }
 }
 
-static void take_skipped(struct crowd *crowd, struct crowd_member *member, size_t length, uint64_t now_ns)
+static void take_skipped(struct crowd *crowd, struct crowd_member *member, size_t length, const struct arrival *arrival)
 {
-    crowd_member_skipped(member, &crowd->rules, length, now_ns);
+    crowd_member_skipped(member, &crowd->rules, length, arrival);
     count_owed(crowd, member);
 }
 
-/* recv(2) that also returns when the bytes arrived: the kernel's time stamp, or the time of reading where there is none. */
-static ssize_t receive(struct crowd *crowd, const struct crowd_member *member, size_t length, int flags, uint64_t *arrived_ns)
+/* recv(2) that also returns when the bytes arrived. */
+static ssize_t receive(struct crowd *crowd, const struct crowd_member *member, size_t length, int flags, struct arrival *arrival)
 {
     char control[CMSG_SPACE(sizeof(struct timespec)) + 64];
     struct iovec piece = {.iov_base = crowd->buffer, .iov_len = length};
     struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
 
-    if (!crowd->options.kernel_time) {
-        ssize_t n = recv(member->fd, crowd->buffer, length, flags);
-        *arrived_ns = clock_monotonic_ns();
-        return n;
-    }
     ssize_t n = recvmsg(member->fd, &message, flags);
     uint64_t now_ns = clock_monotonic_ns();
-    *arrived_ns = now_ns;
+    *arrival = (struct arrival){now_ns, now_ns};
     const struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_TIMESTAMPNS) {
         struct timespec stamp;
         memcpy(&stamp, CMSG_DATA(header), sizeof stamp);
         uint64_t stamp_ns = (uint64_t)stamp.tv_sec * NS_PER_S + (uint64_t)stamp.tv_nsec - crowd->realtime_offset_ns;
-        *arrived_ns = stamp_ns < now_ns ? stamp_ns : now_ns;
+        arrival->stamped_ns = stamp_ns < now_ns ? stamp_ns : now_ns;
         crowd->counters.kernel_stamps++;
-        recorder_add(&crowd->counters.read_delay, now_ns - *arrived_ns);
+        recorder_add(&crowd->counters.read_delay, now_ns - arrival->stamped_ns);
     }
+    return n;
+}
+
+/* The same without the kernel's time stamp, which costs time. */
+static ssize_t receive_unstamped(const struct crowd *crowd, const struct crowd_member *member, size_t length,
+                                 struct arrival *arrival)
+{
+    ssize_t n = recv(member->fd, crowd->buffer, length, MSG_DONTWAIT);
+    uint64_t now_ns = clock_monotonic_ns();
+
+    *arrival = (struct arrival){now_ns, now_ns};
     return n;
 }
 
@@ -330,10 +338,10 @@ static void on_readable(struct crowd *crowd, struct crowd_member *member)
         bool skip = member->skip_left > 0;
         size_t wanted = skip ? (member->skip_left < READ_BUFFER_BYTES ? (size_t)member->skip_left : READ_BUFFER_BYTES)
                              : crowd_member_wants(member, &crowd->rules, READ_BUFFER_BYTES);
-        bool beginning = !skip && wanted < READ_BUFFER_BYTES; /* no message ends in it, so its arrival time is not needed */
-        uint64_t arrived_ns = 0;
-        ssize_t n = beginning ? recv(member->fd, crowd->buffer, wanted, MSG_DONTWAIT)
-                              : receive(crowd, member, wanted, MSG_DONTWAIT | (skip ? MSG_TRUNC : 0), &arrived_ns);
+        bool beginning = !skip && wanted < READ_BUFFER_BYTES; /* of a message that does not end in it: no time stamp is needed */
+        struct arrival arrival;
+        ssize_t n = beginning ? receive_unstamped(crowd, member, wanted, &arrival)
+                              : receive(crowd, member, wanted, MSG_DONTWAIT | (skip ? MSG_TRUNC : 0), &arrival);
 
         if (n <= 0) {
             if (n == 0 || errno != EAGAIN)
@@ -341,9 +349,9 @@ static void on_readable(struct crowd *crowd, struct crowd_member *member)
             return;
         }
         if (skip)
-            take_skipped(crowd, member, (size_t)n, arrived_ns);
+            take_skipped(crowd, member, (size_t)n, &arrival);
         else
-            take_bytes(crowd, member, crowd->buffer, (size_t)n, arrived_ns);
+            take_bytes(crowd, member, crowd->buffer, (size_t)n, &arrival);
         if ((size_t)n < wanted)
             return;
     }

@@ -25,7 +25,6 @@ struct crowd_options {
     uint32_t counts[CROWD_KINDS];
     uint64_t slow_bytes_per_s;
     uint64_t reconnect_ns;     /* a subscriber that the proxy cut off reconnects after this time; 0: never */
-    bool kernel_time;          /* arrival is the kernel's time stamp, where there is one */
     uint64_t skip_above_bytes; /* messages up to this are always compared whole */
     uint32_t verify_every;     /* of larger ones, one in this many deliveries is compared whole */
     struct messages *messages;

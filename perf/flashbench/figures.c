@@ -1,12 +1,8 @@
 #include "flashbench/figures.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
-
-static double milliseconds(const struct recorder *recorder, double quantile)
-{
-    return recorder->count > 0 ? (double)recorder_quantile(recorder, quantile) / 1e6 : NAN;
-}
 
 /* The share of `ns` that falls to each of `count`, in units of `unit_ns`. */
 static double per(uint64_t ns, double count, double unit_ns)
@@ -39,61 +35,6 @@ static double all_cpu_per_second(const struct run_result *run)
 
     return usage->is_known && usage->softirq_is_known ? per(usage->timed.cpu_ns + usage->timed_softirq_ns, usage->seconds, 1e6)
                                                       : NAN;
-}
-
-static double first_median(const struct run_result *run)
-{
-    return milliseconds(&run->totals.first, 0.5);
-}
-
-static double median_median(const struct run_result *run)
-{
-    return milliseconds(&run->totals.median, 0.5);
-}
-
-static double last_median(const struct run_result *run)
-{
-    return milliseconds(&run->totals.last, 0.5);
-}
-
-static double last_p99(const struct run_result *run)
-{
-    return milliseconds(&run->totals.last, 0.99);
-}
-
-static double spread_median(const struct run_result *run)
-{
-    return milliseconds(&run->totals.spread, 0.5);
-}
-
-static double latency_p50(const struct run_result *run)
-{
-    return milliseconds(&run->totals.latency, 0.5);
-}
-
-static double latency_p99(const struct run_result *run)
-{
-    return milliseconds(&run->totals.latency, 0.99);
-}
-
-static double latency_p999(const struct run_result *run)
-{
-    return milliseconds(&run->totals.latency, 0.999);
-}
-
-static double latency_p9999(const struct run_result *run)
-{
-    return milliseconds(&run->totals.latency, 0.9999);
-}
-
-static double latency_p99999(const struct run_result *run)
-{
-    return milliseconds(&run->totals.latency, 0.99999);
-}
-
-static double latency_max(const struct run_result *run)
-{
-    return milliseconds(&run->totals.latency, 1);
 }
 
 /* The distance between the lowest and the highest mean rank of a subscriber: 0 is fair, 1 is always the same order. */
@@ -167,35 +108,55 @@ static double cut_off(const struct run_result *run)
     return (double)run->crowd.cut_off[CROWD_READER];
 }
 
+#define STAMPED(recorder) offsetof(struct run_result, totals.stamped.recorder)
+#define READ(recorder)    offsetof(struct run_result, totals.read.recorder)
+
 const struct figure figures[] = {
-    {"cpu_with_softirq_us_per_delivery", "CPU per delivery, with ksoftirqd", "us", 2, all_cpu_per_delivery, true},
-    {"cpu_us_per_delivery", "  its processes alone", "us", 2, cpu_per_delivery, true},
-    {"cpu_with_softirq_ms_per_second", "CPU per second, with ksoftirqd", "ms", 1, all_cpu_per_second, true},
-    {"cpu_ms_per_second", "  its processes alone", "ms", 1, cpu_per_second, true},
-    {"first_ms", "first subscriber, median", "ms", 3, first_median, true},
-    {"median_ms", "median subscriber, median", "ms", 3, median_median, true},
-    {"last_ms", "last subscriber, median", "ms", 3, last_median, true},
-    {"last_p99_ms", "last subscriber, p99", "ms", 3, last_p99, true},
-    {"spread_ms", "last less first, median", "ms", 3, spread_median, true},
-    {"latency_p50_ms", "any delivery, p50", "ms", 3, latency_p50, true},
-    {"latency_p99_ms", "any delivery, p99", "ms", 3, latency_p99, true},
-    {"latency_p99.9_ms", "any delivery, p99.9", "ms", 3, latency_p999, true},
-    {"latency_p99.99_ms", "any delivery, p99.99", "ms", 3, latency_p9999, true},
-    {"latency_p99.999_ms", "any delivery, p99.999", "ms", 3, latency_p99999, true},
-    {"latency_max_ms", "any delivery, worst", "ms", 3, latency_max, true},
-    {"unfairness", "mean ranks' spread (0: fair)", "", 3, unfairness, false},
-    {"memory_bytes_per_subscriber", "memory per subscriber", "B", 0, memory_per_subscriber, true},
-    {"rss_mb", "resident, huge pages included", "MB", 1, rss, true},
-    {"rss_growth_kb", "its growth since 1/6 of the time", "kB", 0, rss_growth, false},
-    {"system_calls_per_message", "system calls per message", "", 1, system_calls, false},
-    {"waited_percent", "proxy waited for its core", "%", 1, waited_percent, false},
-    {"switches_per_message", "context switches per message", "", 1, switches, false},
-    {"deliveries", "deliveries", "", 0, deliveries, false},
-    {"lost", "lost", "", 0, lost, false},
-    {"wrong", "repeated, reordered, corrupt, late", "", 0, wrong, false},
-    {"cut_off", "readers cut off", "", 0, cut_off, false},
+    {"cpu_with_softirq_us_per_delivery", "CPU per delivery, with ksoftirqd", "us", 2, all_cpu_per_delivery, true, 0, 0},
+    {"cpu_us_per_delivery", "  its processes alone", "us", 2, cpu_per_delivery, true, 0, 0},
+    {"cpu_with_softirq_ms_per_second", "CPU per second, with ksoftirqd", "ms", 1, all_cpu_per_second, true, 0, 0},
+    {"cpu_ms_per_second", "  its processes alone", "ms", 1, cpu_per_second, true, 0, 0},
+    {"first_ms", "first subscriber, median", "ms", 3, NULL, true, STAMPED(first), 0.5},
+    {"first_read_ms", "  when read", "ms", 3, NULL, true, READ(first), 0.5},
+    {"median_ms", "median subscriber, median", "ms", 3, NULL, true, STAMPED(median), 0.5},
+    {"median_read_ms", "  when read", "ms", 3, NULL, true, READ(median), 0.5},
+    {"last_ms", "last subscriber, median", "ms", 3, NULL, true, STAMPED(last), 0.5},
+    {"last_read_ms", "  when read", "ms", 3, NULL, true, READ(last), 0.5},
+    {"last_p99_ms", "last subscriber, p99", "ms", 3, NULL, true, STAMPED(last), 0.99},
+    {"last_read_p99_ms", "  when read", "ms", 3, NULL, true, READ(last), 0.99},
+    {"spread_ms", "last less first, median", "ms", 3, NULL, true, STAMPED(spread), 0.5},
+    {"spread_read_ms", "  when read", "ms", 3, NULL, true, READ(spread), 0.5},
+    {"latency_p50_ms", "any delivery, p50", "ms", 3, NULL, true, STAMPED(delivery), 0.5},
+    {"latency_read_p50_ms", "  when read", "ms", 3, NULL, true, READ(delivery), 0.5},
+    {"latency_p99_ms", "any delivery, p99", "ms", 3, NULL, true, STAMPED(delivery), 0.99},
+    {"latency_read_p99_ms", "  when read", "ms", 3, NULL, true, READ(delivery), 0.99},
+    {"latency_p99.9_ms", "any delivery, p99.9", "ms", 3, NULL, true, STAMPED(delivery), 0.999},
+    {"latency_read_p99.9_ms", "  when read", "ms", 3, NULL, true, READ(delivery), 0.999},
+    {"latency_p99.99_ms", "any delivery, p99.99", "ms", 3, NULL, true, STAMPED(delivery), 0.9999},
+    {"latency_p99.999_ms", "any delivery, p99.999", "ms", 3, NULL, true, STAMPED(delivery), 0.99999},
+    {"latency_max_ms", "any delivery, worst", "ms", 3, NULL, true, STAMPED(delivery), 1},
+    {"latency_read_max_ms", "  when read", "ms", 3, NULL, true, READ(delivery), 1},
+    {"unfairness", "mean ranks' spread (0: fair)", "", 3, unfairness, false, 0, 0},
+    {"memory_bytes_per_subscriber", "memory per subscriber", "B", 0, memory_per_subscriber, true, 0, 0},
+    {"rss_mb", "resident, huge pages included", "MB", 1, rss, true, 0, 0},
+    {"rss_growth_kb", "its growth since 1/6 of the time", "kB", 0, rss_growth, false, 0, 0},
+    {"system_calls_per_message", "system calls per message", "", 1, system_calls, false, 0, 0},
+    {"waited_percent", "proxy waited for its core", "%", 1, waited_percent, false, 0, 0},
+    {"switches_per_message", "context switches per message", "", 1, switches, false, 0, 0},
+    {"deliveries", "deliveries", "", 0, deliveries, false, 0, 0},
+    {"lost", "lost", "", 0, lost, false, 0, 0},
+    {"wrong", "repeated, reordered, corrupt, late", "", 0, wrong, false, 0, 0},
+    {"cut_off", "readers cut off", "", 0, cut_off, false, 0, 0},
 };
 const unsigned figure_count = sizeof figures / sizeof figures[0];
+
+double figure_get(const struct figure *figure, const struct run_result *run)
+{
+    if (figure->get)
+        return figure->get(run);
+    const struct recorder *recorder = (const struct recorder *)((const char *)run + figure->recorder);
+    return recorder->count > 0 ? (double)recorder_quantile(recorder, figure->quantile) / 1e6 : NAN;
+}
 
 static int compare_values(const void *a, const void *b)
 {

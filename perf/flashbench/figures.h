@@ -9,9 +9,14 @@ struct figure {
     const char *title; /* in tables */
     const char *unit;
     int digits;                                  /* after the point */
-    double (*get)(const struct run_result *run); /* NAN: not known */
+    double (*get)(const struct run_result *run); /* NAN: not known. NULL for a quantile in ms: */
     bool compared;                               /* a ratio of it is shown */
+    size_t recorder;                             /* of which: its offset in struct run_result */
+    double quantile;                             /* 1: the largest */
 };
+
+/* The figure of a run; NAN where it is not known. */
+double figure_get(const struct figure *figure, const struct run_result *run);
 
 extern const struct figure figures[];
 extern const unsigned figure_count;

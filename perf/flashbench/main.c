@@ -85,8 +85,6 @@ static const struct command_option entries[] = {
     {"--own-core", "N", "that flashbench runs on (default: the second)", OPTION_NUMBER, &settings.own_core, 0, 1023},
     {"--no-pin", NULL, "leave everything where the system puts it", OPTION_SWITCH, &settings.no_pin, 0, 0},
     {"--poll", NULL, "never sleep: the proxy is then spared the waking of subscribers", OPTION_SWITCH, &settings.run.poll, 0, 0},
-    {"--user-time", NULL, "take arrival times when reading, not from the kernel's time stamps", OPTION_SWITCH,
-     &settings.run.user_time, 0, 0},
     {"--scrape", "TEXT", "report the changes of metrics with TEXT in their names, served at {metrics}; '': of all", OPTION_TEXT,
      &settings.run.scrape, 0, 0},
     {"--proxy-output", "FILE", "append the proxy's output there (default: dropped)", OPTION_TEXT, &settings.run.proxy_output, 0,

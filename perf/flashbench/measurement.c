@@ -88,7 +88,7 @@ bool bench_measurement_run(struct bench_measurement *m, run_progress *progress, 
 
 static double value_of(const struct run_result *result, const struct figure *figure)
 {
-    return result->totals.messages > 0 ? figure->get(result) : NAN;
+    return result->totals.messages > 0 ? figure_get(figure, result) : NAN;
 }
 
 struct figure_summary bench_measurement_figure(const struct bench_measurement *m, unsigned point, unsigned proxy,

@@ -130,7 +130,7 @@ static void unpack(struct crowd_member *member, const struct crowd_member_rules 
     free(text);
 }
 
-static void count_delivery(struct crowd_member *member, const struct crowd_member_rules *rules, uint64_t now_ns)
+static void count_delivery(struct crowd_member *member, const struct crowd_member_rules *rules, const struct arrival *arrival)
 {
     struct message_totals *totals = &rules->messages->totals;
     struct bench_message *message = member->message;
@@ -145,15 +145,15 @@ static void count_delivery(struct crowd_member *member, const struct crowd_membe
             return;
         }
     }
-    if (number < member->expected && message->arrivals[member->column] == 0)
+    if (number < member->expected && message->arrivals[member->column].read == 0)
         totals->reordered += message->measured;
     if (number >= member->expected)
         member->expected = number + 1;
     totals->verified_whole += member->whole && message->measured;
-    messages_arrived(rules->messages, message, member->column, now_ns);
+    messages_arrived(rules->messages, message, member->column, arrival);
 }
 
-static void finish_message(struct crowd_member *member, const struct crowd_member_rules *rules, uint64_t now_ns)
+static void finish_message(struct crowd_member *member, const struct crowd_member_rules *rules, const struct arrival *arrival)
 {
     if (!member->message && member->packed && member->position > 0)
         unpack(member, rules);
@@ -163,7 +163,7 @@ static void finish_message(struct crowd_member *member, const struct crowd_membe
     if (!message || member->corrupt)
         rules->messages->totals.corrupt++;
     else
-        count_delivery(member, rules, now_ns);
+        count_delivery(member, rules, arrival);
     crowd_member_reset(member);
 }
 
@@ -177,13 +177,13 @@ static void skip_rest(struct crowd_member *member)
 }
 
 static enum crowd_member_outcome take_event(struct crowd_member *member, const struct crowd_member_rules *rules,
-                                            const struct ws_event *event, uint64_t now_ns)
+                                            const struct ws_event *event, const struct arrival *arrival)
 {
     switch (event->kind) {
     case WS_EVENT_DATA:
         take_payload(member, rules, event->bytes, event->length, event->last);
         if (event->last)
-            finish_message(member, rules, now_ns);
+            finish_message(member, rules, arrival);
         return CROWD_MEMBER_WANTS_MORE;
     case WS_EVENT_PING:
         return CROWD_MEMBER_WANTS_PONG;
@@ -201,21 +201,22 @@ static enum crowd_member_outcome take_event(struct crowd_member *member, const s
 }
 
 size_t crowd_member_take(struct crowd_member *member, const struct crowd_member_rules *rules, uint8_t *bytes, size_t length,
-                         uint64_t now_ns, struct ws_event *event, enum crowd_member_outcome *outcome)
+                         const struct arrival *arrival, struct ws_event *event, enum crowd_member_outcome *outcome)
 {
     size_t taken = 0;
 
     *outcome = CROWD_MEMBER_WANTS_MORE;
     while (taken < length && *outcome == CROWD_MEMBER_WANTS_MORE) {
         taken += ws_client_read(&member->client, bytes + taken, length - taken, event);
-        *outcome = take_event(member, rules, event, now_ns);
+        *outcome = take_event(member, rules, event, arrival);
     }
     skip_rest(member);
     return taken;
 }
 
 /* The frame's last byte was dropped with the others; the frame reader is given a space in its place, so that it sees the end of the frame. */
-void crowd_member_skipped(struct crowd_member *member, const struct crowd_member_rules *rules, size_t length, uint64_t now_ns)
+void crowd_member_skipped(struct crowd_member *member, const struct crowd_member_rules *rules, size_t length,
+                          const struct arrival *arrival)
 {
     uint8_t stand_in = ' ';
     struct ws_event event;
@@ -227,5 +228,5 @@ void crowd_member_skipped(struct crowd_member *member, const struct crowd_member
     member->client.reader.frame_left = 1;
     ws_client_read(&member->client, &stand_in, 1, &event);
     if (event.kind == WS_EVENT_DATA && event.last)
-        finish_message(member, rules, now_ns);
+        finish_message(member, rules, arrival);
 }

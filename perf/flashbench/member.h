@@ -52,14 +52,15 @@ void crowd_member_begin(struct crowd_member *member, const struct messages *mess
 size_t crowd_member_wants(const struct crowd_member *member, const struct crowd_member_rules *rules, size_t capacity);
 
 /*
- * Takes `length` bytes that arrived at `now_ns`, and returns how many were taken: fewer only if *outcome is not WANTS_MORE. A member
+ * Takes `length` bytes with their time of arrival, and returns how many were taken: fewer only if *outcome is not WANTS_MORE. A member
  * that became established by them has `established` set.
  */
 size_t crowd_member_take(struct crowd_member *member, const struct crowd_member_rules *rules, uint8_t *bytes, size_t length,
-                         uint64_t now_ns, struct ws_event *event, enum crowd_member_outcome *outcome);
+                         const struct arrival *arrival, struct ws_event *event, enum crowd_member_outcome *outcome);
 
 /* The kernel dropped `length` of skip_left bytes. */
-void crowd_member_skipped(struct crowd_member *member, const struct crowd_member_rules *rules, size_t length, uint64_t now_ns);
+void crowd_member_skipped(struct crowd_member *member, const struct crowd_member_rules *rules, size_t length,
+                          const struct arrival *arrival);
 
 /* Forgets the message being received. */
 void crowd_member_reset(struct crowd_member *member);

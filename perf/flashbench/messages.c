@@ -26,7 +26,7 @@ int messages_init(struct messages *messages, uint32_t subscribers)
     messages->totals.point_stride = 1;
     bool complete = messages->rank_sums && messages->rank_counts && messages->sort_space && messages->totals.points;
     for (unsigned i = 0; i < MESSAGES_KEPT && complete; i++) {
-        messages->kept[i].arrivals = calloc(columns, sizeof(uint32_t));
+        messages->kept[i].arrivals = calloc(columns, sizeof *messages->kept[i].arrivals);
         complete = messages->kept[i].arrivals != NULL;
     }
     if (complete)
@@ -58,14 +58,16 @@ static int compare_arrivals(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Fills sort_space with arrival and column of everyone who has it, earliest first. Returns how many. */
-static uint32_t sort_arrivals(struct messages *messages, const struct bench_message *message)
+/* Fills sort_space with latency and column of everyone who has it, earliest first. Returns how many. */
+static uint32_t sort_arrivals(struct messages *messages, const struct bench_message *message, bool by_stamp)
 {
     uint32_t count = 0;
 
-    for (uint32_t i = 0; i < messages->columns; i++)
-        if (message->arrivals[i] != 0)
-            messages->sort_space[count++] = (uint64_t)message->arrivals[i] << 32 | i;
+    for (uint32_t i = 0; i < messages->columns; i++) {
+        uint32_t ticks = by_stamp ? message->arrivals[i].stamped : message->arrivals[i].read;
+        if (ticks != 0)
+            messages->sort_space[count++] = (uint64_t)ticks << 32 | i;
+    }
     qsort(messages->sort_space, count, sizeof(uint64_t), compare_arrivals);
     return count;
 }
@@ -98,29 +100,43 @@ static void count_ranks(struct messages *messages, uint32_t count)
     }
 }
 
+/* Records what lies in sort_space, and what is missing with the time it has been missing. */
+static void record_latencies(const struct messages *messages, struct latency_totals *totals, uint32_t count, uint32_t missing,
+                             uint64_t missing_ns)
+{
+    for (uint32_t i = 0; i < count; i++)
+        recorder_add(&totals->delivery, arrival_ns(messages, i));
+    for (uint32_t i = 0; i < missing; i++)
+        recorder_add(&totals->delivery, missing_ns);
+    if (count == 0)
+        return;
+    recorder_add(&totals->first, arrival_ns(messages, 0));
+    recorder_add(&totals->median, arrival_ns(messages, count / 2));
+    recorder_add(&totals->last, arrival_ns(messages, count - 1));
+    recorder_add(&totals->spread, arrival_ns(messages, count - 1) - arrival_ns(messages, 0));
+}
+
+static uint32_t arrival_us(const struct messages *messages, uint32_t place)
+{
+    return (uint32_t)(arrival_ns(messages, place) / 1000);
+}
+
 static void count_up(struct messages *messages, const struct bench_message *message, uint64_t now_ns)
 {
     struct message_totals *totals = &messages->totals;
-    uint32_t count = sort_arrivals(messages, message);
+    uint32_t count = sort_arrivals(messages, message, false);
     uint32_t missing = message->owed > count ? message->owed - count : 0;
 
+    record_latencies(messages, &totals->read, count, missing, now_ns - message->offered_ns);
+    sort_arrivals(messages, message, true);
+    record_latencies(messages, &totals->stamped, count, missing, now_ns - message->offered_ns);
     totals->owed += message->owed;
     totals->deliveries += count;
     totals->lost += missing;
     totals->bytes += (uint64_t)count * message->length;
-    for (uint32_t i = 0; i < count; i++)
-        recorder_add(&totals->latency, arrival_ns(messages, i));
-    for (uint32_t i = 0; i < missing; i++)
-        recorder_add(&totals->latency, now_ns - message->offered_ns);
     if (count > 0) {
-        uint64_t first = arrival_ns(messages, 0), median = arrival_ns(messages, count / 2),
-                 last = arrival_ns(messages, count - 1);
-        recorder_add(&totals->first, first);
-        recorder_add(&totals->median, median);
-        recorder_add(&totals->last, last);
-        recorder_add(&totals->spread, last - first);
-        add_point(totals, &(struct message_point){message->offered_ns - messages->measured_from_ns, (uint32_t)(first / 1000),
-                                                  (uint32_t)(median / 1000), (uint32_t)(last / 1000)});
+        add_point(totals, &(struct message_point){message->offered_ns - messages->measured_from_ns, arrival_us(messages, 0),
+                                                  arrival_us(messages, count / 2), arrival_us(messages, count - 1)});
         count_ranks(messages, count);
     }
     totals->messages++;
@@ -173,7 +189,7 @@ void messages_offer(struct messages *messages, uint64_t now_ns, uint32_t owed, b
     message->delivered = 0;
     message->measured = measured;
     message->open = true;
-    memset(message->arrivals, 0, messages->columns * sizeof(uint32_t));
+    memset(message->arrivals, 0, messages->columns * sizeof *message->arrivals);
 }
 
 struct bench_message *messages_find(struct messages *messages, uint64_t number)
@@ -215,17 +231,25 @@ void messages_owe(struct messages *messages, uint64_t number, int change)
     }
 }
 
-void messages_arrived(struct messages *messages, struct bench_message *message, uint32_t column, uint64_t now_ns)
+/* From `offered_ns` to `at_ns` in ticks, at least 1. */
+static uint32_t latency_ticks(uint64_t offered_ns, uint64_t at_ns)
+{
+    uint64_t ticks = at_ns > offered_ns ? (at_ns - offered_ns) / MESSAGE_TICK_NS : 0;
+
+    return ticks == 0 ? 1 : ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
+}
+
+void messages_arrived(struct messages *messages, struct bench_message *message, uint32_t column, const struct arrival *arrival)
 {
     struct message_totals *totals = &messages->totals;
-    uint64_t ticks = now_ns > message->offered_ns ? (now_ns - message->offered_ns) / MESSAGE_TICK_NS : 0;
 
-    if (message->arrivals[column] != 0)
+    if (message->arrivals[column].read != 0)
         totals->repeated += message->measured;
     else if (!message->open)
         totals->late += message->measured;
     else {
-        message->arrivals[column] = ticks == 0 ? 1 : ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
+        message->arrivals[column] = (struct message_latency){latency_ticks(message->offered_ns, arrival->stamped_ns),
+                                                             latency_ticks(message->offered_ns, arrival->read_ns)};
         message->delivered++;
     }
 }

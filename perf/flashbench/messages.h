@@ -14,6 +14,18 @@
 #define MESSAGES_KEPT 512 /* power of two; a message that arrives after so many newer ones were offered counts as late */
 /* This many bytes at the beginning tell messages apart. */
 #define MESSAGE_PREFIX_BYTES 64
+#define MESSAGE_TICK_NS      8 /* 34 s fit into 32 bits */
+
+/* When a message's last bytes arrived at a subscriber (CLOCK_MONOTONIC). */
+struct arrival {
+    uint64_t stamped_ns; /* the kernel's receive time stamp; read_ns where there is none */
+    uint64_t read_ns;    /* when the call that read them returned */
+};
+
+/* The same as latencies in MESSAGE_TICK_NS, at least 1; 0 while the message has not come. */
+struct message_latency {
+    uint32_t stamped, read;
+};
 
 struct bench_message {
     uint64_t number; /* from 1 */
@@ -24,12 +36,10 @@ struct bench_message {
     size_t packed_length;
     uint64_t offered_ns; /* when its first byte was offered; when it was due, if the proxy did not take the one before */
     uint32_t owed, delivered;
-    uint32_t *arrivals; /* by subscriber: latency in MESSAGE_TICK_NS, 0 while it has not come */
-    bool measured;      /* offered within the measured time */
-    bool open;          /* offered and not yet settled */
+    struct message_latency *arrivals; /* by subscriber */
+    bool measured;                    /* offered within the measured time */
+    bool open;                        /* offered and not yet settled */
 };
-
-#define MESSAGE_TICK_NS 8 /* 34 s fit into 32 bits */
 
 /* One message as a point on the time line. */
 struct message_point {
@@ -39,14 +49,19 @@ struct message_point {
 
 #define TIME_LINE_POINTS 4096
 
+/* Latencies of all settled, measured messages, by one of the two times of arrival. */
+struct latency_totals {
+    struct recorder delivery;                    /* of every delivery; what was lost counts with the time it has been missing */
+    struct recorder first, median, last, spread; /* of each message */
+};
+
 /* What all settled, measured messages add up to. */
 struct message_totals {
     uint64_t messages, owed, deliveries, bytes;
     uint64_t lost, late, repeated, reordered, corrupt;
-    uint64_t verified_whole;                     /* deliveries compared byte by byte; of the others, beginning and length */
-    struct recorder latency;                     /* of every delivery; what was lost counts with the time it has been missing */
-    struct recorder first, median, last, spread; /* of each message */
-    struct message_point *points;
+    uint64_t verified_whole; /* deliveries compared byte by byte; of the others, beginning and length */
+    struct latency_totals stamped, read;
+    struct message_point *points; /* by the time stamps */
     uint32_t point_count, point_stride;
 };
 
@@ -55,7 +70,7 @@ struct messages {
     uint64_t head;      /* the newest number offered */
     uint64_t unsettled; /* the oldest number not settled */
     uint32_t columns;   /* subscribers */
-    double *rank_sums;  /* by subscriber: 0 first, 1 last, summed over messages */
+    double *rank_sums;  /* by subscriber: 0 first, 1 last by the time stamps, summed over messages */
     uint32_t *rank_counts;
     uint64_t *sort_space;
     uint64_t measured_from_ns;
@@ -82,8 +97,8 @@ struct bench_message *messages_recognise(struct messages *messages, const uint8_
 /* Adds `change` (1 or -1) to the subscribers to whom each offered message from `number` on is owed. */
 void messages_owe(struct messages *messages, uint64_t number, int change);
 
-/* Message `message` has arrived whole at subscriber `column` at `now_ns`. */
-void messages_arrived(struct messages *messages, struct bench_message *message, uint32_t column, uint64_t now_ns);
+/* Message `message` has arrived whole at subscriber `column`. */
+void messages_arrived(struct messages *messages, struct bench_message *message, uint32_t column, const struct arrival *arrival);
 
 /* Settles a message that all have, or that is older than `patience_ns`; at most one per call. False if there was none. */
 bool messages_settle(struct messages *messages, uint64_t now_ns, uint64_t patience_ns);

@@ -186,17 +186,18 @@ static void add_run(struct text *out, const struct run_result *run, unsigned rou
     add_key(out, "figures");
     text_add_string(out, "{");
     for (unsigned i = 0; i < figure_count; i++)
-        add_field(out, figures[i].key, figures[i].get(run));
+        add_field(out, figures[i].key, figure_get(&figures[i], run));
     close_with(out, "}");
     add_counts(out, run);
     add_own(out, run);
     add_field(out, "pss_bytes", (double)run->memory_after.pss_bytes);
     add_field(out, "huge_bytes", (double)run->memory_after.huge_bytes);
     add_field(out, "memory_baseline_bytes", (double)run->memory_baseline_bytes);
-    add_distribution(out, "latency", &run->totals.latency);
-    add_distribution(out, "first", &run->totals.first);
-    add_distribution(out, "median", &run->totals.median);
-    add_distribution(out, "last", &run->totals.last);
+    add_distribution(out, "latency", &run->totals.stamped.delivery);
+    add_distribution(out, "latency_read", &run->totals.read.delivery);
+    add_distribution(out, "first", &run->totals.stamped.first);
+    add_distribution(out, "median", &run->totals.stamped.median);
+    add_distribution(out, "last", &run->totals.stamped.last);
     add_time_line(out, &run->totals);
     add_memory_line(out, run);
     add_ranks(out, run);

@@ -74,7 +74,7 @@ static void report(struct run *run, uint64_t now_ns, const char *what)
     snprintf(line, sizeof line, "%s: %s, %u subscribers, %llu of %llu messages, %llu deliveries, %llu lost, last %.1f ms",
              run->result->proxy->label, what, crowd_open(run->crowd), (unsigned long long)run->sent,
              (unsigned long long)run->all_messages, (unsigned long long)totals->deliveries, (unsigned long long)totals->lost,
-             (double)recorder_quantile(&totals->last, 0.5) / 1e6);
+             (double)recorder_quantile(&totals->stamped.last, 0.5) / 1e6);
     run->progress(run->progress_context, line);
 }
 
@@ -331,7 +331,6 @@ static bool create_crowd(struct run *run, const struct address *target)
         .counts = {(uint32_t)run->result->point.subscribers, (uint32_t)options->slow, (uint32_t)options->stalled},
         .slow_bytes_per_s = options->slow_bytes_per_s,
         .reconnect_ns = options->reconnect_ns,
-        .kernel_time = !options->user_time,
         .skip_above_bytes = 8192,
         .verify_every = (uint32_t)options->verify_every,
         .messages = run->messages,

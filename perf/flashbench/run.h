@@ -21,7 +21,6 @@ struct run_options {
     uint64_t slow_bytes_per_s, reconnect_ns;
     uint64_t verify_every;
     bool poll; /* the crowd never sleeps */
-    bool user_time;
     bool count_system_calls;
     const char *path;
     const char *scrape; /* report changes of metrics with this in their names; NULL: none */

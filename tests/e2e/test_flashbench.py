@@ -102,6 +102,14 @@ def test_nothing_wrong_is_reported_where_nothing_is(measure):
     assert run["latency"]["count"] == 200
 
 
+def test_arrival_is_told_by_the_kernel_and_by_the_reader(measure):
+    figures = measure("nothing")["figures"]
+    pairs = [(figures[name], figures[name.replace("_", "_read_", 1)]) for name in
+             ("first_ms", "median_ms", "last_ms", "latency_p50_ms", "latency_max_ms")]
+    assert all(0 < stamped <= read for stamped, read in pairs)
+    assert any(stamped < read for stamped, read in pairs)
+
+
 @pytest.mark.parametrize("fault, counts", [
     ("lose", {"lost": 40}),
     ("repeat", {"repeated": 40}),

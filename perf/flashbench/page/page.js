@@ -5,11 +5,16 @@ const FIGURES = [
   ["cpu_us_per_delivery", "CPU per delivery, its processes alone, µs", 2],
   ["cpu_with_softirq_ms_per_second", "CPU per second, with ksoftirqd, ms", 1],
   ["cpu_ms_per_second", "CPU per second, its processes alone, ms", 1],
-  ["first_ms", "first subscriber, ms", 3], ["median_ms", "median subscriber, ms", 3], ["last_ms", "last subscriber, ms", 3],
-  ["last_p99_ms", "last subscriber p99, ms", 3], ["spread_ms", "last less first, ms", 3],
-  ["latency_p50_ms", "delivery p50, ms", 3], ["latency_p99_ms", "delivery p99, ms", 3], ["latency_p99.9_ms", "delivery p99.9, ms", 3],
+  ["first_ms", "first subscriber, ms", 3], ["first_read_ms", "first subscriber, when read, ms", 3],
+  ["median_ms", "median subscriber, ms", 3], ["median_read_ms", "median subscriber, when read, ms", 3],
+  ["last_ms", "last subscriber, ms", 3], ["last_read_ms", "last subscriber, when read, ms", 3],
+  ["last_p99_ms", "last subscriber p99, ms", 3], ["last_read_p99_ms", "last subscriber p99, when read, ms", 3],
+  ["spread_ms", "last less first, ms", 3], ["spread_read_ms", "last less first, when read, ms", 3],
+  ["latency_p50_ms", "delivery p50, ms", 3], ["latency_read_p50_ms", "delivery p50, when read, ms", 3],
+  ["latency_p99_ms", "delivery p99, ms", 3], ["latency_read_p99_ms", "delivery p99, when read, ms", 3],
+  ["latency_p99.9_ms", "delivery p99.9, ms", 3], ["latency_read_p99.9_ms", "delivery p99.9, when read, ms", 3],
   ["latency_p99.99_ms", "delivery p99.99, ms", 3], ["latency_p99.999_ms", "delivery p99.999, ms", 3],
-  ["latency_max_ms", "delivery worst, ms", 3], ["unfairness", "mean ranks' spread", 3],
+  ["latency_max_ms", "delivery worst, ms", 3], ["latency_read_max_ms", "delivery worst, when read, ms", 3], ["unfairness", "mean ranks' spread", 3],
   ["memory_bytes_per_subscriber", "memory per subscriber, B", 0], ["rss_mb", "resident, MB", 1],
   ["rss_growth_kb", "its growth since 1/6 of the time, kB", 0], ["system_calls_per_message", "system calls per message", 1],
   ["waited_percent", "proxy waited for its core, %", 1],
@@ -133,15 +138,15 @@ function at(quantiles, wanted) {
 const NINES = [[0, "0"], [1, "90"], [2, "99"], [3, "99.9"], [4, "99.99"], [5, "99.999"], [6, "99.9999"]];
 
 /* x is the number of nines, so that the tail has as much room as the body. */
-function distribution(parent, series) {
-  const longest = Math.max(...[...series.values()].flat().map((run) => run.latency.count));
+function distribution(parent, series, member, title) {
+  const longest = Math.max(...[...series.values()].flat().map((run) => run[member].count));
   const last = Math.log10(Math.max(longest, 10));
   const xs = [];
   for (let x = 0; x <= last + 1e-9; x += last / 120) xs.push(x);
   const data = [xs, ...[...series.values()].map((runs) =>
-    xs.map((x) => median(runs.map((run) => at(run.latency.quantiles, 1 - Math.pow(10, -x))))))];
+    xs.map((x) => median(runs.map((run) => at(run[member].quantiles, 1 - Math.pow(10, -x))))))];
   const ms = (v) => v === null ? "–" : `${Number(v.toPrecision(3))} ms`;
-  plot(parent, "Latency of every delivery, by percentile", data, [...series.keys()], (style) => ({
+  plot(parent, title, data, [...series.keys()], (style) => ({
     scales: {x: {time: false, range: [0, last]}, y: {distr: 3}},
     axes: [{...style, splits: () => NINES.map((n) => n[0]).filter((n) => n <= last), values: (u, v) => v.map((x) => `${NINES[x][1]} %`)},
       {...style, size: 74, values: (u, v) => v.map((y) => y === null ? "" : `${y} ms`)}],
@@ -235,7 +240,8 @@ function show() {
     notes(section, series);
     const grid = element("div", section);
     grid.className = "plots";
-    distribution(grid, series);
+    distribution(grid, series, "latency", "Latency of every delivery, by percentile (the kernel's time stamp)");
+    distribution(grid, series, "latency_read", "Latency of every delivery, by percentile (when the subscriber read it)");
     timeLine(grid, series, 3, "Last subscriber of each flashblock, over time (first round)");
     timeLine(grid, series, 1, "First subscriber of each flashblock, over time (first round)");
     ranks(grid, series);
