@@ -15,7 +15,8 @@ $(CBENCH): $(call objects,$(wildcard perf/cbench/*.c)) $(OBJ)/perf/cbench/shim.o
 	$(CXX) $(LDFLAGS) -o $@ $^ -lbenchmark $(CONTROL_LIBS) $(LIBS)
 
 # Unit tests of parts of flashbench, which is no library.
-$(BIN)/test_flashbench: $(addprefix $(OBJ)/perf/flashbench/,messages.o recorder.o)
+$(BIN)/test_flashbench: $(addprefix $(OBJ)/perf/flashbench/,member.o messages.o recorder.o)
+$(BIN)/test_flashbench: LIBS := $(DATAPLANE) $(LIBS)
 $(OBJ)/tests/unit/test_flashbench.o: CPPFLAGS += -iquote perf
 
 # Another revision is built in a work tree of its own, under build/.

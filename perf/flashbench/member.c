@@ -13,6 +13,7 @@ void crowd_member_begin(struct crowd_member *member, const struct messages *mess
     member->close_code = 0;
     member->established = messages->head == 0;
     member->expected = messages->head == 0 ? 1 : 0;
+    member->joined_at = 0;
     crowd_member_reset(member);
 }
 
@@ -139,11 +140,12 @@ static void count_delivery(struct crowd_member *member, const struct crowd_membe
     if (!member->established) {
         member->established = true;
         member->expected = number;
+        member->joined_at = rules->messages->head;
         messages_owe(rules->messages, number, 1);
-        if (!message->open) { /* settled: all to whom it was owed had it, and this new subscriber was not among them */
-            member->expected++;
-            return;
-        }
+    }
+    if (!message->open && number <= member->joined_at && number >= member->expected) {
+        member->expected = number + 1;
+        return;
     }
     if (number < member->expected && message->arrivals[member->column].read == 0)
         totals->reordered += message->measured;

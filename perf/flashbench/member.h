@@ -20,9 +20,10 @@ struct crowd_member {
     bool packed, corrupt, whole; /* the message being received: brotli; differs; is compared whole */
     uint8_t prefix_length;
     uint16_t close_code;
-    uint64_t expected;             /* number of the next message */
-    uint64_t position;             /* payload bytes of the current message so far */
-    uint64_t skip_left;            /* bytes of the current frame that the kernel is to drop */
+    uint64_t expected;  /* number of the next message */
+    uint64_t joined_at; /* the newest message when it was established; of those up to it, it is owed what was not yet settled */
+    uint64_t position;  /* payload bytes of the current message so far */
+    uint64_t skip_left; /* bytes of the current frame that the kernel is to drop */
     struct bench_message *message; /* being received, once recognised */
     uint8_t *gathered;             /* the current message, where its form was not seen before */
     size_t gathered_capacity;

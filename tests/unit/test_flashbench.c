@@ -1,10 +1,12 @@
 /* flashbench's books: which message came to whom and when, and the quantiles of that. */
+#include "flashbench/member.h"
 #include "flashbench/messages.h"
 #include "flashbench/recorder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,6 +124,71 @@ static void a_slot_that_is_used_again_is_empty(void **state)
     assert_int_equal(totals->repeated + totals->lost + totals->late, 0);
 }
 
+/* What the proxy sends for a message of `length` bytes. */
+static size_t write_frame(uint8_t *frame, const struct bench_message *message)
+{
+    size_t header = ws_write_header(frame, WS_BINARY, message->length, NULL);
+
+    memcpy(frame + header, message->bytes + message->header_length, message->length);
+    return header + message->length;
+}
+
+static void take(struct crowd_member *member, const struct crowd_member_rules *rules, const struct bench_message *message)
+{
+    uint8_t frame[256];
+    struct ws_event event;
+    enum crowd_member_outcome outcome;
+    size_t length = write_frame(frame, message);
+
+    assert_int_equal(crowd_member_take(member, rules, frame, length, &(struct arrival){OFFERED_NS, OFFERED_NS}, &event, &outcome),
+                     length);
+    assert_int_equal(outcome, CROWD_MEMBER_WANTS_MORE);
+}
+
+/* Makes a message whose first bytes are its own, and offers it to `owed` subscribers. */
+static struct bench_message *offer_text(unsigned number, uint32_t owed)
+{
+    char text[128];
+    struct bench_message *message = messages_next(&messages, OFFERED_NS);
+
+    free(message->bytes);
+    message->length = (size_t)snprintf(text, sizeof text, "{\"index\":%u,\"pad\":\"%064u\"}", number, number);
+    message->header_length = 0;
+    message->bytes = malloc(message->length);
+    assert_non_null(message->bytes);
+    memcpy(message->bytes, text, message->length);
+    messages_offer(&messages, OFFERED_NS, owed, true);
+    return message;
+}
+
+static void what_was_settled_before_a_subscriber_came_is_not_late(void **state)
+{
+    const struct crowd_member_rules rules = {&messages, 8192, 1};
+    const struct message_totals *totals = &messages.totals;
+    struct crowd_member member = {.fd = -1};
+    struct bench_message *offered[4];
+
+    (void)state;
+    offer_text(0, 0);
+    crowd_member_begin(&member, &messages); /* upgraded, and not known to be owed anything before its first message */
+    for (unsigned i = 0; i < 3; i++)
+        offered[i] = offer_text(i + 1, 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(messages_settle(&messages, OFFERED_NS, PATIENCE_NS)); /* nobody else is there */
+    offered[3] = offer_text(4, 0);
+    for (unsigned i = 0; i < 4; i++)
+        take(&member, &rules, offered[i]);
+    assert_true(messages_settle(&messages, OFFERED_NS, PATIENCE_NS));
+    assert_int_equal(totals->late + totals->repeated + totals->reordered + totals->lost + totals->corrupt, 0);
+    assert_int_equal(totals->deliveries, 1);
+    struct bench_message *missed = offer_text(5, 1);
+    assert_true(messages_settle(&messages, OFFERED_NS + PATIENCE_NS, PATIENCE_NS));
+    take(&member, &rules, missed);
+    assert_int_equal(totals->late, 1);
+    assert_int_equal(totals->lost, 1);
+    crowd_member_reset(&member);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +196,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_lost_counts_with_the_time_it_was_missing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_comes_twice_or_too_late_is_no_delivery, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_slot_that_is_used_again_is_empty, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_settled_before_a_subscriber_came_is_not_late, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
