@@ -99,8 +99,7 @@ static double lost(const struct run_result *run)
 
 static double wrong(const struct run_result *run)
 {
-    return (double)(run->totals.repeated + run->totals.reordered + run->totals.corrupt + run->totals.late +
-                    run->crowd.protocol_errors);
+    return (double)run_wrong(run);
 }
 
 static double cut_off(const struct run_result *run)
@@ -147,6 +146,8 @@ const struct figure figures[] = {
     {"lost", "lost", "", 0, lost, false, 0, 0},
     {"wrong", "repeated, reordered, corrupt, late", "", 0, wrong, false, 0, 0},
     {"cut_off", "readers cut off", "", 0, cut_off, false, 0, 0},
+    {"builder_late_ms", "builder late, median", "ms", 3, NULL, false, offsetof(struct run_result, lateness), 0.5},
+    {"builder_late_max_ms", "builder late, worst", "ms", 3, NULL, false, offsetof(struct run_result, lateness), 1},
 };
 const unsigned figure_count = sizeof figures / sizeof figures[0];
 
@@ -155,7 +156,7 @@ double figure_get(const struct figure *figure, const struct run_result *run)
     if (figure->get)
         return figure->get(run);
     const struct recorder *recorder = (const struct recorder *)((const char *)run + figure->recorder);
-    return recorder->count > 0 ? (double)recorder_quantile(recorder, figure->quantile) / 1e6 : NAN;
+    return recorder_supports(recorder, figure->quantile) ? (double)recorder_quantile(recorder, figure->quantile) / 1e6 : NAN;
 }
 
 static int compare_values(const void *a, const void *b)

@@ -9,10 +9,10 @@ struct figure {
     const char *title; /* in tables */
     const char *unit;
     int digits;                                  /* after the point */
-    double (*get)(const struct run_result *run); /* NAN: not known. NULL for a quantile in ms: */
+    double (*get)(const struct run_result *run); /* NAN: not known. NULL: a quantile in ms, */
     bool compared;                               /* a ratio of it is shown */
-    size_t recorder;                             /* of which: its offset in struct run_result */
-    double quantile;                             /* 1: the largest */
+    size_t recorder;                             /* of this recorder, by its offset in struct run_result; */
+    double quantile;                             /* 1: the largest. NAN if the recorder has too few values. */
 };
 
 /* The figure of a run; NAN where it is not known. */

@@ -100,7 +100,8 @@ static const struct command_line line = {
     .program = "flashbench",
     .usage = "[OPTION]... [RESULT.json]...",
     .summary = "Measures a flashblocks proxy between a builder and many subscribers, or compares two by turns;\n"
-               "with earlier results as arguments and --html, shows those too.",
+               "with earlier results as arguments and --html, shows those too. The status is 1 if a run failed, or if\n"
+               "a delivery was lost or wrong or a reader was cut off; ratios to such a run are marked with !.",
     .options = entries,
     .option_count = sizeof entries / sizeof entries[0],
     .operands = settings.documents,
@@ -317,6 +318,9 @@ static int measure(struct bench_measurement *m)
         write_file(settings.json, &json);
     if (settings.html)
         write_page(&json);
+    for (unsigned point = 0; point < m->point_count; point++)
+        for (unsigned proxy = 0; proxy < m->proxy_count; proxy++)
+            good = good && !bench_measurement_is_flawed(m, point, proxy);
     text_dispose(&json);
     bench_measurement_dispose(m);
     return good ? 0 : 1;

@@ -86,6 +86,14 @@ bool bench_measurement_run(struct bench_measurement *m, run_progress *progress, 
     return good;
 }
 
+bool bench_measurement_is_flawed(const struct bench_measurement *m, unsigned point, unsigned proxy)
+{
+    for (unsigned round = 0; round < m->rounds_done[point]; round++)
+        if (run_is_flawed(slot(m, point, round, proxy)))
+            return true;
+    return false;
+}
+
 static double value_of(const struct run_result *result, const struct figure *figure)
 {
     return result->totals.messages > 0 ? figure_get(figure, result) : NAN;

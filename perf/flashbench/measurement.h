@@ -24,11 +24,14 @@ struct bench_measurement {
 int bench_measurement_init(struct bench_measurement *measurement);
 void bench_measurement_dispose(struct bench_measurement *measurement);
 
-/* Measures everything, or until run_interrupted. False if a run failed. */
+/* Measures everything, or until run_interrupted. False if a run failed; flawed ones go on. */
 bool bench_measurement_run(struct bench_measurement *measurement, run_progress *progress, void *context);
 
 const struct run_result *bench_measurement_result(const struct bench_measurement *measurement, unsigned point, unsigned round,
                                                   unsigned proxy);
+
+/* True if a run of the proxy at that point was flawed (run_is_flawed), in any round. */
+bool bench_measurement_is_flawed(const struct bench_measurement *measurement, unsigned point, unsigned proxy);
 
 /* One figure of one proxy over the rounds. */
 struct figure_summary bench_measurement_figure(const struct bench_measurement *measurement, unsigned point, unsigned proxy,

@@ -165,6 +165,15 @@ bool messages_settle(struct messages *messages, uint64_t now_ns, uint64_t patien
 
 /* --- life of a message --- */
 
+void messages_abandon(struct messages *messages, uint64_t now_ns)
+{
+    while (messages->unsettled <= messages->head) {
+        struct bench_message *message = slot_of(messages, messages->unsettled);
+        message->measured &= message->delivered >= message->owed;
+        settle_oldest(messages, now_ns);
+    }
+}
+
 struct bench_message *messages_next(struct messages *messages, uint64_t now_ns)
 {
     struct bench_message *message = slot_of(messages, messages->head + 1);

@@ -103,4 +103,7 @@ void messages_arrived(struct messages *messages, struct bench_message *message, 
 /* Settles a message that all have, or that is older than `patience_ns`; at most one per call. False if there was none. */
 bool messages_settle(struct messages *messages, uint64_t now_ns, uint64_t patience_ns);
 
+/* Settles the rest when a run is interrupted: messages that not all have are left out of the totals, as they may be on their way. */
+void messages_abandon(struct messages *messages, uint64_t now_ns);
+
 #endif

@@ -66,6 +66,13 @@ uint64_t recorder_quantile(const struct recorder *recorder, double quantile)
     return recorder->maximum;
 }
 
+bool recorder_supports(const struct recorder *recorder, double quantile)
+{
+    if (quantile <= 0.5 || quantile >= 1)
+        return recorder->count > 0;
+    return recorder->count >= (uint64_t)llround(1 / (1 - quantile));
+}
+
 double recorder_mean(const struct recorder *recorder)
 {
     return recorder->count > 0 ? recorder->sum / (double)recorder->count : 0;

@@ -2,6 +2,7 @@
 #ifndef PERF_FLASHBENCH_RECORDER_H
 #define PERF_FLASHBENCH_RECORDER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define RECORDER_SUB_BUCKET_BITS 8
@@ -25,6 +26,9 @@ void recorder_merge(struct recorder *into, const struct recorder *from);
 
 /* The smallest recorded value (to bucket width) that at least the share `quantile` of all values does not exceed; 0 while empty. */
 uint64_t recorder_quantile(const struct recorder *recorder, double quantile);
+
+/* True if there are values enough for the quantile to be one of them and not beyond: 1,000 for 0.999. 0.5 and 1 need one. */
+bool recorder_supports(const struct recorder *recorder, double quantile);
 
 double recorder_mean(const struct recorder *recorder);
 

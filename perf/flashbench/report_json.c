@@ -60,7 +60,7 @@ static void add_distribution(struct text *out, const char *key, const struct rec
     text_format(out, "{\"count\":%llu,\"mean_ms\":", (unsigned long long)recorder->count);
     add_number(out, recorder_mean(recorder) / 1e6);
     text_add_string(out, ",\"quantiles\":[");
-    for (double above = 1; recorder->count > 0 && above > 0.5 / (double)recorder->count; above /= pow(2, 0.2))
+    for (double above = 1; recorder->count > 0 && above * (double)recorder->count > 0.999; above /= pow(2, 0.2))
         text_format(out, "[%.8g,%.6g],", 1 - above, (double)recorder_quantile(recorder, 1 - above) / 1e6);
     if (recorder->count > 0)
         text_format(out, "[1,%.6g]", (double)recorder->maximum / 1e6);
@@ -135,7 +135,6 @@ static void add_own(struct text *out, const struct run_result *run)
     text_add_string(out, "{");
     add_field(out, "busy_share", run->busy_share);
     add_field(out, "kernel_stamps", (double)run->crowd.kernel_stamps);
-    add_field(out, "builder_late_p99_ms", (double)recorder_quantile(&run->lateness, 0.99) / 1e6);
     add_field(out, "read_delay_p50_ms", (double)recorder_quantile(&run->crowd.read_delay, 0.5) / 1e6);
     add_field(out, "read_delay_p99_ms", (double)recorder_quantile(&run->crowd.read_delay, 0.99) / 1e6);
     text_format(out, "\"was_bottleneck\":%s", run->was_bottleneck ? "true" : "false");
@@ -179,7 +178,8 @@ static void add_run(struct text *out, const struct run_result *run, unsigned rou
     text_add_string(out, ",");
     add_key(out, "command");
     add_string(out, run->proxy->command);
-    text_format(out, ",\"round\":%u,\"complete\":%s,", round + 1, run->complete ? "true" : "false");
+    text_format(out, ",\"round\":%u,\"complete\":%s,\"flawed\":%s,", round + 1, run->complete ? "true" : "false",
+                run_is_flawed(run) ? "true" : "false");
     add_point(out, &run->point);
     add_field(out, "seconds", run->usage.seconds);
     add_proxy(out, &run->usage);
@@ -213,6 +213,7 @@ static void add_ratios(struct text *out, const struct bench_measurement *m, unsi
     unsigned subject = m->proxy_count - 1;
 
     for (unsigned against = 0; against < subject; against++) {
+        bool flawed = bench_measurement_is_flawed(m, point, subject) || bench_measurement_is_flawed(m, point, against);
         for (unsigned i = 0; i < figure_count; i++) {
             struct figure_summary ratio = bench_measurement_ratio(m, point, subject, against, &figures[i]);
             if (!figures[i].compared || ratio.count == 0)
@@ -232,6 +233,7 @@ static void add_ratios(struct text *out, const struct bench_measurement *m, unsi
             add_field(out, "minimum", ratio.minimum);
             add_field(out, "maximum", ratio.maximum);
             add_field(out, "pairs", ratio.count);
+            text_format(out, "\"flawed\":%s", flawed ? "true" : "false");
             close_with(out, "}\n");
         }
     }

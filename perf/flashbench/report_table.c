@@ -24,13 +24,15 @@ static void print_value(FILE *out, const struct figure_summary *summary, const s
 static void print_ratios(const struct bench_measurement *m, unsigned point, const struct figure *figure, FILE *out)
 {
     unsigned subject = m->proxy_count - 1;
+    bool flawed = bench_measurement_is_flawed(m, point, subject);
 
     for (unsigned against = 0; against < subject; against++) {
         struct figure_summary ratio = bench_measurement_ratio(m, point, subject, against, figure);
         if (ratio.count == 0 || !figure->compared)
             fprintf(out, "%24s", "");
         else
-            fprintf(out, "%9.2f (%.2f - %.2f)", ratio.median, ratio.minimum, ratio.maximum);
+            fprintf(out, "%9.2f%c(%.2f - %.2f)", ratio.median,
+                    flawed || bench_measurement_is_flawed(m, point, against) ? '!' : ' ', ratio.minimum, ratio.maximum);
     }
 }
 
@@ -78,12 +80,16 @@ static void print_notes(const struct bench_measurement *m, unsigned point, FILE 
         print_processes(m, point, proxy, out);
         for (unsigned round = 0; round < m->rounds_done[point]; round++) {
             const struct run_result *run = bench_measurement_result(m, point, round, proxy);
+            if (run_is_flawed(run))
+                fprintf(out, "! %s, round %u: %llu deliveries lost, %llu wrong, %llu readers cut off\n", m->proxies[proxy].label,
+                        round + 1, (unsigned long long)run->totals.lost, (unsigned long long)run_wrong(run),
+                        (unsigned long long)run->crowd.cut_off[CROWD_READER]);
             if (run->was_bottleneck)
-                fprintf(out,
-                        "flashbench was too slow itself, or had to share its core (%s, round %u): busy %.0f %%, builder late p99 "
-                        "%.2f ms\n",
-                        m->proxies[proxy].label, round + 1, run->busy_share * 100,
-                        (double)recorder_quantile(&run->lateness, 0.99) / 1e6);
+                fprintf(
+                    out,
+                    "flashbench was too slow itself, or had to share its core (%s, round %u): busy %.0f %%, builder late by up "
+                    "to %.2f ms\n",
+                    m->proxies[proxy].label, round + 1, run->busy_share * 100, (double)run->lateness.maximum / 1e6);
             if (!run->complete && run->totals.messages > 0)
                 fprintf(out, "interrupted (%s, round %u): what was measured until then\n", m->proxies[proxy].label, round + 1);
             if (run->scraped)

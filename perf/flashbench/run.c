@@ -312,8 +312,9 @@ static void conclude(struct run *run)
     struct run_result *result = run->result;
 
     sample_end(run);
-    while (messages_settle(run->messages, clock_monotonic_ns(), 0))
+    while (messages_settle(run->messages, clock_monotonic_ns(), result->complete ? 0 : run->options->patience_ns))
         continue;
+    messages_abandon(run->messages, clock_monotonic_ns());
     keep_ranks(run);
     result->totals = run->messages->totals;
     run->messages->totals.points = NULL;
@@ -435,6 +436,18 @@ void run_result_dispose(struct run_result *result)
     free(result->ranks);
     free(result->scraped);
     memset(result, 0, sizeof *result);
+}
+
+uint64_t run_wrong(const struct run_result *result)
+{
+    const struct message_totals *totals = &result->totals;
+
+    return totals->repeated + totals->reordered + totals->corrupt + totals->late + result->crowd.protocol_errors;
+}
+
+bool run_is_flawed(const struct run_result *result)
+{
+    return result->totals.lost > 0 || run_wrong(result) > 0 || result->crowd.cut_off[CROWD_READER] > 0;
 }
 
 uint64_t run_memory_bytes(const struct process_memory *memory)

@@ -48,7 +48,7 @@ struct run_memory_point {
 struct run_result {
     struct run_point point;
     const struct proxy *proxy;
-    bool complete;     /* false: interrupted; the result holds what was measured until then */
+    bool complete;     /* false: interrupted; the result holds what was settled until then */
     char failure[256]; /* why there is no result, or "" */
     struct message_totals totals;
     struct crowd_counters crowd;
@@ -75,6 +75,12 @@ typedef void run_progress(void *context, const char *line);
 
 /* PSS and huge pages. */
 uint64_t run_memory_bytes(const struct process_memory *memory);
+
+/* Deliveries that were repeated, reordered, corrupt or late, and protocol errors. */
+uint64_t run_wrong(const struct run_result *result);
+
+/* True if a delivery was lost or wrong or a reader was cut off: a ratio to such a run may compare less work with more. */
+bool run_is_flawed(const struct run_result *result);
 
 /* Measures once. run_result_dispose frees what is inside. */
 void run_measure(const struct run_options *options, const struct run_point *point, const struct proxy *proxy,

@@ -81,11 +81,16 @@ def measure(tmp_path):
 
     def run(fault, *flags):
         result = tmp_path / "result.json"
-        subprocess.run([BIN / "flashbench", "--proxy", f"faulty={sys.executable} {script} {{upstream}} {{listen}} {fault}",
-                        "--subscribers", "4", "--bytes", "3000", "--interval", "20ms", "--warm-up", "100ms", "--duration", "1s",
-                        "--patience", "3s", "--no-pin", "--json", result, *flags], check=True, timeout=60,
-                       stdout=subprocess.DEVNULL)
-        return json.loads(result.read_text())["runs"][0]
+        ended = subprocess.run([BIN / "flashbench", "--proxy", f"faulty={sys.executable} {script} {{upstream}} {{listen}} {fault}",
+                                "--subscribers", "4", "--bytes", "3000", "--interval", "20ms", "--warm-up", "100ms", "--duration",
+                                "1s", "--patience", "3s", "--no-pin", "--json", result, *flags], check=False, timeout=60,
+                               stdout=subprocess.PIPE, text=True)
+        found = json.loads(result.read_text())["runs"][0]
+        found["table"] = ended.stdout
+        assert found["flawed"] == (wrong(found) != {})
+        assert ended.returncode == (1 if found["flawed"] else 0)
+        assert ("! faulty, round 1:" in ended.stdout) == found["flawed"]
+        return found
 
     return run
 
@@ -100,6 +105,28 @@ def test_nothing_wrong_is_reported_where_nothing_is(measure):
     assert wrong(run) == {}
     assert run["counts"]["deliveries"] == run["counts"]["owed"] == 4 * 50
     assert run["latency"]["count"] == 200
+
+
+def table_row(table, title):
+    """The values of the row with that title."""
+    return re.search(rf"^{re.escape(title)} +(.*)$", table, re.MULTILINE)[1].split()
+
+
+def test_quantiles_beyond_the_sample_are_not_shown(measure):
+    run = measure("nothing")
+    assert run["latency"]["count"] == 200
+    assert run["figures"]["latency_p99_ms"] > 0 and run["figures"]["latency_p99.9_ms"] is None
+    assert table_row(run["table"], "any delivery, p99, ms") != ["-"]
+    assert table_row(run["table"], "any delivery, p99.9, ms") == ["-"]
+    assert table_row(run["table"], "last subscriber, p99, ms") == ["-"] # of 50 messages
+    assert max(quantile for quantile, _ in run["latency"]["quantiles"] if quantile < 1) <= 1 - 1 / 200 + 1e-9
+
+
+def test_the_builder_says_how_late_it_was(measure):
+    run = measure("nothing")
+    late = [float(table_row(run["table"], f"builder late, {which}, ms")[0]) for which in ("median", "worst")]
+    assert late == pytest.approx([run["figures"]["builder_late_ms"], run["figures"]["builder_late_max_ms"]], abs=0.001)
+    assert 0 < late[0] <= late[1]
 
 
 def test_arrival_is_told_by_the_kernel_and_by_the_reader(measure):
@@ -162,6 +189,39 @@ def test_two_proxies_are_compared_by_turns(tmp_path):
     text = page.read_text()
     assert "uPlot" in text and "Permission is hereby granted" in text and json.loads(
         text.split('<script type="application/json" id="results">')[1].split("</script>")[0])[0]["flashbench"] == 2
+
+
+def test_a_ratio_to_a_run_that_lost_something_is_marked(tmp_path):
+    script, result, page = tmp_path / "proxy.py", tmp_path / "result.json", tmp_path / "page.html"
+    script.write_text(PROXY)
+    flags = ["--rounds", "1", "--subscribers", "2", "--bytes", "3000", "--interval", "20ms", "--warm-up", "20ms", "--duration", "400ms",
+             "--patience", "500ms", "--no-pin", "--json", result, "--html", page]
+    proxies = {fault: f"{fault}={sys.executable} {script} {{upstream}} {{listen}} {fault}" for fault in ("lose", "good")}
+
+    def ratios(*labels):
+        ended = subprocess.run([BIN / "flashbench", *(f"--proxy={proxies[label]}" for label in labels), *flags], check=False,
+                               timeout=60, stdout=subprocess.PIPE, text=True)
+        rows = json.loads(result.read_text())["ratios"]
+        assert len({row["flawed"] for row in rows}) == 1
+        return ended.returncode, rows[0]["flawed"], re.search(r"\d[! ]\(\d", ended.stdout)[0][1]
+
+    proxies["also"] = proxies["good"].replace("good=", "also=", 1)
+    assert ratios("good", "also") == (0, False, " ")
+    assert ratios("lose", "good") == ratios("good", "lose") == (1, True, "!")
+
+
+def test_what_was_on_its_way_when_a_measurement_was_interrupted_is_not_lost(tmp_path):
+    script, result = tmp_path / "proxy.py", tmp_path / "result.json"
+    script.write_text(PROXY)
+    bench = subprocess.Popen([BIN / "flashbench", "--proxy", f"losing={sys.executable} {script} {{upstream}} {{listen}} lose",
+                              "--subscribers", "4", "--bytes", "3000", "--interval", "20ms", "--warm-up", "20ms", "--duration", "60s",
+                              "--patience", "30s", "--no-pin", "--json", result], stdout=subprocess.DEVNULL)
+    with pytest.raises(subprocess.TimeoutExpired):
+        bench.wait(timeout=4)
+    bench.send_signal(signal.SIGINT)
+    assert bench.wait(timeout=PATIENCE_S) == 0
+    run = json.loads(result.read_text())["runs"][0]
+    assert not run["complete"] and wrong(run) == {} and run["counts"]["deliveries"] == run["counts"]["owed"] > 100
 
 
 def test_an_interrupted_measurement_says_what_it_has(tmp_path):

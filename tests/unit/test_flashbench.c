@@ -124,6 +124,45 @@ static void a_slot_that_is_used_again_is_empty(void **state)
     assert_int_equal(totals->repeated + totals->lost + totals->late, 0);
 }
 
+static void only_what_all_have_counts_after_an_interruption(void **state)
+{
+    const struct message_totals *totals = &messages.totals;
+    struct bench_message *on_its_way = offer(), *complete = offer();
+
+    (void)state;
+    arrive(on_its_way, 0, 100, 100);
+    for (uint32_t i = 0; i < SUBSCRIBERS; i++)
+        arrive(complete, i, 100, 100);
+    assert_false(messages_settle(&messages, OFFERED_NS + US, PATIENCE_NS));
+    messages_abandon(&messages, OFFERED_NS + US);
+    assert_int_equal(totals->messages, 1);
+    assert_int_equal(totals->deliveries, SUBSCRIBERS);
+    assert_int_equal(totals->owed, SUBSCRIBERS);
+    assert_int_equal(totals->lost, 0);
+    assert_false(messages_settle(&messages, OFFERED_NS + PATIENCE_NS, PATIENCE_NS));
+}
+
+static void a_quantile_needs_a_value_beyond_it(void **state)
+{
+    static const struct {
+        double quantile;
+        uint64_t values;
+    } rows[] = {{0.5, 1}, {0.9, 10}, {0.99, 100}, {0.999, 1000}, {0.9999, 10000}, {0.99999, 100000}, {1, 1}};
+    struct recorder *recorder = calloc(1, sizeof *recorder);
+
+    (void)state;
+    assert_non_null(recorder);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        recorder_reset(recorder);
+        for (uint64_t n = 1; n < rows[i].values; n++)
+            recorder_add(recorder, n);
+        assert_false(recorder_supports(recorder, rows[i].quantile));
+        recorder_add(recorder, 1);
+        assert_true(recorder_supports(recorder, rows[i].quantile));
+    }
+    free(recorder);
+}
+
 /* What the proxy sends for a message of `length` bytes. */
 static size_t write_frame(uint8_t *frame, const struct bench_message *message)
 {
@@ -197,6 +236,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_comes_twice_or_too_late_is_no_delivery, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_slot_that_is_used_again_is_empty, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_settled_before_a_subscriber_came_is_not_late, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_what_all_have_counts_after_an_interruption, set_up, tear_down),
+        cmocka_unit_test(a_quantile_needs_a_value_beyond_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@ const FIGURES = [
   ["waited_percent", "proxy waited for its core, %", 1],
   ["switches_per_message", "context switches per message", 1], ["deliveries", "deliveries", 0],
   ["lost", "lost", 0], ["wrong", "repeated, reordered, corrupt, late", 0], ["cut_off", "readers cut off", 0],
+  ["builder_late_ms", "builder late, median, ms", 3], ["builder_late_max_ms", "builder late, worst, ms", 3],
 ];
 const ALARMS = new Set(["lost", "wrong", "cut_off"]);
 const COLOURS = 8;
@@ -129,9 +130,10 @@ function plot(parent, title, data, names, describe) {
   entry.make();
 }
 
-/* The value at a quantile of a distribution given as [[quantile, ms], ...]. */
-function at(quantiles, wanted) {
-  for (const [quantile, value] of quantiles) if (quantile >= wanted - 1e-12) return value;
+/* The value at a quantile of a distribution with {count, quantiles: [[quantile, ms], ...]}; none beyond the sample. */
+function at(distribution, wanted) {
+  if ((1 - wanted) * distribution.count < 0.999) return null;
+  for (const [quantile, value] of distribution.quantiles) if (quantile >= wanted - 1e-12) return value;
   return null;
 }
 
@@ -144,7 +146,7 @@ function distribution(parent, series, member, title) {
   const xs = [];
   for (let x = 0; x <= last + 1e-9; x += last / 120) xs.push(x);
   const data = [xs, ...[...series.values()].map((runs) =>
-    xs.map((x) => median(runs.map((run) => at(run[member].quantiles, 1 - Math.pow(10, -x))))))];
+    xs.map((x) => median(runs.map((run) => at(run[member], 1 - Math.pow(10, -x))))))];
   const ms = (v) => v === null ? "–" : `${Number(v.toPrecision(3))} ms`;
   plot(parent, title, data, [...series.keys()], (style) => ({
     scales: {x: {time: false, range: [0, last]}, y: {distr: 3}},
@@ -208,7 +210,7 @@ function ratios(parent, key) {
     if (!found.some(Boolean)) continue;
     const line = element("tr", body);
     element("td", line, title.replace(/, (µs|ms|B|MB)$/, ""));
-    found.forEach((row) => element("td", line, row ? `${row.median.toFixed(2)} (${row.minimum.toFixed(2)} – ${row.maximum.toFixed(2)})` : "–"));
+    found.forEach((row) => element("td", line, row ? `${row.median.toFixed(2)}${row.flawed ? "!" : ""} (${row.minimum.toFixed(2)} – ${row.maximum.toFixed(2)})` : "–"));
   }
 }
 
@@ -224,6 +226,8 @@ function commands(parent, series) {
 function notes(parent, series) {
   for (const [name, runs] of series) {
     const limited = runs.filter((run) => run.flashbench.was_bottleneck).length;
+    const flawed = runs.filter((run) => run.flawed).length;
+    if (flawed) element("p", parent, `${name}: lost or spoiled deliveries or cut readers off in ${flawed} of ${runs.length} runs; its ratios are marked with !.`).className = "bad";
     const cut = runs.filter((run) => !run.complete).length;
     if (limited) element("p", parent, `${name}: flashbench was too slow itself, or had to share its core, in ${limited} of ${runs.length} runs.`).className = "bad";
     if (cut) element("p", parent, `${name}: ${cut} of ${runs.length} runs were interrupted; what was measured until then counts.`);
