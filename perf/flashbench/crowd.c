@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -35,7 +34,6 @@ struct crowd {
     uint64_t next_slow_read_ns, next_clock_check_ns;
     uint64_t realtime_offset_ns; /* realtime less monotonic */
     struct random random;        /* of keys and masks */
-    struct ws_uri uri;
     struct ws_client_options client_options;
     struct crowd_counters counters;
 };
@@ -47,16 +45,11 @@ static uint64_t draw(void *context)
     return random_next(&crowd->random);
 }
 
-static int prepare_clients(struct crowd *crowd)
+static void prepare_clients(struct crowd *crowd)
 {
-    char text[ADDRESS_TEXT_BYTES], uri_text[HTTP_MAX_REQUEST_BYTES / 2];
-    const char *error;
-
-    snprintf(uri_text, sizeof uri_text, "ws://%s%s", address_format(&crowd->options.target, text), crowd->options.path);
     random_seed(&crowd->random, random_system_seed());
-    crowd->client_options =
-        (struct ws_client_options){.uri = &crowd->uri, .max_message_bytes = MAX_MESSAGE_BYTES, .draw = draw, .context = crowd};
-    return ws_uri_parse(&crowd->uri, uri_text, &error);
+    crowd->client_options = (struct ws_client_options){
+        .uri = crowd->options.uri, .max_message_bytes = MAX_MESSAGE_BYTES, .draw = draw, .context = crowd};
 }
 
 int crowd_create(struct crowd **out, const struct crowd_options *options)
@@ -73,7 +66,8 @@ int crowd_create(struct crowd **out, const struct crowd_options *options)
     crowd->members = calloc(crowd->member_count + 1, sizeof *crowd->members);
     crowd->buffer = malloc(READ_BUFFER_BYTES);
     crowd->epoll = epoll_create1(EPOLL_CLOEXEC);
-    error = !crowd->members || !crowd->buffer || crowd->epoll < 0 ? -ENOMEM : prepare_clients(crowd);
+    prepare_clients(crowd);
+    error = !crowd->members || !crowd->buffer || crowd->epoll < 0 ? -ENOMEM : 0;
     if (error != 0) {
         crowd_destroy(crowd);
         return error;
@@ -97,7 +91,6 @@ void crowd_destroy(struct crowd *crowd)
         crowd_leave(crowd);
     if (crowd->epoll >= 0)
         close(crowd->epoll);
-    ws_uri_dispose(&crowd->uri);
     free(crowd->buffer);
     free(crowd->members);
     free(crowd);

@@ -8,6 +8,7 @@
 
 #include "flashbench/messages.h"
 #include "flashrelay/address.h"
+#include "flashrelay/ws_uri.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,7 +22,7 @@ enum crowd_kind {
 
 struct crowd_options {
     struct address target;
-    const char *path; /* "/ws" */
+    const struct ws_uri *uri; /* of the upgrade requests */
     uint32_t counts[CROWD_KINDS];
     uint64_t slow_bytes_per_s;
     uint64_t reconnect_ns;     /* a subscriber that the proxy cut off reconnects after this time; 0: never */

@@ -3,6 +3,7 @@
  * delivery. perf/README.md explains each figure.
  */
 #include "common/command_line.h"
+#include "common/connect.h"
 #include "flashbench/measurement.h"
 #include "flashbench/presets.h"
 #include "flashbench/report.h"
@@ -25,8 +26,8 @@ struct flashbench_settings {
     struct option_values subscribers, bytes, intervals, proxy_cores;
     struct run_options run;
     uint64_t rounds, own_core, pid;
-    struct address connect, builder_listen;
-    const char *json, *html, *preset, *baseline, *documents[MAX_DOCUMENTS];
+    struct address builder_listen;
+    const char *connect, *path, *json, *html, *preset, *baseline, *documents[MAX_DOCUMENTS];
     bool list_presets, no_pin;
 };
 
@@ -39,8 +40,7 @@ static struct flashbench_settings settings = {
             .patience_ns = 5 * NS_PER_S,
             .burst = 1,
             .slow_bytes_per_s = 50000,
-            .verify_every = 64,
-            .path = "/ws"},
+            .verify_every = 64},
     .own_core = UINT64_MAX,
 };
 
@@ -49,7 +49,7 @@ static const struct command_option entries[] = {
      "a proxy: 'LABEL=PROGRAM ... {upstream} ... {listen} ... {metrics}', flashrelay or bare_loop; repeat to alternate",
      OPTION_TEXTS, &settings.proxies, 0, 0},
     {"--against", "COMMAND", "the same, placed before all --proxy: with a preset", OPTION_TEXTS, &settings.against, 0, 0},
-    {"--connect", "IP:PORT", "measure a proxy that runs already and listens there; needs --builder-listen", OPTION_ADDRESS,
+    {"--connect", "URI", "measure a proxy that runs already, at a ws:// URI or at IP:PORT; needs --builder-listen", OPTION_TEXT,
      &settings.connect, 0, 0},
     {"--builder-listen", "IP:PORT", "where the running proxy finds its upstream", OPTION_ADDRESS, &settings.builder_listen, 0, 0},
     {"--pid", "PID", "of the running proxy: CPU and memory of all of its process group are measured", OPTION_NUMBER,
@@ -80,7 +80,7 @@ static const struct command_option entries[] = {
      0, 0},
     {"--system-calls", NULL, "count them, where the kernel lets us (costs the proxy a little)", OPTION_SWITCH,
      &settings.run.count_system_calls, 0, 0},
-    {"--path", "PATH", "that subscribers ask for (default /ws)", OPTION_TEXT, &settings.run.path, 0, 0},
+    {"--path", "PATH", "that subscribers ask for (default /ws, or that of the URI)", OPTION_TEXT, &settings.path, 0, 0},
     {"--proxy-cores", "N,...", "that the proxy runs on (default: the first)", OPTION_NUMBER_LIST, &settings.proxy_cores, 0, 1023},
     {"--own-core", "N", "that flashbench runs on (default: the second)", OPTION_NUMBER, &settings.own_core, 0, 1023},
     {"--no-pin", NULL, "leave everything where the system puts it", OPTION_SWITCH, &settings.no_pin, 0, 0},
@@ -161,9 +161,63 @@ static pid_t find_group(pid_t pid)
     return group;
 }
 
+/* The URI of --connect, or one made of its address and the path. What it says is not shown, as it may hold a key. */
+static void parse_connect(struct ws_uri *uri)
+{
+    struct text text = {0};
+    struct address address;
+    bool is_uri = strstr(settings.connect, "://") != NULL;
+    const char *error;
+
+    if (is_uri && settings.path)
+        command_line_fail(&line, "--path: the URI of --connect has the path");
+    if (!is_uri && address_parse(&address, settings.connect) != 0)
+        command_line_fail(&line, "--connect: expected a ws:// URI, or IP:PORT such as 127.0.0.1:8545");
+    text_format(&text, "%s%s%s", is_uri ? "" : "ws://", settings.connect, is_uri ? "" : settings.run.path);
+    if (ws_uri_parse(uri, text.bytes, &error) != 0)
+        command_line_fail(&line, "--connect: %s", error);
+    if (uri->tls)
+        command_line_fail(&line,
+                          "--connect: wss:// is not measured, as deciphering for all subscribers would take flashbench longer "
+                          "than the proxy; expected ws://, behind what ends TLS");
+    text_dispose(&text);
+}
+
+/* One address of the URI's host, at which somebody accepts connections now. */
+static void find_address(const struct ws_uri *uri, struct address *address)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    char error[256];
+    int descriptor = connect_to_host(uri, error, sizeof error);
+
+    if (descriptor < 0)
+        command_line_fail(&line, "--connect: %s", error);
+    if (getpeername(descriptor, (struct sockaddr *)&peer, &length) != 0 ||
+        address_from_sockaddr(address, (struct sockaddr *)&peer) != 0)
+        command_line_fail(&line, "--connect: %s: not an IP address", uri->host);
+    close(descriptor);
+}
+
+static void choose_path(void)
+{
+    struct text text = {0};
+    struct ws_uri uri;
+    const char *error;
+
+    settings.run.path = settings.path ? settings.path : "/ws";
+    text_format(&text, "ws://127.0.0.1%s", settings.run.path);
+    if (settings.run.path[0] != '/' || ws_uri_parse(&uri, text.bytes, &error) != 0)
+        command_line_fail(&line, "--path: expected the path of a URI, such as /ws");
+    ws_uri_dispose(&uri);
+    text_dispose(&text);
+}
+
 static void choose_proxies(struct bench_measurement *m)
 {
-    if (settings.connect.port == 0) {
+    static struct ws_uri uri;
+
+    if (!settings.connect) {
         add_proxies(m, &settings.against);
         add_proxies(m, &settings.proxies);
         return;
@@ -172,9 +226,11 @@ static void choose_proxies(struct bench_measurement *m)
         command_line_fail(&line, "--connect goes with --builder-listen and without --proxy");
     m->proxy_count = 1;
     snprintf(m->proxies[0].label, sizeof m->proxies[0].label, "running");
-    m->options.connect = &settings.connect;
     m->options.builder_listen = &settings.builder_listen;
     m->options.group = find_group((pid_t)settings.pid);
+    parse_connect(&uri);
+    find_address(&uri, &m->options.connect);
+    m->options.uri = &uri;
 }
 
 static void choose_points(struct bench_measurement *m)
@@ -346,6 +402,7 @@ int main(int argc, char **argv)
         print_presets();
         return 0;
     }
+    choose_path();
     measurement.options = settings.run;
     choose_proxies(&measurement);
     if (measurement.proxy_count == 0) {

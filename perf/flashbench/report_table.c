@@ -66,7 +66,7 @@ static void print_processes(const struct bench_measurement *m, unsigned point, u
 {
     const struct proxy_usage *usage = &bench_measurement_result(m, point, 0, proxy)->usage;
 
-    if (usage->is_known && (m->options.connect || usage->processes > 1))
+    if (usage->is_known && (m->options.uri || usage->processes > 1))
         fprintf(out, "%s: CPU and memory are those of process group %d, %u process%s: %s\n", m->proxies[proxy].label,
                 (int)usage->group, usage->processes, usage->processes == 1 ? "" : "es", usage->programs);
     if (usage->is_known && usage->softirq_is_known && usage->shares_cores)

@@ -1,5 +1,6 @@
 #include "flashbench/run.h"
 
+#include "common/text.h"
 #include "flashbench/builder.h"
 #include "flashbench/scrape.h"
 #include "flashrelay/clock.h"
@@ -31,7 +32,8 @@ struct run {
     struct bench_builder *builder;
     struct crowd *crowd;
     struct process process;
-    pid_t group; /* of the proxy; 0: unknown */
+    struct ws_uri uri; /* that the subscribers ask for; the options' or made for the proxy's address */
+    pid_t group;       /* of the proxy; 0: unknown */
     struct proxy_meter *meter;
     run_progress *progress;
     void *progress_context;
@@ -328,7 +330,7 @@ static bool create_crowd(struct run *run, const struct address *target)
     const struct run_options *options = run->options;
     const struct crowd_options crowd = {
         .target = *target,
-        .path = options->path,
+        .uri = options->uri ? options->uri : &run->uri,
         .counts = {(uint32_t)run->result->point.subscribers, (uint32_t)options->slow, (uint32_t)options->stalled},
         .slow_bytes_per_s = options->slow_bytes_per_s,
         .reconnect_ns = options->reconnect_ns,
@@ -366,14 +368,27 @@ static bool create_builder(struct run *run)
     return error == 0;
 }
 
+/* The path was checked with the command line. */
+static bool make_uri(struct run *run, const struct address *listen)
+{
+    char address[ADDRESS_TEXT_BYTES];
+    struct text uri = {0};
+    const char *error;
+
+    text_format(&uri, "ws://%s%s", address_format(listen, address), run->options->path);
+    int result = ws_uri_parse(&run->uri, uri.bytes, &error);
+    text_dispose(&uri);
+    return result == 0;
+}
+
 static bool start_proxy(struct run *run, struct address *target)
 {
     const struct run_options *options = run->options;
     struct proxy_addresses addresses = {.upstream_port = bench_builder_port(run->builder)};
 
-    if (options->connect) {
+    if (options->uri) {
         run->group = options->group;
-        *target = *options->connect;
+        *target = options->connect;
         return true;
     }
     int error = proxy_free_address(&addresses.listen);
@@ -384,16 +399,19 @@ static bool start_proxy(struct run *run, struct address *target)
                             options->proxy_output);
     if (error != 0)
         fail(run, "cannot start \"%s\": %s", run->result->proxy->command, strerror(-error));
+    else if (!make_uri(run, &addresses.listen))
+        fail(run, "no memory");
     *target = addresses.listen;
     run->metrics = addresses.metrics;
     run->group = run->process.pid;
-    return error == 0;
+    return run->result->failure[0] == '\0';
 }
 
 /* The subscribers disconnect first: a proxy that is asked to end while it has subscribers may spread their closes over seconds. */
 static void end(struct run *run)
 {
     proxy_meter_destroy(run->meter);
+    ws_uri_dispose(&run->uri);
     crowd_destroy(run->crowd);
     if (run->process.pid != 0)
         process_stop(&run->process, STOP_PATIENCE_MS);

@@ -28,7 +28,8 @@ struct run_options {
     int proxy_cores[RUN_MAX_CORES];
     unsigned proxy_core_count;
     /* For a proxy that runs already, instead of starting one: */
-    const struct address *connect; /* where a running one listens, or NULL */
+    const struct ws_uri *uri; /* of a running one, or NULL */
+    struct address connect;   /* an address of its host */
     const struct address *builder_listen;
     pid_t group; /* process group of the running one; 0: unknown */
 };

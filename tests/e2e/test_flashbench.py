@@ -242,21 +242,22 @@ def test_an_interrupted_measurement_says_what_it_has(tmp_path):
 class Running:
     """flashrelay, started by a shell that lives on, in a process group of their own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *flags):
         self.builder_port = free_port()
         log = folder / "relay.log"
         log.touch()
         command = (f"{BIN}/flashrelay --upstream-ws ws://127.0.0.1:{self.builder_port}/ --listen-addr 127.0.0.1:0 --metrics-addr"
-                   f" 127.0.0.1:0 --subscriber-max-interval-ms 50 --log-memory 16M --max-message-bytes 8M >{log} 2>&1 & echo $!; wait")
+                   f" 127.0.0.1:0 --subscriber-max-interval-ms 50 --log-memory 16M --max-message-bytes 8M {' '.join(flags)} >{log} 2>&1 & echo $!; wait")
         self.shell = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True)
         self.relay = int(self.shell.stdout.readline())
         self.port = eventually(lambda: re.search(r"listens on \S+:(\d+);", log.read_text()), "the relay to listen")[1]
+        self.target = f"127.0.0.1:{self.port}"
 
     def threads(self):
         return [int(name) for name in os.listdir(f"/proc/{self.relay}/task")]
 
     def measure(self, *flags):
-        ended = subprocess.run([BIN / "flashbench", "--connect", f"127.0.0.1:{self.port}", "--builder-listen",
+        ended = subprocess.run([BIN / "flashbench", "--connect", self.target, "--builder-listen",
                                 f"127.0.0.1:{self.builder_port}", "--subscribers", "4", "--bytes", "3000", "--interval", "20ms",
                                 "--warm-up", "100ms", "--duration", "500ms", "--json", "-", *map(str, flags)], check=True,
                                timeout=60, capture_output=True)
@@ -318,6 +319,21 @@ def test_softirq_time_is_that_of_the_cores_on_which_the_proxy_may_run(flags, cor
     assert (run["figures"]["cpu_with_softirq_us_per_delivery"] is not None) == can_see_softirq()
 
 
+@pytest.fixture
+def running_with_key(tmp_path):
+    relay = Running(tmp_path, "--api-keys", "app:s3cret:4")
+    yield relay
+    relay.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_running_proxy_is_named_by_a_uri(running_with_key, host):
+    running_with_key.target = f"ws://{host}:{running_with_key.port}/ws/s3cret"
+    run = running_with_key.measure()
+    assert run["counts"]["deliveries"] == 4 * 25
+    assert "s3cret" not in json.dumps(run)
+
+
 def test_of_a_running_proxy_without_pid_only_deliveries_are_known(running):
     run = running.measure()
     assert run["proxy"] == {}
@@ -344,11 +360,18 @@ def test_cpu_of_threads_and_children_that_ended_is_counted(tmp_path):
     ([], "--proxy"),
     (["--connect", "127.0.0.1:1"], "--connect"),
     (["--connect", "127.0.0.1:1", "--builder-listen", "127.0.0.1:2", "--pid", "4194304"], "'4194304'"),
+    (["--connect", "127.0.0.1:1", "--builder-listen", "127.0.0.1:2"], "--connect: cannot connect to 127.0.0.1 port 1"),
+    (["--connect", "wss://key:s3cret@127.0.0.1:1/s3cret", "--builder-listen", "127.0.0.1:2"], "--connect: wss://"),
+    (["--connect", "ws://127.0.0.1:1/ws/s3cret", "--path", "/s3cret", "--builder-listen", "127.0.0.1:2"], "--path"),
+    (["--connect", "http://127.0.0.1/s3cret", "--builder-listen", "127.0.0.1:2"], "ws://"),
+    (["--connect", "nowhere/s3cret", "--builder-listen", "127.0.0.1:2"], "ws:// URI, or IP:PORT"),
+    (["--proxy", "bare_loop", "--path", "s3cret"], "--path"),
     (["--connect", "127.0.0.1:1", "--builder-listen", "127.0.0.1:2", "--pid", str(os.getpid())], "setsid"),
 ])
 def test_bad_options_are_named(flags, named):
     ended = subprocess.run([BIN / "flashbench", *flags], capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode == 2 and named in ended.stderr and ended.stderr.count("\n") == 1
+    assert "s3cret" not in ended.stderr
 
 
 def test_a_proxy_that_does_not_start_is_an_error():

@@ -1,55 +1,16 @@
 #include "flashcat/stream.h"
 
+#include "common/connect.h"
 #include "flashrelay/ws_uri.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-static int connect_to(const struct addrinfo *address)
-{
-    int descriptor = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (descriptor < 0)
-        return -errno;
-    if (connect(descriptor, address->ai_addr, address->ai_addrlen) != 0) {
-        int error = -errno;
-
-        close(descriptor);
-        return error;
-    }
-    return descriptor;
-}
-
-static bool connect_to_host(struct stream *stream, const struct ws_uri *uri, char error[STREAM_ERROR_BYTES])
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    struct addrinfo *found;
-    char port[8];
-    int result;
-
-    snprintf(port, sizeof port, "%u", uri->port);
-    result = getaddrinfo(uri->host, port, &hints, &found);
-    if (result != 0) {
-        snprintf(error, STREAM_ERROR_BYTES, "cannot find %s: %s", uri->host, gai_strerror(result));
-        return false;
-    }
-    for (const struct addrinfo *address = found; address; address = address->ai_next) {
-        stream->descriptor = connect_to(address);
-        if (stream->descriptor >= 0)
-            break;
-    }
-    freeaddrinfo(found);
-    if (stream->descriptor < 0)
-        snprintf(error, STREAM_ERROR_BYTES, "cannot connect to %s port %u: %s", uri->host, uri->port,
-                 strerror(-stream->descriptor));
-    return stream->descriptor >= 0;
-}
 
 /* Why a handshake failed: the certificate, or whatever OpenSSL says. */
 static void explain_tls(SSL *tls, const struct ws_uri *uri, char error[STREAM_ERROR_BYTES])
@@ -96,8 +57,8 @@ static bool start_tls(struct stream *stream, const struct ws_uri *uri, const cha
 
 bool stream_open(struct stream *stream, const struct ws_uri *uri, const char *ca_file, char error[STREAM_ERROR_BYTES])
 {
-    *stream = (struct stream){.descriptor = -1};
-    if (!connect_to_host(stream, uri, error))
+    *stream = (struct stream){.descriptor = connect_to_host(uri, error, STREAM_ERROR_BYTES)};
+    if (stream->descriptor < 0)
         return false;
     if (!uri->tls || start_tls(stream, uri, ca_file, error))
         return true;

@@ -1,0 +1,12 @@
+/* Connecting to the host of a URI, blocking. */
+#ifndef TOOLS_COMMON_CONNECT_H
+#define TOOLS_COMMON_CONNECT_H
+
+#include "flashrelay/ws_uri.h"
+
+#include <stddef.h>
+
+/* Tries each address of the host. The connected socket, or a negative errno and what failed in `error` of `capacity` bytes. */
+int connect_to_host(const struct ws_uri *uri, char *error, size_t capacity);
+
+#endif
