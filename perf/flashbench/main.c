@@ -6,6 +6,7 @@
 #include "common/connect.h"
 #include "flashbench/measurement.h"
 #include "flashbench/presets.h"
+#include "flashbench/receivers_softirq.h"
 #include "flashbench/report.h"
 #include "flashrelay/clock.h"
 
@@ -29,6 +30,7 @@ struct flashbench_settings {
     struct address builder_listen;
     const char *connect, *path, *json, *html, *preset, *baseline, *documents[MAX_DOCUMENTS];
     bool list_presets, no_pin;
+    int pinned_core; /* on which flashbench runs; -1: anywhere */
 };
 
 static struct flashbench_settings settings = {
@@ -42,6 +44,7 @@ static struct flashbench_settings settings = {
             .slow_bytes_per_s = 50000,
             .verify_every = 64},
     .own_core = UINT64_MAX,
+    .pinned_core = -1,
 };
 
 static const struct command_option entries[] = {
@@ -84,6 +87,8 @@ static const struct command_option entries[] = {
     {"--proxy-cores", "N,...", "that the proxy runs on (default: the first)", OPTION_NUMBER_LIST, &settings.proxy_cores, 0, 1023},
     {"--own-core", "N", "that flashbench runs on (default: the second)", OPTION_NUMBER, &settings.own_core, 0, 1023},
     {"--no-pin", NULL, "leave everything where the system puts it", OPTION_SWITCH, &settings.no_pin, 0, 0},
+    {"--receivers-softirq", NULL, "let flashbench's core do the receiving half of loopback TCP (RPS; needs root)", OPTION_SWITCH,
+     &settings.run.receivers_softirq, 0, 0},
     {"--poll", NULL, "never sleep: the proxy is then spared the waking of subscribers", OPTION_SWITCH, &settings.run.poll, 0, 0},
     {"--scrape", "TEXT", "report the changes of metrics with TEXT in their names, served at {metrics}; '': of all", OPTION_TEXT,
      &settings.run.scrape, 0, 0},
@@ -297,6 +302,35 @@ static void choose_cores(struct bench_measurement *m)
     CPU_SET(own_core, &allowed);
     if (sched_setaffinity(0, sizeof allowed, &allowed) != 0)
         command_line_fail(&line, "--own-core: core %zu cannot be used: %s", own_core, strerror(errno));
+    settings.pinned_core = (int)own_core;
+}
+
+static bool is_proxy_core(const struct run_options *options, int core)
+{
+    for (unsigned i = 0; i < options->proxy_core_count; i++)
+        if (options->proxy_cores[i] == core)
+            return true;
+    return false;
+}
+
+static bool is_loopback(const struct ip_address *ip)
+{
+    static const uint8_t v6[16] = {[15] = 1};
+
+    return ip_address_is_v4(ip) ? ip->bytes[12] == 127 : memcmp(ip->bytes, v6, sizeof v6) == 0;
+}
+
+/* The last thing before the measurement, because from here on there is something to put back. */
+static void give_softirq_to_receivers(const struct run_options *options)
+{
+    char error[768];
+
+    if (settings.pinned_core < 0 || is_proxy_core(options, settings.pinned_core))
+        command_line_fail(&line, "--receivers-softirq: expected a core for the subscribers alone (two cores, and no --no-pin)");
+    if (options->uri && !is_loopback(&options->connect.ip))
+        command_line_fail(&line, "--receivers-softirq: expected a proxy on loopback");
+    if (!receivers_softirq_begin((unsigned)settings.pinned_core, error, sizeof error))
+        command_line_fail(&line, "--receivers-softirq: %s", error);
 }
 
 /* --- the measurement --- */
@@ -419,5 +453,8 @@ int main(int argc, char **argv)
     prctl(PR_SET_TIMERSLACK, 1);
     sigaction(SIGINT, &interrupt, NULL);
     sigaction(SIGTERM, &interrupt, NULL);
-    return measure(&measurement);
+    if (settings.run.receivers_softirq)
+        give_softirq_to_receivers(&measurement.options);
+    int status = measure(&measurement);
+    return receivers_softirq_end() ? status : 1;
 }

@@ -270,6 +270,7 @@ static void add_options(struct text *out, const struct run_options *options)
     add_field(out, "slow", (double)options->slow);
     add_field(out, "reconnect_ms", (double)options->reconnect_ns / 1e6);
     add_field(out, "verify_every", (double)options->verify_every);
+    text_format(out, "\"receivers_softirq\":%s,", options->receivers_softirq ? "true" : "false");
     close_with(out, "}");
 }
 

@@ -51,6 +51,8 @@ static void print_head(const struct bench_measurement *m, unsigned point, FILE *
         fprintf(out, ", %llu slow beside them", (unsigned long long)o->slow);
     if (o->stalled > 0)
         fprintf(out, ", %llu stalled beside them", (unsigned long long)o->stalled);
+    if (o->receivers_softirq)
+        fputs(", softirq of receivers on their core", out);
     fprintf(out, "; %u round%s of %.6g s\n", m->rounds_done[point], m->rounds_done[point] == 1 ? "" : "s",
             (double)o->duration_ns / 1e9);
     fprintf(out, "%-*s", TITLE_WIDTH, "");

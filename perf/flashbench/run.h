@@ -20,7 +20,8 @@ struct run_options {
     uint64_t stalled, slow; /* subscribers beside the readers */
     uint64_t slow_bytes_per_s, reconnect_ns;
     uint64_t verify_every;
-    bool poll; /* the crowd never sleeps */
+    bool poll;              /* the crowd never sleeps */
+    bool receivers_softirq; /* flashbench's core does the receiving half of loopback TCP */
     bool count_system_calls;
     const char *path;
     const char *scrape; /* report changes of metrics with this in their names; NULL: none */
@@ -63,7 +64,7 @@ struct run_result {
     unsigned memory_points;
     uint64_t peak_backlog;    /* messages offered and not complete at once */
     struct recorder lateness; /* of the builder itself: offered after it was due */
-    double busy_share;        /* of the crowd's thread */
+    double busy_share;        /* of one core, by flashbench */
     bool was_bottleneck;
     char *scraped; /* those that changed, as "name difference" lines, or NULL */
 };

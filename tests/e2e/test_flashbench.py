@@ -237,6 +237,135 @@ def test_an_interrupted_measurement_says_what_it_has(tmp_path):
     assert "interrupted" in table
 
 
+# --- whose core does the receiving half of loopback TCP ---
+
+STEERING = "/sys/class/net/lo/queues/rx-0/rps_cpus"
+
+# Gives a new network namespace its own /sys and an address on loopback, says so, and stays.
+HOLD = textwrap.dedent('''
+    import fcntl, socket, struct, subprocess, sys, time
+
+    subprocess.run(["mount", "-t", "sysfs", "sysfs", "/sys"], check=True)
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 1)) # SIOCSIFFLAGS, IFF_UP
+    print("ready", flush=True)
+    sys.stdin.read()
+''')
+
+
+class Machine:
+    """A network namespace in which a test may change what is the machine's."""
+
+    def __init__(self):
+        self.holder = subprocess.Popen(["unshare", "--net", "--mount", sys.executable, "-c", HOLD], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if self.holder.stdout.readline() != "ready\n":
+            pytest.skip(f"needs a network namespace: {self.holder.communicate()[1].strip()}")
+        if self.run("test", "-e", STEERING).returncode != 0:
+            self.close()
+            pytest.skip("needs a kernel with receive packet steering")
+
+    def command(self, *command):
+        return ["nsenter", "--target", str(self.holder.pid), "--net", "--mount", f"--wd={os.getcwd()}", *map(str, command)]
+
+    def run(self, *command):
+        return subprocess.run(self.command(*command), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+    def bench(self, *flags, proxy="bare_loop", duration="60s"):
+        """flashbench as a process."""
+        return subprocess.Popen(self.command(BIN / "flashbench", "--proxy", proxy, "--receivers-softirq", "--subscribers", "4",
+                                             "--bytes", "3000", "--interval", "20ms", "--warm-up", "20ms", "--duration", duration,
+                                             "--json", "-", *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @property
+    def steering(self):
+        return self.run("cat", STEERING).stdout
+
+    def wait_steering(self, mask):
+        eventually(lambda: self.steering == mask, f"{STEERING} to become {mask!r}")
+
+    def close(self):
+        self.holder.communicate()
+
+
+@pytest.fixture
+def machine():
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    made = Machine()
+    # Something to put back, which is not what is there by default.
+    assert made.run("sh", "-c", f"echo {1 << proxy_core():x} >{STEERING}").returncode == 0
+    yield made
+    made.close()
+
+
+def proxy_core():
+    return min(os.sched_getaffinity(0))
+
+
+def own_core():
+    """On which flashbench runs if it is not told otherwise."""
+    return sorted(os.sched_getaffinity(0))[1]
+
+
+def steered_packets(core):
+    """How often another core woke this one to receive for it: the tenth column of its line, in hex."""
+    with open("/proc/net/softnet_stat", encoding="ascii") as file:
+        lines = [[int(word, 16) for word in line.split()] for line in file]
+    return next(line[9] for line in lines if len(line) > 12 and line[12] == core)
+
+
+def test_receivers_softirq_is_given_to_their_core_and_taken_back(machine):
+    before, packets = machine.steering, steered_packets(own_core())
+    bench = machine.bench(duration="2s")
+    eventually(lambda: machine.steering not in ("", before), "the setting to change")
+    assert int(machine.steering.replace(",", ""), 16) == 1 << own_core()
+    output, errors = bench.communicate(timeout=PATIENCE_S)
+    assert bench.returncode == 0, errors
+    assert machine.steering == before
+    assert steered_packets(own_core()) > packets
+    document = json.loads(output)
+    assert document["options"]["receivers_softirq"] is True
+    assert document["runs"][0]["counts"]["deliveries"] == 4 * 100
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV])
+def test_receivers_softirq_is_taken_back_whatever_ends_flashbench(machine, number):
+    before = machine.steering
+    bench = machine.bench()
+    eventually(lambda: machine.steering not in ("", before), "the setting to change")
+    bench.send_signal(number)
+    bench.communicate(timeout=PATIENCE_S)
+    machine.wait_steering(before)
+
+
+def test_receivers_softirq_is_taken_back_when_a_run_fails(machine):
+    before = machine.steering
+    bench = machine.bench(proxy="false {upstream} {listen}")
+    assert bench.communicate(timeout=PATIENCE_S)[0] and bench.returncode == 1
+    assert machine.steering == before
+
+
+def test_one_flashbench_at_a_time_changes_the_receivers_softirq(machine):
+    before = machine.steering
+    first = machine.bench()
+    eventually(lambda: machine.steering not in ("", before), "the setting to change")
+    second = machine.bench()
+    _, errors = second.communicate(timeout=PATIENCE_S)
+    assert second.returncode == 2 and "another flashbench" in errors and errors.count("\n") == 1
+    assert machine.steering not in ("", before)
+    first.terminate()
+    first.communicate(timeout=PATIENCE_S)
+    machine.wait_steering(before)
+
+
+def test_receivers_softirq_that_cannot_be_changed_is_said(machine):
+    assert machine.run("mount", "-o", "remount,bind,ro", "/sys").returncode == 0
+    bench = machine.bench()
+    _, errors = bench.communicate(timeout=PATIENCE_S)
+    assert bench.returncode == 2 and "--receivers-softirq: needs root" in errors and errors.count("\n") == 1
+
+
 # --- a proxy that runs already ---
 
 class Running:
@@ -366,6 +495,8 @@ def test_cpu_of_threads_and_children_that_ended_is_counted(tmp_path):
     (["--connect", "http://127.0.0.1/s3cret", "--builder-listen", "127.0.0.1:2"], "ws://"),
     (["--connect", "nowhere/s3cret", "--builder-listen", "127.0.0.1:2"], "ws:// URI, or IP:PORT"),
     (["--proxy", "bare_loop", "--path", "s3cret"], "--path"),
+    (["--proxy", "bare_loop", "--receivers-softirq", "--no-pin"], "--receivers-softirq"),
+    (["--proxy", "bare_loop", "--receivers-softirq", "--proxy-cores", "0", "--own-core", "0"], "--receivers-softirq"),
     (["--connect", "127.0.0.1:1", "--builder-listen", "127.0.0.1:2", "--pid", str(os.getpid())], "setsid"),
 ])
 def test_bad_options_are_named(flags, named):

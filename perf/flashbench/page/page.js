@@ -51,6 +51,7 @@ function pointKey(run, options) {
   if (options.churn_per_s > 0) parts.push(`${options.churn_per_s} leave and return per second`);
   if (options.slow > 0) parts.push(`${options.slow} slow beside them`);
   if (options.stalled > 0) parts.push(`${options.stalled} stalled beside them`);
+  if (options.receivers_softirq) parts.push("softirq of receivers on their core");
   return parts.join(", ");
 }
 
