@@ -16,7 +16,7 @@ void report_table(const struct bench_measurement *measurement, FILE *out);
 /* The same and the distributions, as one JSON document (RFC 8259). */
 void report_json(const struct bench_measurement *measurement, struct text *out);
 
-/* A self-contained page that compares the runs of `count` such documents. */
+/* A self-contained page that compares the runs of `count` such documents. They may be foreign: nothing in them can become markup. */
 void report_html(const struct text *documents, size_t count, struct text *out);
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include <string.h>
+
 /* The page's parts, as they lie in page/, put into the program as terminated texts. */
 #define EMBED(name, file)                                                                                 \
     __asm__(".section .rodata\n" #name ":\n.incbin \"perf/flashbench/page/" file "\"\n.byte 0\n.text\n"); \
@@ -13,6 +15,26 @@ EMBED(page_body, "page.html");
 EMBED(uplot_style, "uPlot.min.css");
 EMBED(uplot_script, "uPlot.iife.min.js");
 EMBED(uplot_licence, "uPlot.LICENSE");
+
+/*
+ * Adds JSON so that it cannot end the script element it stands in, whatever its texts hold: what HTML reads (a foreign "</script>", "<!--")
+ * and what JavaScript once took for line ends (U+2028, U+2029) becomes \u escapes, which mean the same inside a JSON text.
+ */
+static void add_json(struct text *out, const struct text *json)
+{
+    const char *end = json->bytes + json->length;
+
+    for (const char *at = json->bytes; at < end; at++) {
+        if (*at == '<' || *at == '>' || *at == '&') {
+            text_format(out, "\\u%04x", (unsigned)*at);
+        } else if (end - at >= 3 && (memcmp(at, "\xe2\x80\xa8", 3) == 0 || memcmp(at, "\xe2\x80\xa9", 3) == 0)) {
+            text_add_string(out, at[2] == '\xa8' ? "\\u2028" : "\\u2029");
+            at += 2;
+        } else {
+            text_add(out, at, 1);
+        }
+    }
+}
 
 void report_html(const struct text *documents, size_t count, struct text *out)
 {
@@ -27,7 +49,7 @@ void report_html(const struct text *documents, size_t count, struct text *out)
     text_add_string(out, "<script type=\"application/json\" id=\"results\">[");
     for (size_t i = 0; i < count; i++) {
         text_add_string(out, i > 0 ? "," : "");
-        text_add(out, documents[i].bytes, documents[i].length);
+        add_json(out, &documents[i]);
     }
     text_add_string(out, "]</script>\n<!--\nuPlot, embedded below, is under this licence:\n\n");
     text_add_string(out, uplot_licence);

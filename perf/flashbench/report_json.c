@@ -8,14 +8,13 @@
 
 #define RANK_POINTS 101
 
-/* "<" too, so that a document may stand inside a script element. */
 static void add_string(struct text *out, const char *string)
 {
     text_add(out, "\"", 1);
     for (const unsigned char *c = (const unsigned char *)string; *c != '\0'; c++) {
         if (*c == '"' || *c == '\\')
             text_format(out, "\\%c", *c);
-        else if (*c < ' ' || *c == '<')
+        else if (*c < ' ')
             text_format(out, "\\u%04x", *c);
         else
             text_add(out, (const char *)c, 1);

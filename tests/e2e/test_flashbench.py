@@ -1,4 +1,5 @@
 """flashbench must see what a proxy does wrong: here is one that does it on purpose."""
+import html.parser
 import json
 import os
 import re
@@ -189,6 +190,56 @@ def test_two_proxies_are_compared_by_turns(tmp_path):
     text = page.read_text()
     assert "uPlot" in text and "Permission is hereby granted" in text and json.loads(
         text.split('<script type="application/json" id="results">')[1].split("</script>")[0])[0]["flashbench"] == 2
+
+
+class Scripts(html.parser.HTMLParser):
+    """The script elements of a page, as a browser would find them: (attributes, text)."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self.inside = [], False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.inside = tag == "script"
+        if self.inside:
+            self.found.append([dict(attrs), ""])
+
+    def handle_endtag(self, _tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.found[-1][1] += data
+
+
+def test_a_foreign_result_cannot_put_markup_into_the_page(tmp_path):
+    hostile = "</script><script>alert(1)</script><!-- <script> --></SCRIPT ><img src=x onerror=alert(1)>&lt;\u2028\u2029]]>"
+    documents = [{"flashbench": 2, hostile: hostile, "runs": [{"label": hostile, "command": hostile}], "ratios": [], "when": hostile},
+                 {"flashbench": 2, "when": "</script", "kernel": "\u2028"}]
+    files = []
+    for number, document in enumerate(documents):
+        files.append(tmp_path / f"{number}.json")
+        files[-1].write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+    page = tmp_path / "page.html"
+    subprocess.run([BIN / "flashbench", "--html", page, *files], check=True, timeout=20)
+    text = page.read_text(encoding="utf-8")
+    scripts = Scripts(text).found
+    assert [attributes for attributes, _ in scripts] == [{"type": "application/json", "id": "results"}, {}, {}]
+    results = scripts[0][1]
+    assert json.loads(results) == documents
+    assert not set("<>&\u2028\u2029") & set(results)
+    assert "alert" in results and "alert" not in text.replace(results, "") and "onerror" not in text.replace(results, "")
+
+
+def test_what_is_no_result_does_not_become_a_page(tmp_path):
+    page, other = tmp_path / "page.html", tmp_path / "other.json"
+    for content in ("", "<script>alert(1)</script>", '{"flashbench":1,"runs":[]}'):
+        other.write_text(content)
+        ended = subprocess.run([BIN / "flashbench", "--html", page, other], capture_output=True, text=True, timeout=20, check=False)
+        assert ended.returncode == 2 and str(other) in ended.stderr and ended.stderr.count("\n") == 1
+        assert not page.exists()
 
 
 def test_a_ratio_to_a_run_that_lost_something_is_marked(tmp_path):
