@@ -1,5 +1,6 @@
 #include "flashbench/scrape.h"
 
+#include "common/printable.h"
 #include "common/text.h"
 
 #include <stdio.h>
@@ -78,8 +79,10 @@ char *scrape_difference(const char *before, const char *after, const char *wante
         if (!is_wanted(line, length, wanted) || !find_sample(before, line, length, &was))
             continue;
         is = strtod(blank, NULL);
-        if (is != was)
-            text_format(&changed, "%.*s %.9g\n", (int)length, line, is - was);
+        if (is == was)
+            continue;
+        printable_add(&changed, line, length);
+        text_format(&changed, " %.9g\n", is - was);
     }
     return changed.bytes;
 }

@@ -1,7 +1,11 @@
 """flashbuilder and flashcat, with each other and with the relay between them."""
 import json
+import os
+import pty
 import re
 import subprocess
+import termios
+import unicodedata
 
 import pytest
 
@@ -164,6 +168,96 @@ def test_a_refusal_is_shown(start_relay, builder):
     assert (status, output) == (1, "")
     assert "401" in errors and "Invalid API key" in errors
     assert "wrong" not in errors
+
+
+# --- what a peer says on a terminal ---
+
+HOSTILE = '{"title":"\x1b]0;owned\x07\x1b[2J\x7f\u009b31m\u202e\u2066\r\n","text":"ä 😀"}'
+
+
+def flashcat_at(builder, *flags, stdout=subprocess.PIPE):
+    """flashcat, connected to a builder: (process, the builder's side)."""
+    process = subprocess.Popen([BIN / "flashcat", *flags, builder.uri], stdin=subprocess.DEVNULL, stdout=stdout,
+                               stderr=subprocess.PIPE)
+    return process, builder.accept()
+
+
+def on_a_terminal(builder, message, *flags):
+    """What flashcat writes to a terminal for one message, and its standard error."""
+    ours, theirs = pty.openpty()
+    attributes = termios.tcgetattr(theirs)
+    attributes[1] &= ~termios.OPOST # bytes as they are written
+    termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+    process, upstream = flashcat_at(builder, "--count=1", *flags, stdout=theirs)
+    os.close(theirs)
+    upstream.send_binary(message)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    written = os.read(ours, 65536)
+    os.close(ours)
+    assert process.returncode == 0
+    return written, errors
+
+
+def assert_harmless(written):
+    """One line of text without anything that a terminal obeys."""
+    text = written.decode()
+    assert text.endswith("\n")
+    for character in text[:-1]:
+        assert unicodedata.category(character) not in ("Cc", "Cf", "Zl", "Zp"), repr(text)
+
+
+def test_raw_is_byte_for_byte_unless_on_a_terminal(builder):
+    process, upstream = flashcat_at(builder, "--raw", "--count=2")
+    broken = b'{"half":"\xc3","c1":"\x9b"}'
+    upstream.send_text(HOSTILE)
+    upstream.send_binary(broken)
+    output, _ = process.communicate(timeout=PATIENCE_S)
+    assert output == HOSTILE.encode() + b"\n" + broken + b"\n"
+
+
+def test_raw_on_a_terminal_is_escaped_and_means_the_same(builder):
+    written, _ = on_a_terminal(builder, HOSTILE.encode(), "--raw")
+    assert_harmless(written)
+    assert json.loads(written) == json.loads(HOSTILE, strict=False)
+
+
+def test_bytes_that_are_no_text_are_escaped_on_a_terminal(builder):
+    written, _ = on_a_terminal(builder, b'{"c1":"\x9b31m"}', "--raw")
+    assert written == b'{"c1":"\\x9b31m"}\n'
+
+
+def test_a_line_shows_what_the_builder_wrote_as_text(builder):
+    flashblock = json.dumps({"payload_id": "0x\x1b[2J\u202e", "index": 0}).encode()
+    written, _ = on_a_terminal(builder, flashblock)
+    assert_harmless(written)
+    assert b"0x\\u001b[2J\\u202e  block" in written
+    process, upstream = flashcat_at(builder, "--count=1") # and the same elsewhere: a line is for people
+    upstream.send_binary(flashblock)
+    assert b"0x\\u001b[2J\\u202e  block" in process.communicate(timeout=PATIENCE_S)[0]
+
+
+def test_errors_show_what_the_peer_said_as_text(builder):
+    process, upstream = flashcat_at(builder)
+    upstream.send_text('{"payload_id" \x1b[2J')
+    upstream.send_close(1011, "\x1b[2J\u009b\u202eenough")
+    output, errors = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, output) == (1, b"")
+    no_flashblock, closed = errors.splitlines(keepends=True)
+    assert b"no flashblock" in no_flashblock
+    assert closed == b"flashcat: closed by the server with 1011: \\u001b[2J\\u009b\\u202eenough\n"
+    for line in (no_flashblock, closed):
+        assert_harmless(line)
+
+
+def test_a_refusal_shows_what_the_server_said_as_text(builder):
+    process = subprocess.Popen([BIN / "flashcat", builder.uri], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    request = builder.accept_request()
+    request.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 14\r\n\r\n\x1b[2J\r\nenough\x07")
+    request.shut()
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert b"\\u001b[2J\\u000d\\u000aenough\\u0007" in errors
+    assert_harmless(errors)
 
 
 def test_nobody_there():

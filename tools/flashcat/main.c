@@ -1,5 +1,6 @@
 /* flashcat: subscribes to a stream of flashblocks and prints them. */
 #include "common/command_line.h"
+#include "common/printable.h"
 #include "common/text.h"
 #include "flashcat/stream.h"
 #include "flashcat/summary.h"
@@ -11,9 +12,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define READ_BYTES        65536
 #define MAX_REQUEST_BYTES 8192
@@ -23,7 +26,7 @@
 struct subscription {
     const char *uri_text, *ca_file;
     uint64_t count, received;
-    bool raw;
+    bool raw, on_terminal; /* on_terminal: standard output is one */
     struct ws_uri uri;
     struct stream stream;
     struct ws_client_options client_options;
@@ -49,10 +52,25 @@ static void end(struct subscription *subscription, int status)
     subscription->status = status;
 }
 
-static void complain(const char *message)
+/* Prints a line on standard error; what the server said may be in it. */
+static void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void complain(const char *format, ...)
 {
+    struct text line = {0};
+    va_list arguments;
+    char *message;
+
+    va_start(arguments, format);
+    int length = vasprintf(&message, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return;
+    printable_add(&line, message, (size_t)length);
     fflush(stdout);
-    fprintf(stderr, "flashcat: %s\n", message);
+    fprintf(stderr, "flashcat: %s\n", line.bytes);
+    text_dispose(&line);
+    free(message);
 }
 
 static void send_pong(struct subscription *subscription, const struct ws_event *ping)
@@ -90,6 +108,21 @@ static const char *message_json(struct subscription *subscription, size_t *lengt
     return (const char *)subscription->json;
 }
 
+/* The JSON as it came, for whatever reads it; on a terminal nothing of it may be more than text. */
+static void print_raw(const struct subscription *subscription, const char *json, size_t length)
+{
+    struct text line = {0};
+
+    if (subscription->on_terminal) {
+        printable_add(&line, json, length);
+        json = line.bytes;
+        length = line.length;
+    }
+    fwrite(json, 1, length, stdout);
+    putchar('\n');
+    text_dispose(&line);
+}
+
 static void print_message(struct subscription *subscription)
 {
     uint64_t now_ns = clock_realtime_ns();
@@ -99,13 +132,11 @@ static void print_message(struct subscription *subscription)
     const char *json = message_json(subscription, &length);
 
     if (json && subscription->raw) {
-        fwrite(json, 1, length, stdout);
-        putchar('\n');
+        print_raw(subscription, json, length);
     } else if (json && summary_read(&summary, json, length, &error)) {
         summary_print(&summary, now_ns, subscription->message.length, length);
     } else {
-        fflush(stdout);
-        fprintf(stderr, "flashcat: a message of %zu bytes is no flashblock: %s\n", subscription->message.length, error);
+        complain("a message of %zu bytes is no flashblock: %s", subscription->message.length, error);
     }
     if (fflush(stdout) != 0)
         end(subscription, 1); /* nobody reads any more */
@@ -124,9 +155,8 @@ static void take_data(struct subscription *subscription, const struct ws_event *
 
 static void closed_by_peer(struct subscription *subscription, const struct ws_event *event)
 {
-    fflush(stdout);
-    fprintf(stderr, "flashcat: closed by the server with %u%s%.*s\n", event->code, event->length > 0 ? ": " : "",
-            (int)event->length, (const char *)event->bytes);
+    complain("closed by the server with %u%s%.*s", event->code, event->length > 0 ? ": " : "", (int)event->length,
+             (const char *)event->bytes);
     send_close(subscription, event->code);
     end(subscription, event->code == WS_CLOSE_NORMAL ? 0 : 1);
 }
@@ -144,7 +174,7 @@ static void handle_event(struct subscription *subscription, const struct ws_even
         closed_by_peer(subscription, event);
         break;
     case WS_EVENT_ERROR:
-        complain(event->reason);
+        complain("%s", event->reason);
         send_close(subscription, event->code);
         end(subscription, 1);
         break;
@@ -178,24 +208,23 @@ static void print_refusal(struct subscription *subscription, const struct ws_cli
         body = more;
         length = got > 0 ? (size_t)got : 0;
     }
-    fprintf(stderr, "flashcat: refused: %s", answer->error);
-    if (answer->status != 0 && length > 0)
-        fprintf(stderr, ": %.*s", (int)length, body);
-    fputc('\n', stderr);
+    if (answer->status == 0)
+        length = 0;
+    complain("refused: %s%s%.*s", answer->error, length > 0 ? ": " : "", (int)length, body);
 }
 
 /* Reads the answer to the upgrade; what follows it belongs to the stream. */
 static bool read_answer(struct subscription *subscription)
 {
     static uint8_t bytes[READ_BYTES];
-    struct ws_client_answer answer;
+    struct ws_client_answer answer = {0};
     size_t length = 0, taken = 0;
 
     while (subscription->client.state == WS_CLIENT_UPGRADING) {
         ssize_t got = stream_read(&subscription->stream, bytes, sizeof bytes);
 
         if (got <= 0) {
-            complain(stopped ? "stopped" : "the connection ended before an answer came");
+            complain("%s", stopped ? "stopped" : "the connection ended before an answer came");
             return false;
         }
         length = (size_t)got;
@@ -223,7 +252,7 @@ static bool upgrade(struct subscription *subscription)
     long length;
 
     if (!stream_open(&subscription->stream, &subscription->uri, subscription->ca_file, error)) {
-        complain(error);
+        complain("%s", error);
         return false;
     }
     subscription->client_options = (struct ws_client_options){
@@ -231,7 +260,7 @@ static bool upgrade(struct subscription *subscription)
     ws_client_start(&subscription->client, &subscription->client_options, head);
     length = ws_client_write_request(&subscription->client, request, sizeof request);
     if (length < 0 || !stream_write(&subscription->stream, request, (size_t)length)) {
-        complain(length < 0 ? "the URI is too long" : "the connection ended");
+        complain("%s", length < 0 ? "the URI is too long" : "the connection ended");
         return false;
     }
     return read_answer(subscription);
@@ -247,7 +276,7 @@ static void read_stream(struct subscription *subscription)
         if (length > 0) {
             read_frames(subscription, bytes, (size_t)length);
         } else if (length != -EINTR) {
-            complain(length == 0 ? "the connection ended without a close frame" : strerror((int)-length));
+            complain("%s", length == 0 ? "the connection ended without a close frame" : strerror((int)-length));
             end(subscription, 1);
         }
     }
@@ -257,7 +286,8 @@ static void read_command_line(struct subscription *subscription, int argc, char 
 {
     const struct command_option options[] = {
         {"--count", "N", "end after N flashblocks (0: never)", OPTION_NUMBER, &subscription->count, 0, 0},
-        {"--raw", NULL, "print the JSON, one flashblock per line, e.g. for jq", OPTION_SWITCH, &subscription->raw, 0, 0},
+        {"--raw", NULL, "print the JSON, one flashblock per line, e.g. for jq; escaped only on a terminal", OPTION_SWITCH,
+         &subscription->raw, 0, 0},
         {"--ca", "FILE", "trust these certificates (PEM) instead of the system's", OPTION_TEXT, &subscription->ca_file, 0, 0},
     };
     const struct command_line line = {
@@ -284,6 +314,7 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
 
     read_command_line(&subscription, argc, argv);
+    subscription.on_terminal = isatty(STDOUT_FILENO) == 1;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);

@@ -1,5 +1,6 @@
 #include "flashcat/summary.h"
 
+#include "common/printable.h"
 #include "flashrelay/clock.h"
 
 #include <inttypes.h>
@@ -46,9 +47,12 @@ static void print_time(uint64_t now_ns)
 
 void summary_print(const struct summary *summary, uint64_t now_ns, size_t wire_bytes, size_t json_bytes)
 {
+    struct text payload_id = {0};
+
     print_time(now_ns);
-    printf("  %s  block %" PRId64 "  index %3" PRId64 "  %8zu bytes", summary->payload_id, summary->block_number, summary->index,
-           wire_bytes);
+    printable_add(&payload_id, summary->payload_id, strlen(summary->payload_id));
+    printf("  %s  block %" PRId64 "  index %3" PRId64 "  %8zu bytes", payload_id.bytes ? payload_id.bytes : "",
+           summary->block_number, summary->index, wire_bytes);
     if (wire_bytes != json_bytes)
         printf(" (%zu of JSON)", json_bytes);
     printf("  %4zu transactions", summary->transactions);
@@ -56,4 +60,5 @@ void summary_print(const struct summary *summary, uint64_t now_ns, size_t wire_b
     if (summary->timestamp_ns != 0 && summary->timestamp_ns <= now_ns)
         printf("  %9.3f ms", (double)(now_ns - summary->timestamp_ns) / (double)NS_PER_MS);
     putchar('\n');
+    text_dispose(&payload_id);
 }

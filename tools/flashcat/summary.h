@@ -16,7 +16,7 @@ struct summary {
 /* Reads the JSON of a flashblock. False, and why in *error (static or until the next call), if it is none. */
 bool summary_read(struct summary *summary, const char *json, size_t length, const char **error);
 
-/* Prints the line. `wire_bytes` came over the wire at `now_ns` (since 1970) and are `json_bytes` of JSON. */
+/* Prints the line, on which what others wrote is only text. `wire_bytes` came over the wire at `now_ns` (since 1970) and are `json_bytes` of JSON. */
 void summary_print(const struct summary *summary, uint64_t now_ns, size_t wire_bytes, size_t json_bytes);
 
 #endif
