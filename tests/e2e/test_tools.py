@@ -274,8 +274,10 @@ def test_nobody_there():
     ("flashbuilder", ["--replay=/nowhere"], ["--replay", "/nowhere", "No such file"]),
     ("flashbuilder", ["--wings"], ["--wings"]),
     ("flashbuilder", ["--same-ids=yes"], ["--same-ids", "yes", "no value"]),
-    ("flashbuilder", ["extra"], ["extra"]),
+    ("flashbuilder", ["--size=1k", "extra"], ["argument 2", "usage"]),
+    ("flashbuilder", ["wss://user:s3cret@host/s3cret"], ["argument 1", "usage"]),
     ("flashcat", [], ["argument missing"]),
+    ("flashcat", ["ws://127.0.0.1:1/ws", "wss://user:s3cret@host/s3cret"], ["argument 2", "usage"]),
     ("flashcat", ["http://127.0.0.1"], ["ws://"]),
     ("flashcat", ["--count=-1", "ws://127.0.0.1:1"], ["--count", "-1", "whole number"]),
     ("demo", ["--subscribers=0"], ["--subscribers", "'0'"]),
@@ -287,6 +289,7 @@ def test_bad_command_lines_end_with_one_line(program, arguments, named):
     assert len(errors.splitlines()) == 1
     for name in named:
         assert name in errors
+    assert "s3cret" not in errors
 
 
 def test_replay_of_what_is_no_recording(tmp_path):

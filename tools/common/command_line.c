@@ -258,8 +258,8 @@ void command_line_parse(const struct command_line *line, int argc, char **argv)
         } else if (!only_operands && argv[i][0] == '-' && argv[i][1] != '\0') {
             i += take_option(line, argc - i, argv + i);
         } else {
-            if (operands == line->operands_maximum)
-                command_line_fail(line, "unexpected argument '%s' (usage: %s %s)", argv[i], line->program, line->usage);
+            if (operands == line->operands_maximum) /* not shown, as it may be a URI with a key */
+                command_line_fail(line, "argument %d: expected no more (usage: %s %s)", i, line->program, line->usage);
             line->operands[operands++] = argv[i++];
         }
     }
