@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Runs every test that `make test` built and ends with a line `N passed, N failed`.
+"""Runs every test that `make test` built and ends with a line `N passed, N failed, N skipped`.
 
-The output of each program goes to build/test-logs/; what failed is shown, and what was skipped, with its reason, before the last line. The
-exit status is 1 if anything failed or nothing ran.
+The output of each program goes to build/test-logs/; what failed is shown, and why tests were skipped. The exit status is 1 if anything
+failed or nothing ran.
 """
 import argparse
 import os
@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,16 +24,23 @@ SANITIZERS = {
 }
 
 
+class Result:
+    """What a program's output says: how many tests passed, failed and were skipped, and why the latter."""
+
+    def __init__(self, passed, failed, skipped=0, reasons=()):
+        self.passed, self.failed, self.skipped = passed, failed, skipped
+        self.reasons = [*reasons, *["no reason given"] * (skipped - len(reasons))]
+
+
 class Job:
     """One program: how it is called, and how its output is counted."""
 
     def __init__(self, suite, name, command, count, timeout_s, env=None, alone=False):
         self.suite, self.name, self.command, self.count = suite, name, [str(part) for part in command], count
         self.timeout_s, self.env, self.alone = timeout_s, env or {}, alone
-        self.skipped = []
 
     def run(self):
-        """Returns (passed, failed); a program that ends badly without saying what failed counts as one failure."""
+        """Runs it. One that ends badly without saying what failed, or that ran no test, counts as one failure."""
         log = LOGS / (self.name.replace("/", "-") + ".log")
         started = time.monotonic()
         with log.open("w") as out:
@@ -46,15 +54,14 @@ class Job:
                 out.write(f"{error}\n")
                 status = -1
         text = log.read_text(errors="replace")
-        passed, failed = self.count(text, status)
-        self.skipped = skips(text)
-        if status != 0 and failed == 0:
-            failed = 1
-        print(f"{'ok    ' if failed == 0 else 'FAILED'} {self.name:40} {passed:5} passed {failed:3} failed"
-              f" {time.monotonic() - started:7.1f} s{', some skipped' if self.skipped else ''}", flush=True)
-        if failed:
+        result = self.count(text, status)
+        if result.failed == 0 and (status != 0 or result.passed + result.skipped == 0):
+            result.failed = 1
+        print(f"{'ok    ' if result.failed == 0 else 'FAILED'} {self.name:40} {result.passed:5} passed {result.failed:3} failed"
+              f" {result.skipped:3} skipped {time.monotonic() - started:7.1f} s", flush=True)
+        if result.failed:
             print(f"--- the end of {log.relative_to(ROOT)}:\n" + "\n".join(text.splitlines()[-60:]), flush=True)
-        return passed, failed
+        return result
 
 
 def total(pattern, text):
@@ -62,21 +69,20 @@ def total(pattern, text):
 
 
 def count_cmocka(text, _status):
-    return total(r"\[  PASSED  \] (\d+) test", text), total(r"(\d+) FAILED TEST", text)
+    return Result(total(r"\[  PASSED  \] (\d+) test", text), total(r"(\d+) FAILED TEST", text), total(r"(\d+) SKIPPED TEST", text),
+                  re.findall(r"\[  REASON  \] (.*)", text))
 
 
 def count_pytest(text, _status):
     last = text.splitlines()[-1] if text.splitlines() else ""
-    return total(r"(\d+) passed", last), total(r"(\d+) (?:failed|error)", last)
+    reasons = []
+    for count, reason in re.findall(r"^SKIPPED \[(\d+)\] \S+: (.*)", text, re.MULTILINE):
+        reasons += [reason] * int(count)
+    return Result(total(r"(\d+) passed", last), total(r"(\d+) (?:failed|error)", last), total(r"(\d+) skipped", last), reasons)
 
 
 def count_program(_text, status):
-    return (1, 0) if status == 0 else (0, 1)
-
-
-def skips(text):
-    """What a program skipped: a line of pytest's summary for each reason, the names of cmocka's tests."""
-    return sorted(set(re.findall(r"^(?:SKIPPED |\[  SKIPPED \] )(\[\d+\] .*|[a-z]\w*)$", text, re.MULTILINE)))
+    return Result(1, 0) if status == 0 else Result(0, 1)
 
 
 def programs(folder, pattern):
@@ -145,14 +151,24 @@ def e2e_jobs(_options):
 
 
 def run_all(jobs):
-    """Programs that compute share the cores; end-to-end tests share them twice over; the rest runs one after the other."""
+    """
+    Programs that compute share the cores; end-to-end tests share them twice over; the rest runs one after the other. Pairs of job and
+    result.
+    """
     results = []
     for workers, chosen in ((os.cpu_count(), [job for job in jobs if not job.alone and job.suite != "e2e"]),
                             (2 * os.cpu_count(), [job for job in jobs if not job.alone and job.suite == "e2e"]),
                             (1, [job for job in jobs if job.alone])):
         with ThreadPoolExecutor(workers) as pool:
-            results += pool.map(Job.run, chosen)
+            results += zip(chosen, pool.map(Job.run, chosen))
     return results
+
+
+def print_skips(results):
+    """One line per program and reason."""
+    for job, result in results:
+        for reason, count in Counter(result.reasons).items():
+            print(f"skipped {job.name:40} {count} test{'' if count == 1 else 's'}: {reason}")
 
 
 SUITES = {"unit": unit_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs}
@@ -170,12 +186,11 @@ def main():
     jobs = [job for suite in ([options.only] if options.only else SUITES) for job in {**SUITES, **ELSEWHERE}[suite](options)]
 
     results = run_all(jobs)
-    for job in jobs:
-        for what in job.skipped:
-            print(f"skipped {job.name}: {what}")
-    passed = sum(result[0] for result in results)
-    failed = sum(result[1] for result in results)
-    print(f"{passed} passed, {failed} failed")
+    print_skips(results)
+    passed = sum(result.passed for _, result in results)
+    failed = sum(result.failed for _, result in results)
+    skipped = sum(result.skipped for _, result in results)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 0 if passed and not failed else 1
 
 

@@ -2,6 +2,7 @@
 #include "flashrelay/random.h"
 #include "flashrelay/ws.h"
 #include "support/channels.h"
+#include "support/skip.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -686,7 +687,7 @@ static void an_arena_is_populated_as_it_fills(void **state)
     (void)state;
     if (figures_of(channel).pages == CHANNEL_PAGES_HUGE) {
         channel_destroy(channel);
-        skip(); /* mincore says nothing of reserved huge pages */
+        skip_because("the log lies in huge pages, of which mincore says nothing");
     }
     assert_int_equal(resident_bytes(channel), 0);
     channel_reader_join(channel, 0);
