@@ -62,6 +62,7 @@ static bool run_round(struct bench_measurement *m, unsigned point, unsigned roun
         struct run_result *result = slot(m, point, round, proxy);
 
         run_measure(&m->options, &m->points[point], &m->proxies[proxy], progress, context, result);
+        result->order = ++m->runs;
         if (result->failure[0] != '\0') {
             fprintf(stderr, "\nflashbench: %s: %s\n", m->proxies[proxy].label, result->failure);
             return false;

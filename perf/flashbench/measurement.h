@@ -17,6 +17,7 @@ struct bench_measurement {
     unsigned rounds;
     struct proxy *baseline;     /* what memory per subscriber is compared with, run once for a single one; or NULL */
     struct run_result *results; /* [point][round][proxy] */
+    unsigned runs;              /* done so far */
     unsigned rounds_done[MEASUREMENT_MAX_POINTS];
 };
 

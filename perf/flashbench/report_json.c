@@ -177,8 +177,8 @@ static void add_run(struct text *out, const struct run_result *run, unsigned rou
     text_add_string(out, ",");
     add_key(out, "command");
     add_string(out, run->proxy->command);
-    text_format(out, ",\"round\":%u,\"complete\":%s,\"flawed\":%s,", round + 1, run->complete ? "true" : "false",
-                run_is_flawed(run) ? "true" : "false");
+    text_format(out, ",\"round\":%u,\"order\":%u,\"complete\":%s,\"flawed\":%s,", round + 1, run->order,
+                run->complete ? "true" : "false", run_is_flawed(run) ? "true" : "false");
     add_point(out, &run->point);
     add_field(out, "seconds", run->usage.seconds);
     add_proxy(out, &run->usage);

@@ -50,6 +50,7 @@ struct run_memory_point {
 struct run_result {
     struct run_point point;
     const struct proxy *proxy;
+    unsigned order;    /* which run of the measurement it was, from 1 */
     bool complete;     /* false: interrupted; the result holds what was settled until then */
     char failure[256]; /* why there is no result, or "" */
     struct message_totals totals;

@@ -3,6 +3,8 @@ import os
 
 import pytest
 
+from harness import eventually
+
 CORES = sorted(os.sched_getaffinity(0))
 
 
@@ -15,3 +17,16 @@ def test_flashblocks_pass_a_polling_relay(builder, start_relay, subscribe, cores
     for each in messages:
         upstream.send_text(each)
     assert subscriber.receive_all(len(messages)) == messages
+    polling = ["ingest+shard-0"] if len(cores) == 1 else ["ingest", "shard-0"]
+    before = cpu_ticks(relay)
+    eventually(lambda: all(cpu_ticks(relay)[name] >= before[name] + 20 for name in polling), "200 ms of CPU with nothing to do")
+
+
+def cpu_ticks(relay):
+    """What each of the relay's threads has used, by name."""
+    ticks = {}
+    for thread in os.listdir(f"/proc/{relay.process.pid}/task"):
+        with open(f"/proc/{relay.process.pid}/task/{thread}/stat", encoding="utf-8") as file:
+            name, fields = file.read().split("(", 1)[1].rsplit(")", 1)
+        ticks[name] = int(fields.split()[11]) + int(fields.split()[12])
+    return ticks

@@ -108,23 +108,32 @@ def test_upstreams_that_never_answer_do_not_hold_up_the_others(start_builder, st
     mute.accept_socket() # the next attempt, after the time-out
 
 
+def disconnects(relay, *causes):
+    """How many connections ended for one of these causes."""
+    metrics = relay.metrics()
+    return sum(metrics.total("flashrelay_disconnects_total", cause=cause) for cause in causes)
+
+
 def messages_until_cut_off(subscriber, count):
-    """Whole messages: `count`, or fewer if there is a close or a reset before."""
-    try:
-        for _ in range(count):
+    """(whole messages, True if there was a close or a reset before they were `count`)."""
+    messages = []
+    with contextlib.suppress(Closed):
+        while len(messages) < count:
             frame = subscriber.receive_frame()
-            if frame.opcode != BINARY:
-                return
-            yield frame.payload
-    except Closed:
-        pass
+            if frame.opcode == CLOSE:
+                break
+            assert frame.opcode == BINARY
+            messages.append(frame.payload)
+    return messages, len(messages) < count
 
 
 def test_an_upstream_that_floods(builder, start_relay, raw):
     """More than anybody reads: whoever stays gets everything in order, whoever is cut off had whole frames in order."""
     relay = start_relay(builder, "--log-memory=4M", "--max-message-bytes=1M", *MANY)
     upstream = builder.accept()
-    subscribers = [raw(relay).upgrade() for _ in range(5)]
+    reading = [raw(relay).upgrade() for _ in range(2)]
+    for _ in range(3): # which read nothing
+        raw(relay, receive_buffer=SMALL_BUFFER).upgrade()
     count = scaled(3000, 300)
 
     def flood():
@@ -133,11 +142,15 @@ def test_an_upstream_that_floods(builder, start_relay, raw):
 
     flooding = threading.Thread(target=flood)
     flooding.start()
-    for subscriber in subscribers[:2]:
-        for number, payload in enumerate(messages_until_cut_off(subscriber, count)):
-            assert payload == message(number, 20_000)
+    were_cut_off = 0
+    for subscriber in reading:
+        messages, was_cut_off = messages_until_cut_off(subscriber, count)
+        assert messages and messages == [message(number, 20_000) for number in range(len(messages))]
+        were_cut_off += was_cut_off
     flooding.join()
     relay.wait_metric("flashrelay_published_messages_total", count)
+    eventually(lambda: disconnects(relay, "lagged", "log_floor", "send_timeout") == 3 + were_cut_off, "whoever refuses to be cut off")
+    relay.wait_subscribers(2 - were_cut_off)
     late = raw(relay).upgrade()
     upstream.send_text(b'{"end":1}')
     assert late.receive_frame().payload == b'{"end":1}'
@@ -183,15 +196,22 @@ def test_an_upstream_that_floods_with_pings(builder, start_relay, subscribe):
 
 def test_an_upstream_that_takes_no_bytes(builder, start_relay, subscribe):
     """Its pings' answers find no room; its messages go through all the same."""
+    builder.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
     relay = start_relay(builder)
     request = builder.accept_request()
     request.read = lambda: None
     upstream = request.accept()
     subscriber = subscribe(relay)
-    for number in range(scaled(200, 20)):
+    after_it_blocked = 0
+    for number in range(20_000):
         upstream.send(encode_frame(PING, b"p" * 125) * 200)
         upstream.send_text(message(number))
         assert subscriber.receive() == message(number)
+        if number % 20 == 0:
+            after_it_blocked += relay.metrics().total("flashrelay_engine_blocked_sends_total", thread="ingest") > 0
+        if after_it_blocked == 5:
+            break
+    assert after_it_blocked == 5
 
 
 def test_upstreams_that_send_garbage(builder, start_relay, subscribe):
@@ -239,28 +259,32 @@ def test_damaged_brotli_from_one_of_several(start_builder, start_relay, subscrib
 
 def test_who_never_reads(flowing, raw):
     stalled = [raw(flowing, receive_buffer=SMALL_BUFFER).upgrade() for _ in range(20)]
-    eventually(lambda: flowing.metrics().total("websocket_proxy_sent_messages") > 300, "flashblocks to flow")
+    eventually(lambda: flowing.metrics().total("flashrelay_engine_blocked_sends_total") >= 20, "their sockets to take no more")
+    sent = flowing.metrics().total("websocket_proxy_sent_messages")
+    eventually(lambda: flowing.metrics().total("websocket_proxy_sent_messages") > sent + 100, "flashblocks to flow on")
     for connection in stalled:
         connection.reset()
     flowing.wait_subscribers(1)
 
 
 def test_who_reads_a_byte_a_second(builder, start_relay, raw, subscribe):
-    relay = start_relay(builder, *MANY, "--client-send-timeout-ms=1500")
+    relay = start_relay(builder, *MANY, "--client-send-timeout-ms=2500", "--message-buffer-size=1000000", "--log-memory=64M")
     upstream = builder.accept()
     slow = raw(relay, receive_buffer=SMALL_BUFFER).upgrade()
     witness = subscribe(relay)
     deadline = time.monotonic() + 60
-    number, next_byte = 0, 0
+    number, taken, next_byte = 0, 0, 0
     while relay.metrics().total("websocket_proxy_active_connections") == 2:
         assert time.monotonic() < deadline
-        upstream.send_text(message(number, 300_000))
-        assert witness.receive() == message(number, 300_000)
+        upstream.send_text(message(number, 20_000))
+        assert witness.receive() == message(number, 20_000)
         number += 1
         if time.monotonic() > next_byte:
-            slow.sock.recv(1)
+            taken += len(slow.sock.recv(1))
             next_byte = time.monotonic() + 1
+        time.sleep(0.01)
     relay.wait_subscribers(1)
+    assert taken >= 3 and disconnects(relay, "send_timeout") == 1
 
 
 def test_half_handshakes(flowing, raw):
@@ -316,6 +340,7 @@ def test_who_sends_garbage(flowing, raw):
         connection.receive_end()
         connection.close()
     flowing.wait_subscribers(1)
+    assert disconnects(flowing, "protocol_error") > 0
 
 
 def test_who_sends_without_end(flowing, raw):
@@ -383,13 +408,15 @@ def test_out_of_descriptors(builder, start_relay, raw):
     crowd = [raw(relay) for _ in range(60)]
     for connection in crowd:
         connection.send(connection.request_text())
+    eventually(lambda: "accepting pauses" in relay.log(), "it to run out of descriptors")
     served = eventually(lambda: [c for c in crowd if has_answer(c)][:10], "some to be served")
     upstream.send_text(message(1))
     for connection in served:
         assert connection.receive_answer().status == 101
         assert connection.receive_frame().payload == message(1)
-    time.sleep(0.5) # in which it must not spin or talk
+    time.sleep(2.5) # in which it tries again, once per second
     assert relay.log().count("accepting pauses") == 1
+    assert len([connection for connection in crowd if has_answer(connection)]) <= 20
     waiting = [connection for connection in crowd if connection not in served]
     for connection in served:
         connection.close()

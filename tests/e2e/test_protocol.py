@@ -154,9 +154,10 @@ def test_a_reset_is_counted(raw, relay):
 # --- pings to subscribers ---
 
 def test_subscribers_are_not_pinged_by_default(relayed, raw):
-    relay, upstream = relayed("--client-ping-interval-ms=10", "--client-pong-timeout-ms=50")
+    relay, upstream = relayed("--client-ping-interval-ms=10", "--client-pong-timeout-ms=50", "--subscriber-ping-interval-ms=100")
     subscriber = raw(relay).upgrade()
-    eventually(lambda: relay.metrics().total("websocket_proxy_ping_sent") >= 1, "time to pass") # upstream's, a ping interval at least
+    sent = relay.metrics().total("websocket_proxy_ping_sent")
+    eventually(lambda: relay.metrics().total("websocket_proxy_ping_sent") >= sent + 3, "200 ms of pings upstream")
     upstream.send_text(b"{}")
     assert subscriber.receive_frame().opcode == BINARY
 

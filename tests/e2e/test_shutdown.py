@@ -1,6 +1,8 @@
 """The orderly end, the end at once, and ports that are taken."""
+import selectors
 import signal
 import socket
+import struct
 
 import pytest
 
@@ -9,6 +11,7 @@ from harness.relay import MEMORY, run
 from harness.wire import CLOSE, Closed, decode_close
 
 SMALL_BUFFER = 4096
+SO_TIMESTAMPNS = 35 # also the kind of its control message
 
 
 def refuses(relay):
@@ -109,14 +112,34 @@ def test_what_is_queued_is_still_served(builder, start_relay, raw):
     assert relay.wait_ended() == 0
 
 
+def receive_stamped_close(connection):
+    """When the relay's close arrived in the kernel, in seconds."""
+    data, ancillary, _, _ = connection.sock.recvmsg(4096, 256)
+    assert decode_close(data[2:4])[0] == 1001
+    (level, kind, stamp), = ancillary
+    assert (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS)
+    seconds, nanoseconds = struct.unpack("qq", stamp)
+    return seconds + nanoseconds / 1e9
+
+
 def test_many_are_told_over_some_seconds(builder, start_relay, raw):
+    """One per millisecond, so that they do not all reconnect at once: 2 s for these. The kernel's stamps do not depend on this test."""
     relay = start_relay(builder, "--per-ip-connection-limit=0", "--instance-connection-limit=2000")
-    connections = [raw(relay).upgrade() for _ in range(scaled(1000, 100))]
-    relay.signal(signal.SIGTERM)
+    connections = [raw(relay).upgrade() for _ in range(2000)]
+    waiting = selectors.DefaultSelector()
     for connection in connections:
-        assert decode_close(connection.receive_frame().payload)[0] == 1001
-        connection.close()
+        connection.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        waiting.register(connection.sock, selectors.EVENT_READ, connection)
+    relay.signal(signal.SIGTERM)
+    stamps = []
+    while len(stamps) < len(connections): # in the order in which they are told, as each has but a second to answer
+        for key, _ in waiting.select():
+            stamps.append(receive_stamped_close(key.data))
+            waiting.unregister(key.fileobj)
+            key.data.close()
     assert relay.wait_ended() == 0
+    stamps.sort()
+    assert stamps[1500] - stamps[0] > 0.5
 
 
 def test_a_second_signal_ends_at_once(builder, start_relay, raw):

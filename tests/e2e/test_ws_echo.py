@@ -56,7 +56,10 @@ def test_who_sends_without_reading_is_held_back_and_loses_nothing(server):
         async with connect(server) as connection:
             sent = [os.urandom(4 << 20) for _ in range(scaled(20, least=12))]
             sender = asyncio.ensure_future(asyncio.gather(*[connection.send(message) for message in sent]))
-            await asyncio.sleep(0.5)
+            left = None
+            while left != (left := connection.transport.get_write_buffer_size()):
+                await asyncio.sleep(0.5)
+            assert left > 0 and not sender.done() # the server takes no more
             for message in sent:
                 assert await connection.recv() == message
             await sender
