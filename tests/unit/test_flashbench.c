@@ -204,10 +204,11 @@ static void what_was_settled_before_a_subscriber_came_is_not_late(void **state)
 {
     const struct crowd_member_rules rules = {&messages, 8192, 1};
     const struct message_totals *totals = &messages.totals;
-    struct crowd_member member = {.fd = -1};
+    struct crowd_member member = {.fd = -1, .client = {.state = WS_CLIENT_OPEN}};
     struct bench_message *offered[4];
 
     (void)state;
+    ws_reader_init(&member.client.reader, WS_CLIENT, UINT64_MAX);
     offer_text(0, 0);
     crowd_member_begin(&member, &messages); /* upgraded, and not known to be owed anything before its first message */
     for (unsigned i = 0; i < 3; i++)
