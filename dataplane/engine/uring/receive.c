@@ -171,17 +171,12 @@ void uring_receive_pause(struct uring_engine *engine, struct uring_connection *c
     cancel_receive(engine, connection);
 }
 
-static void wait_in(struct uring_list *list, struct uring_connection *connection)
+static void wait_in(struct queue *queue, struct uring_connection *connection)
 {
     if (connection->receive_waits)
         return;
     connection->receive_waits = true;
-    connection->next_waiting = NULL;
-    if (!list->first)
-        list->first = connection;
-    else
-        list->last->next_waiting = connection;
-    list->last = connection;
+    queue_append(queue, &connection->waiting);
 }
 
 /*
@@ -292,24 +287,24 @@ bool uring_receive_is_due(const struct uring_engine *engine)
 {
     const struct uring_buffers *buffers = &engine->buffers;
 
-    return (buffers->hungry.first || buffers->sated.first) && buffers->kept_count < buffers->count;
+    return (!queue_is_empty(&buffers->hungry) || !queue_is_empty(&buffers->sated)) && buffers->kept_count < buffers->count;
 }
 
 void uring_receive_feed(struct uring_engine *engine)
 {
     struct uring_buffers *buffers = &engine->buffers;
-    struct uring_list *list = buffers->hungry.first ? &buffers->hungry : &buffers->sated;
-    struct uring_connection *connection = list->first;
+    struct queue *queue = queue_is_empty(&buffers->hungry) ? &buffers->sated : &buffers->hungry;
+    struct queue waiting = *queue;
+    struct queue_node *node;
 
     if (!uring_receive_is_due(engine))
         return;
-    *list = (struct uring_list){0};
-    while (connection) {
-        struct uring_connection *next = connection->next_waiting;
+    *queue = (struct queue){0};
+    while ((node = queue_take(&waiting))) {
+        struct uring_connection *connection = QUEUE_ENTRY(node, struct uring_connection, waiting);
 
         connection->receive_waits = false;
         uring_receive_arm(engine, connection);
         uring_slot_release(engine, connection);
-        connection = next;
     }
 }

@@ -73,7 +73,7 @@ struct io_uring_sqe *uring_submission(struct uring_engine *engine)
 
 static uint64_t tag_of(const struct uring_engine *engine, const struct uring_connection *connection, unsigned operation)
 {
-    uint64_t slot = (uint64_t)(connection - engine->slots.connections);
+    uint64_t slot = (uint64_t)(connection - uring_slot(engine, 0));
 
     return (uint64_t)operation << URING_OPERATION_SHIFT | (uint64_t)connection->generation << URING_GENERATION_SHIFT | slot;
 }
@@ -100,7 +100,7 @@ void uring_cancel(struct uring_engine *engine, struct uring_connection *connecti
 
 struct uring_connection *uring_tagged(struct uring_engine *engine, uint64_t user_data)
 {
-    struct uring_connection *connection = &engine->slots.connections[(uint32_t)user_data];
+    struct uring_connection *connection = uring_slot(engine, (uint32_t)user_data);
 
     return connection->generation == (user_data >> URING_GENERATION_SHIFT & URING_GENERATION_MASK) ? connection : NULL;
 }

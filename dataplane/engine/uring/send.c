@@ -11,22 +11,14 @@
 
 static void enqueue(struct uring_engine *engine, struct uring_connection *connection)
 {
-    struct uring_list *queue = &engine->send_queue;
-
     connection->base.queued = true;
-    connection->next_queued = NULL;
-    if (!queue->first)
-        queue->first = connection;
-    else
-        queue->last->next_queued = connection;
-    queue->last = connection;
+    queue_append(&engine->send_queue, &connection->queued);
 }
 
 static struct uring_connection *dequeue(struct uring_engine *engine)
 {
-    struct uring_connection *connection = engine->send_queue.first;
+    struct uring_connection *connection = QUEUE_ENTRY(queue_take(&engine->send_queue), struct uring_connection, queued);
 
-    engine->send_queue.first = connection->next_queued;
     connection->base.queued = false;
     return connection;
 }
@@ -72,7 +64,7 @@ unsigned uring_send_prepare(struct uring_engine *engine)
 {
     unsigned served = 0;
 
-    while (engine->send_queue.first && served < engine->base.options.sends_per_turn) {
+    while (!queue_is_empty(&engine->send_queue) && served < engine->base.options.sends_per_turn) {
         struct uring_connection *connection = dequeue(engine);
 
         served++;

@@ -11,17 +11,10 @@
 
 void uring_todo(struct uring_engine *engine, struct uring_connection *connection)
 {
-    struct uring_list *todo = &engine->todo;
-
     if (connection->in_todo)
         return;
     connection->in_todo = true;
-    connection->next_todo = NULL;
-    if (!todo->first)
-        todo->first = connection;
-    else
-        todo->last->next_todo = connection;
-    todo->last = connection;
+    queue_append(&engine->todo, &connection->todo);
 }
 
 static void do_one(struct uring_engine *engine, struct uring_connection *connection)
@@ -41,16 +34,13 @@ static void do_one(struct uring_engine *engine, struct uring_connection *connect
 /* What handlers add meanwhile is for the next turn. True if there was anything to do. */
 static bool do_todo(struct uring_engine *engine)
 {
-    struct uring_connection *connection = engine->todo.first;
-    bool busy = connection;
+    struct queue todo = engine->todo;
+    struct queue_node *node;
+    bool busy = !queue_is_empty(&todo);
 
-    engine->todo.first = NULL;
-    while (connection) {
-        struct uring_connection *next = connection->next_todo;
-
-        do_one(engine, connection);
-        connection = next;
-    }
+    engine->todo = (struct queue){0};
+    while ((node = queue_take(&todo)))
+        do_one(engine, QUEUE_ENTRY(node, struct uring_connection, todo));
     return busy;
 }
 
@@ -178,7 +168,7 @@ uint64_t uring_turn(struct engine *base, uint64_t deadline_ns)
     busy |= uring_listener_turn(engine, &deadline_ns);
     busy |= uring_send_prepare(engine) > 0;
     busy |= io_uring_cq_ready(&engine->ring) > 0 || uring_receive_is_due(engine);
-    busy |= engine->todo.first || engine->send_queue.first || base->options.busy_poll;
+    busy |= !queue_is_empty(&engine->todo) || !queue_is_empty(&engine->send_queue) || base->options.busy_poll;
     enter(engine, !busy, deadline_ns);
     waker_end_sleep(&base->waker);
     engine->now_ns = clock_monotonic_ns();

@@ -21,7 +21,7 @@ static uint64_t uring_now(struct engine *base)
 static void abort_all(struct uring_engine *engine)
 {
     for (uint32_t i = 0; i < engine->slots.touched; i++) {
-        struct uring_connection *connection = &engine->slots.connections[i];
+        struct uring_connection *connection = uring_slot(engine, i);
 
         if (connection->reported)
             continue;
@@ -57,7 +57,7 @@ static void uring_destroy(struct engine *base)
     uring_listener_close(engine);
     uring_ring_close(engine);
     uring_buffers_close(engine);
-    uring_slots_unmap(&engine->slots, base->options.max_connections);
+    slab_dispose(&engine->slots);
     engine_dispose(base);
     free(engine);
 }
@@ -88,7 +88,7 @@ static int open_parts(struct uring_engine *engine, unsigned setup_flags)
         return error;
     error = uring_buffers_open(engine);
     if (error == 0) {
-        error = uring_slots_map(&engine->slots, engine->base.options.max_connections);
+        error = slab_init(&engine->slots, sizeof(struct uring_connection), engine->base.options.max_connections, UINT32_MAX);
         if (error == 0)
             return 0;
     }

@@ -8,6 +8,8 @@
 #ifndef DATAPLANE_ENGINE_URING_URING_H
 #define DATAPLANE_ENGINE_URING_URING_H
 
+#include "base/slab.h"
+#include "engine/queue.h"
 #include "engine/uring/compat.h"
 #include "flashrelay/engine.h"
 #include "flashrelay/engine_uring.h"
@@ -47,9 +49,8 @@ enum uring_operation {
 
 struct uring_connection {
     struct connection base;
-    struct uring_connection *next_queued; /* in the send queue, or in the list of free slots */
-    struct uring_connection *next_todo;
-    struct uring_connection *next_waiting; /* in one of the lists of those that wait to receive */
+    struct queue_node queued, todo;
+    struct queue_node waiting; /* in one of the queues of those that wait to receive */
     union {
         uint64_t pins[URING_PINS];       /* first frame of each zero-copy send without notification, or HOLDS_NONE */
         struct sockaddr_storage *remote; /* while connecting; owned */
@@ -79,17 +80,6 @@ struct uring_connection {
 /* 10,000 subscribers: keep it to three cache lines. */
 _Static_assert(sizeof(struct uring_connection) <= 192, "a connection has outgrown its three cache lines");
 
-/* First in, first out, linked by the member that its user names. */
-struct uring_list {
-    struct uring_connection *first, *last;
-};
-
-struct uring_slots {
-    struct uring_connection *connections; /* mapped for max_connections, touched up to `touched` */
-    struct uring_connection *free;        /* last freed, first used */
-    uint32_t touched, in_use;
-};
-
 struct uring_listener {
     int descriptor;       /* -1: none */
     bool armed;           /* a poll is outstanding */
@@ -111,7 +101,7 @@ struct uring_buffers {
     uint32_t count, bytes; /* how many, and the size of each */
     uint32_t kept_count;
     /* Connections that wait to receive: for which no buffer was left; and those that had their share, which come after them. */
-    struct uring_list hungry, sated;
+    struct queue hungry, sated;
 };
 
 struct uring_zerocopy {
@@ -127,10 +117,10 @@ struct uring_engine {
     struct engine base;
     struct io_uring ring;
     struct uring_features features;
-    bool enabled; /* the running thread has taken the ring over */
-    struct uring_slots slots;
-    struct uring_list send_queue;
-    struct uring_list todo; /* dead, to be connected, resumed, detached or finished */
+    bool enabled;      /* the running thread has taken the ring over */
+    struct slab slots; /* of struct uring_connection */
+    struct queue send_queue;
+    struct queue todo; /* dead, to be connected, resumed, detached or finished */
     struct uring_listener listener;
     struct uring_buffers buffers;
     struct uring_zerocopy zerocopy;
@@ -195,8 +185,11 @@ uint64_t uring_tag_without_connection(enum uring_operation operation, uint64_t d
 
 /* --- slots.c --- */
 
-int uring_slots_map(struct uring_slots *slots, uint32_t count);
-void uring_slots_unmap(struct uring_slots *slots, uint32_t count);
+/* The connection in the slot of that number. */
+static inline struct uring_connection *uring_slot(const struct uring_engine *engine, uint32_t number)
+{
+    return (struct uring_connection *)(void *)engine->slots.memory + number;
+}
 
 /* A zeroed connection without descriptor, or NULL if all are taken. */
 struct uring_connection *uring_slot_take(struct uring_engine *engine);
