@@ -397,6 +397,21 @@ static void a_pause_is_exact(void **state)
     engine_world_close(world);
 }
 
+/* The handler of an accepted connection may have started a timer that the turn's deadline does not know. */
+static void a_turn_that_accepts_does_not_sleep(void **state)
+{
+    struct engine_world *world = engine_world_open(&defaults);
+    int peer = peer_connect(world, 0);
+
+    (void)state;
+    alarm(20); /* one that sleeps does so for ever */
+    while (world->end_count == 0)
+        engine_turn(world->engine, CLOCK_NEVER);
+    alarm(0);
+    close(peer);
+    engine_world_close(world);
+}
+
 static void out_of_descriptors_accepting_waits(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
@@ -662,6 +677,7 @@ int main(void)
         cmocka_unit_test(a_reset_by_the_peer_is_an_error),
         cmocka_unit_test(slots_are_used_again),
         cmocka_unit_test(a_pause_is_exact),
+        cmocka_unit_test(a_turn_that_accepts_does_not_sleep),
         cmocka_unit_test(out_of_descriptors_accepting_waits),
         cmocka_unit_test(without_descriptors_of_the_budget_accepting_waits),
         cmocka_unit_test(a_stopped_listener_leaves_nobody_behind),

@@ -71,7 +71,7 @@ static void complete_operation(struct uring_engine *engine, const struct io_urin
         break;
     case URING_CLOSE:
         descriptor_budget_return(engine->base.options.descriptors);
-        uring_listener_retry(engine);
+        listener_retry(&engine->listener);
         break;
     default:
         uring_zerocopy_done(engine, connection, operation - URING_SEND_ZEROCOPY, completion->res, completion->flags);

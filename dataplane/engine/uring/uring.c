@@ -54,7 +54,7 @@ static void uring_destroy(struct engine *base)
 
     abort_all(engine);
     close_prepared(engine);
-    uring_listener_close(engine);
+    listener_close(&engine->listener);
     uring_ring_close(engine);
     uring_buffers_close(engine);
     slab_dispose(&engine->slots);
@@ -119,7 +119,7 @@ int engine_uring_create(struct engine **out, const struct engine_options *option
     memset(engine, 0, sizeof *engine);
     engine_init(&engine->base, &uring_ops, options, uring_wake);
     engine->features = features;
-    engine->listener.descriptor = -1;
+    uring_listener_init(engine);
     error = open_parts(engine, setup_flags);
     if (error != 0) {
         char text[256];

@@ -9,6 +9,7 @@
 #define DATAPLANE_ENGINE_URING_URING_H
 
 #include "base/slab.h"
+#include "engine/listener.h"
 #include "engine/queue.h"
 #include "engine/uring/compat.h"
 #include "flashrelay/engine.h"
@@ -80,16 +81,6 @@ struct uring_connection {
 /* 10,000 subscribers: keep it to three cache lines. */
 _Static_assert(sizeof(struct uring_connection) <= 192, "a connection has outgrown its three cache lines");
 
-struct uring_listener {
-    int descriptor;       /* -1: none */
-    bool armed;           /* a poll is outstanding */
-    bool ready;           /* somebody may be queued */
-    bool paused;          /* engine_accept_pause */
-    bool stopping;        /* engine_listen_stop */
-    bool out_of_files;    /* and said so; over once the queue is empty again */
-    uint64_t retry_at_ns; /* when to try again to accept; past, if nothing is in the way */
-};
-
 /* Buffers lent for receiving. */
 struct uring_buffers {
     struct io_uring_buf_ring *ring; /* what the kernel may fill */
@@ -121,7 +112,8 @@ struct uring_engine {
     struct slab slots; /* of struct uring_connection */
     struct queue send_queue;
     struct queue todo; /* dead, to be connected, resumed, detached or finished */
-    struct uring_listener listener;
+    struct listener listener;
+    bool listener_armed; /* a poll of it is outstanding */
     struct uring_buffers buffers;
     struct uring_zerocopy zerocopy;
     int wake_event; /* eventfd */
@@ -200,17 +192,14 @@ void uring_slot_release(struct uring_engine *engine, struct uring_connection *co
 
 /* --- listen.c --- */
 
+void uring_listener_init(struct uring_engine *engine);
 int uring_listen(struct engine *base, const struct address *address, const struct engine_listen_options *options);
 void uring_accept_pause(struct engine *base, bool paused);
 void uring_listen_stop(struct engine *base);
 
-/* Accepts what is due; true if anybody was accepted or there is more to do at once. Lowers *deadline_ns to when it wants to be called again. */
+/* As listener_turn says; arms the poll where nobody is known to be queued. */
 bool uring_listener_turn(struct uring_engine *engine, uint64_t *deadline_ns);
 void uring_listener_ready(struct uring_engine *engine);
-
-/* A descriptor was closed: who ran out of them may try again. */
-void uring_listener_retry(struct uring_engine *engine);
-void uring_listener_close(struct uring_engine *engine);
 
 /* --- connect.c --- */
 
