@@ -1,6 +1,5 @@
 /* Moving a connection to another engine, or to another process. */
-#include "engine/extents.h"
-#include "engine/unread.h"
+#include "engine/move.h"
 #include "engine/uring/uring.h"
 
 #include <errno.h>
@@ -17,18 +16,11 @@ void uring_detach(struct engine *base, struct connection *connection)
 
 static void hand_over(struct uring_engine *engine, struct uring_connection *connection)
 {
-    struct connection *base = &connection->base;
-    struct engine_handoff handoff = {.descriptor = connection->descriptor};
+    int descriptor = connection->descriptor;
 
-    extents_hand_off(base, &handoff);
-    handoff.unread_bytes = unread_peek(&engine->base, base, &handoff.unread);
-    base->dead = connection->reported = true;
+    connection->reported = true;
     connection->descriptor = -1;
-    counter_subtract(&engine->base.counters.open_connections, 1);
-    descriptor_budget_return(engine->base.options.descriptors);
-    uring_handler(engine)->detached(engine->base.options.context, base, &handoff, engine->now_ns);
-    extents_release(&engine->base, base);
-    unread_drop(&engine->base, base);
+    move_hand_over(&engine->base, &connection->base, descriptor, engine->now_ns);
 }
 
 void uring_detach_proceed(struct uring_engine *engine, struct uring_connection *connection)
@@ -52,19 +44,14 @@ int uring_attach(struct engine *base, const struct engine_handoff *handoff, void
 
     if (!connection)
         return -ENOBUFS;
-    error = extents_take_over(base, &connection->base, handoff);
-    if (error == 0 && handoff->unread_bytes > 0)
-        error = unread_keep(base, &connection->base, handoff->unread, handoff->unread_bytes);
+    error = move_take_over(base, &connection->base, handoff);
     if (error != 0) {
-        extents_release(base, &connection->base);
         connection->base.dead = connection->reported = true;
         uring_slot_release(engine, connection);
         return error;
     }
     connection->base.owner = owner;
     connection->descriptor = handoff->descriptor;
-    counter_add(&base->counters.open_connections, 1);
-    descriptor_budget_spend(base->options.descriptors);
     connection->receive_paused = connection->resume_wanted = true;
     uring_todo(engine, connection);
     engine_serve(base, &connection->base);
