@@ -239,6 +239,72 @@ size_t extents_next_run(struct engine *engine, struct connection *connection, si
     return 0;
 }
 
+/* A place in a stream, behind what was taken. */
+struct place {
+    unsigned extent;
+    uint64_t frame;
+    uint32_t skip_bytes; /* of that frame, or of the extent's bytes */
+};
+
+/* As extents_next_run, from a place on, which moves past extents without any byte. */
+static size_t run_at(const struct engine *engine, const struct connection *connection, struct place *place, size_t limit_bytes,
+                     const uint8_t **bytes)
+{
+    for (;;) {
+        const struct extent *extent = &connection->extents[place->extent];
+        size_t length;
+
+        if (is_frames(extent)) {
+            length = channel_run(channel_of(engine, extent), selection_of(engine, connection), place->frame, end_of(extent),
+                                 place->skip_bytes, limit_bytes, bytes);
+        } else {
+            length = extent->count - place->skip_bytes;
+            length = length < limit_bytes ? length : limit_bytes;
+            *bytes = extent->bytes + place->skip_bytes;
+        }
+        if (length > 0 || place->extent + 1 == connection->extent_count)
+            return length;
+        place->extent++;
+        *place = (struct place){.extent = place->extent, .frame = connection->extents[place->extent].from};
+    }
+}
+
+static void pass_run(const struct engine *engine, const struct connection *connection, struct place *place, size_t length)
+{
+    const struct extent *extent = &connection->extents[place->extent];
+
+    if (is_frames(extent))
+        channel_advance(channel_of(engine, extent), selection_of(engine, connection), &place->frame, end_of(extent),
+                        &place->skip_bytes, length);
+    else
+        place->skip_bytes += (uint32_t)length;
+}
+
+/* True if there is no more than one frame, or one control run: what most sends are. */
+static bool is_one_run(const struct connection *connection)
+{
+    return connection->extent_count == 1 && (!is_frames(&connection->extents[0]) || connection->extents[0].count == 1);
+}
+
+unsigned extents_next_runs(struct engine *engine, struct connection *connection, size_t limit_bytes, struct iovec *runs,
+                           unsigned capacity)
+{
+    const uint8_t *bytes;
+    size_t length = extents_next_run(engine, connection, limit_bytes, &bytes);
+    struct place place = {.frame = connection->extents[0].from, .skip_bytes = connection->taken_bytes};
+    unsigned count = 0;
+
+    while (length > 0) {
+        runs[count++] = (struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
+        limit_bytes -= length;
+        if (is_one_run(connection) || count == capacity || limit_bytes == 0)
+            break;
+        pass_run(engine, connection, &place, length);
+        length = run_at(engine, connection, &place, limit_bytes, &bytes);
+    }
+    return count;
+}
+
 static void take_frames(struct engine *engine, struct connection *connection, size_t taken_bytes,
                         struct engine_progress *progress)
 {
@@ -282,6 +348,27 @@ void extents_pin(struct engine *engine, struct connection *connection, uint64_t 
 {
     connection->pinned_sequence = sequence;
     hold_update(engine, connection);
+}
+
+void extents_take_runs(struct engine *engine, struct connection *connection, const struct iovec *runs, size_t taken_bytes,
+                       struct engine_progress *progress)
+{
+    size_t length = taken_bytes < runs->iov_len ? taken_bytes : runs->iov_len;
+
+    extents_take(engine, connection, length, progress);
+    while ((taken_bytes -= length) > 0) {
+        struct engine_progress more;
+        const uint8_t *bytes;
+
+        runs++;
+        length = extents_next_run(engine, connection, taken_bytes < runs->iov_len ? taken_bytes : runs->iov_len, &bytes);
+        assert(bytes == runs->iov_base); /* extents without any byte were passed */
+        extents_take(engine, connection, length, &more);
+        progress->bytes += more.bytes;
+        progress->frames += more.frames;
+        progress->payload_bytes += more.payload_bytes;
+        progress->began_frame |= more.began_frame;
+    }
 }
 
 void extents_release(struct engine *engine, struct connection *connection)

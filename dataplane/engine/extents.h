@@ -7,6 +7,8 @@
 
 #include "flashrelay/engine.h"
 
+#include <sys/uio.h>
+
 /* Prepares a new connection's empty stream. */
 void extents_init(struct connection *connection);
 
@@ -34,6 +36,17 @@ void extents_take(struct engine *engine, struct connection *connection, size_t t
  * notification.
  */
 void extents_pin(struct engine *engine, struct connection *connection, uint64_t sequence);
+
+/*
+ * The same for an engine that sends several runs at once: the next runs in order, of any extents, at most `capacity` of them and
+ * `limit_bytes` together. Returns how many, 0 if nothing is left.
+ */
+unsigned extents_next_runs(struct engine *engine, struct connection *connection, size_t limit_bytes, struct iovec *runs,
+                           unsigned capacity);
+
+/* The peer took the first `taken_bytes` of what extents_next_runs left in `runs`; `*progress` is that of all of them. */
+void extents_take_runs(struct engine *engine, struct connection *connection, const struct iovec *runs, size_t taken_bytes,
+                       struct engine_progress *progress);
 
 /* Lets go of all extents; what is pinned stays so. */
 void extents_release(struct engine *engine, struct connection *connection);

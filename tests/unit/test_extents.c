@@ -222,6 +222,44 @@ static void gaps_are_passed_over(void **state)
     assert_int_equal(f->connection.extent_count, 0);
 }
 
+static void runs_of_several_extents_come_together(void **state)
+{
+    struct extents_world *f = *state;
+    struct iovec runs[4];
+    struct engine_progress progress;
+
+    assert_int_equal(channel_append_gap(f->channel, 11), 0);
+    extents_append_frames(&f->engine, &f->connection, 0, 2, 4);
+    extents_append_frames(&f->engine, &f->connection, 0, 11, 12);
+    extents_append_bytes(&f->engine, &f->connection, "pong", 4);
+    extents_append_frames(&f->engine, &f->connection, 0, 8, 9);
+    take(f, 30);
+    assert_int_equal(extents_next_runs(&f->engine, &f->connection, 1000, runs, 4), 3);
+    assert_int_equal(runs[0].iov_len, 2 * FRAME_BYTES - 30);
+    assert_int_equal(runs[1].iov_len, 4);
+    assert_memory_equal(runs[1].iov_base, "pong", 4);
+    assert_int_equal(runs[2].iov_len, FRAME_BYTES);
+    assert_int_equal(((uint8_t *)runs[2].iov_base)[2], 8);
+    assert_int_equal(extents_next_runs(&f->engine, &f->connection, 1000, runs, 2), 2);
+    assert_int_equal(extents_next_runs(&f->engine, &f->connection, 2 * FRAME_BYTES - 28, runs, 4), 2);
+    assert_int_equal(runs[1].iov_len, 2);
+
+    assert_int_equal(extents_next_runs(&f->engine, &f->connection, 1000, runs, 4), 3);
+    extents_take_runs(&f->engine, &f->connection, runs, 2 * FRAME_BYTES - 30 + 4 + 1, &progress);
+    assert_int_equal(progress.bytes, 2 * FRAME_BYTES - 30 + 4 + 1);
+    assert_int_equal(progress.frames, 2);
+    assert_int_equal(progress.payload_bytes, 2 * (FRAME_BYTES - 2));
+    assert_true(progress.began_frame);
+    assert_int_equal(holds_lowest(&f->holds), 8);
+    assert_int_equal(extents_next_runs(&f->engine, &f->connection, 1000, runs, 4), 1);
+    assert_int_equal(runs[0].iov_len, FRAME_BYTES - 1);
+    extents_take_runs(&f->engine, &f->connection, runs, 0, &progress);
+    assert_int_equal(progress.bytes, 0);
+    extents_take_runs(&f->engine, &f->connection, runs, FRAME_BYTES - 1, &progress);
+    assert_false(progress.began_frame);
+    assert_int_equal(extents_next_runs(&f->engine, &f->connection, 1000, runs, 4), 0);
+}
+
 static void a_pin_outlives_the_extents(void **state)
 {
     struct extents_world *f = *state;
@@ -234,6 +272,26 @@ static void a_pin_outlives_the_extents(void **state)
     assert_int_equal(f->connection.held_sequence, 3);
     extents_pin(&f->engine, &f->connection, HOLDS_NONE);
     assert_int_equal(f->connection.held_sequence, HOLDS_NONE);
+}
+
+/* Takes some of up to three runs, at random, and appends them to what was got; how much. */
+static size_t take_some_runs(struct extents_world *f, struct random *random, uint8_t *got)
+{
+    struct engine_progress progress;
+    struct iovec runs[3];
+    unsigned count =
+        extents_next_runs(&f->engine, &f->connection, 1 + random_below(random, 900), runs, 1 + (unsigned)random_below(random, 3));
+    size_t length = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(got + length, runs[i].iov_base, runs[i].iov_len);
+        length += runs[i].iov_len;
+    }
+    length = length > 0 ? 1 + random_below(random, length) : 0;
+    if (length > 0)
+        extents_take_runs(&f->engine, &f->connection, runs, length, &progress);
+    assert_true(length == 0 || progress.bytes == length);
+    return length;
 }
 
 /* Any mix of appends and takes yields exactly the bytes appended, in order. */
@@ -268,8 +326,13 @@ static void random_streams_are_whole(void **state)
         }
         while (random_below(&random, 4) != 0) {
             const uint8_t *bytes;
-            size_t length = next_run(f, 1 + random_below(&random, 300), &bytes);
+            size_t length;
 
+            if (random_below(&random, 2) == 0) {
+                got_bytes += take_some_runs(f, &random, got + got_bytes);
+                continue;
+            }
+            length = next_run(f, 1 + random_below(&random, 300), &bytes);
             length = length > 0 ? 1 + random_below(&random, length) : 0;
             memcpy(got + got_bytes, bytes, length);
             got_bytes += length;
@@ -292,6 +355,7 @@ int main(void)
         TEST(dropping_spares_what_is_on_its_way),
         TEST(dropping_nothing_but_control_bytes_names_no_frame),
         TEST(gaps_are_passed_over),
+        TEST(runs_of_several_extents_come_together),
         TEST(a_pin_outlives_the_extents),
         TEST(random_streams_are_whole),
     };
