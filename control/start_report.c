@@ -118,8 +118,9 @@ void start_report_running(const struct options *options, const struct relay *rel
              " MiB on %s pages%s; engine %s: %s",
              version_text(), listen, metrics, options->upstreams.count, relay_shard_count(relay), sum_arena_bytes(relay) / MIB,
              pages[figures.pages], options->enable_compression ? ", half of it for brotli" : "", engines->kind->name, engine);
-    if (engines->reason[0])
-        log_line(LOG_INFO, "start", "engine %s was chosen: %s", engines->kind->name, engines->reason);
+    if (strcmp(options->engine, "auto") == 0)
+        log_line(LOG_INFO, "start", "engine %s was chosen: %s", engines->kind->name,
+                 engines->reason[0] ? engines->reason : "it is the best, and this system allows it");
     log_choices(options);
     log_limits(options);
     warn_of_plain_pages(relay);

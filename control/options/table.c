@@ -237,7 +237,8 @@ const struct option option_table[] = {
      .type = &option_engine,
      .field = FIELD(engine),
      .initial = "auto",
-     .meaning = "how bytes are moved; auto: the first that this system allows, as the log then says"},
+     .meaning = "how bytes are moved: io_uring, or epoll where that is forbidden; auto: the first that this system "
+                "allows, as the log then says"},
     {.name = "zerocopy",
      .type = &option_zerocopy,
      .field = FIELD(zerocopy),

@@ -209,19 +209,24 @@ static int read_rotation(const struct option *option, void *field, const char *t
 
 static int read_engine(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
 {
-    static const struct word words[] = {{"auto", 0}};
-    int value;
+    char names[OPTION_EXPECTED_BYTES] = "auto";
 
     (void)option;
-    for (unsigned i = 0; engine_kinds[i]; i++)
-        if (strcasecmp(text, engine_kinds[i]->name) == 0) {
-            *(const char **)field = engine_kinds[i]->name;
+    if (strcasecmp(text, "auto") == 0) {
+        *(const char **)field = "auto";
+        return 0;
+    }
+    for (unsigned i = 0; engine_kinds[i]; i++) {
+        const char *name = engine_kinds[i]->name;
+        size_t length = strlen(names);
+
+        if (strcasecmp(text, name) == 0) {
+            *(const char **)field = name;
             return 0;
         }
-    if (FIND_WORD(words, text, &value) < 0)
-        return refuse(expected, "expected auto or uring");
-    *(const char **)field = "auto";
-    return 0;
+        snprintf(names + length, sizeof names - length, "%s%s", engine_kinds[i + 1] ? ", " : " or ", name);
+    }
+    return refuse(expected, "expected %s", names);
 }
 
 static int read_zerocopy(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
@@ -307,7 +312,7 @@ const struct option_type option_level = {.value_name = "LEVEL", .read = read_lev
 const struct option_type option_verbosity = {.is_count = true, .read = read_level};
 const struct option_type option_log_format = {.value_name = "FORMAT", .read = read_log_format};
 const struct option_type option_rotation = {.value_name = "WHEN", .read = read_rotation};
-const struct option_type option_engine = {.value_name = "auto|uring", .read = read_engine};
+const struct option_type option_engine = {.value_name = "auto|uring|epoll", .read = read_engine};
 const struct option_type option_zerocopy = {.value_name = "auto|on|off", .read = read_zerocopy};
 const struct option_type option_cores = {.value_name = "CORES", .read = read_cores};
 const struct option_type option_refused = {.value_name = "TEXT", .read = read_refused};

@@ -1,11 +1,12 @@
 /* The kinds of engines there are, and choosing one. */
+#include "engine/epoll/kind.h"
 #include "engine/uring/kind.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-const struct engine_kind *const engine_kinds[] = {&engine_kind_uring, NULL};
+const struct engine_kind *const engine_kinds[] = {&engine_kind_uring, &engine_kind_epoll, NULL};
 
 static const struct engine_kind *find(const char *name)
 {
@@ -22,7 +23,8 @@ static int open_kind(struct engine_choice *choice, const struct engine_kind *kin
     int error = kind->open(&choice->shared, engines, why, sizeof why);
 
     if (error != 0)
-        snprintf(choice->reason + length, sizeof choice->reason - length, "%s%s: %s", length > 0 ? "; " : "", kind->name, why);
+        snprintf(choice->reason + length, sizeof choice->reason - length, "%s%s is not possible: %s", length > 0 ? "; " : "",
+                 kind->name, why);
     else
         choice->kind = kind;
     return error;

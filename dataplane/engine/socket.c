@@ -1,6 +1,7 @@
 #include "engine/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -76,6 +77,37 @@ int socket_prove_free(void *shared, const struct address *address)
         error = -errno;
     close(descriptor);
     return error;
+}
+
+int socket_connect(const struct address *remote)
+{
+    struct sockaddr_storage sockaddr;
+    socklen_t length = address_to_sockaddr(remote, &sockaddr);
+    int descriptor = socket(sockaddr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int error;
+
+    if (descriptor < 0)
+        return -errno;
+    error = set_option(descriptor, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (error == 0 && connect(descriptor, (struct sockaddr *)&sockaddr, length) != 0 && errno != EINPROGRESS)
+        error = -errno;
+    if (error != 0) {
+        close(descriptor);
+        return error;
+    }
+    return descriptor;
+}
+
+int socket_connect_end(int descriptor)
+{
+    int error;
+    socklen_t length = sizeof error;
+
+    if (getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+        return -errno;
+    if (error != 0)
+        return -error;
+    return fcntl(descriptor, F_SETFL, 0) == 0 ? 0 : -errno;
 }
 
 void socket_reset(int descriptor)

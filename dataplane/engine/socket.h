@@ -14,6 +14,15 @@ int socket_listen(const struct address *address, const struct engine_listen_opti
 int socket_prove_free(void *shared, const struct address *address);
 
 /*
+ * Begins connecting, with TCP_NODELAY, without waiting: once the descriptor is writable socket_connect_end says how it went. The
+ * descriptor or a negative errno.
+ */
+int socket_connect(const struct address *remote);
+
+/* Ends connecting: 0, and the descriptor is in blocking mode, as accepted ones are; or why it failed, a negative errno. */
+int socket_connect_end(int descriptor);
+
+/*
  * Resets a connection at once and empties its queues, by dissolving it (connect(2), AF_UNSPEC): a close, even with SO_LINGER, would come
  * late, because a socket is freed only once no request names it.
  */

@@ -37,7 +37,7 @@ extern const struct engine_kind *const engine_kinds[];
 struct engine_choice {
     const struct engine_kind *kind;
     void *shared;
-    char reason[256]; /* why not one of those before it, empty if it is the first or was asked for */
+    char reason[512]; /* why none of those before it, empty if it is the first or was asked for */
 };
 
 /*

@@ -2,6 +2,8 @@
 #include "options/options.h"
 #include "options/types.h"
 
+#include "flashrelay/engine_kind.h"
+
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -112,6 +114,24 @@ static void table_is_sound(void **state)
             assert_string_not_equal(option_variable(option, variable), option_variable(&option_table[j], other));
         }
     }
+}
+
+static void every_kind_of_engine_can_be_asked_for(void **state)
+{
+    (void)state;
+    assert_int_equal(READ(UPSTREAM), OPTIONS_RUN);
+    assert_string_equal(options.engine, "auto");
+    for (unsigned i = 0; engine_kinds[i]; i++) {
+        assert_int_equal(READ(UPSTREAM, "--engine", engine_kinds[i]->name), OPTIONS_RUN);
+        assert_string_equal(options.engine, engine_kinds[i]->name);
+        assert_non_null(strstr(option_engine.value_name, engine_kinds[i]->name));
+    }
+    assert_int_equal(read_all(LIST(UPSTREAM, "--engine=AUTO"), LIST("ENGINE=epoll"), NULL), OPTIONS_RUN);
+    assert_string_equal(options.engine, "auto");
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("ENGINE=epoll"), NULL), OPTIONS_RUN);
+    assert_string_equal(options.engine, "epoll");
+    assert_int_equal(READ(UPSTREAM, "--engine", "steam"), OPTIONS_BAD);
+    assert_non_null(strstr(error, "expected auto, uring or epoll"));
 }
 
 static void flag_over_variable_over_file(void **state)
@@ -476,6 +496,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(defaults_are_the_references, dispose),
         cmocka_unit_test_teardown(table_is_sound, dispose),
+        cmocka_unit_test_teardown(every_kind_of_engine_can_be_asked_for, dispose),
         cmocka_unit_test_teardown(flag_over_variable_over_file, dispose),
         cmocka_unit_test_teardown(lists_are_replaced_by_the_stronger_source, dispose),
         cmocka_unit_test_teardown(switches, dispose),

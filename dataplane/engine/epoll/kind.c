@@ -1,0 +1,58 @@
+/* epoll as a kind of engine to choose. */
+#include "engine/epoll/kind.h"
+#include "engine/epoll/epoll.h"
+#include "engine/socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What engines share: whether this kernel and its sandbox have epoll_pwait2 (Linux 5.11). */
+static const struct epoll_features {
+    bool has_nanoseconds;
+} fine = {true}, coarse = {false};
+
+static int open_kind(void **shared, unsigned engines, char *error, size_t error_capacity)
+{
+    const struct timespec none = {0};
+    struct epoll_event event;
+    int descriptor = epoll_create1(EPOLL_CLOEXEC), result = descriptor < 0 ? -errno : 0;
+
+    (void)engines;
+    if (result != 0) {
+        snprintf(error, error_capacity, "no epoll set can be made: %s", strerror(-result));
+        return result;
+    }
+    *shared = (void *)(uintptr_t)(epoll_pwait2(descriptor, &event, 1, &none, NULL) == 0 ? &fine : &coarse);
+    close(descriptor);
+    return 0;
+}
+
+static void close_kind(void *shared)
+{
+    (void)shared;
+}
+
+static int create(struct engine **out, const struct engine_options *options, void *shared, unsigned index)
+{
+    (void)index;
+    return epoll_engine_create(out, options, ((const struct epoll_features *)shared)->has_nanoseconds);
+}
+
+static void describe(const void *shared, char *text, size_t capacity)
+{
+    snprintf(text, capacity, "%s",
+             ((const struct epoll_features *)shared)->has_nanoseconds ? "deadlines in nanoseconds"
+                                                                      : "deadlines in milliseconds (no epoll_pwait2)");
+}
+
+const struct engine_kind engine_kind_epoll = {
+    .name = "epoll",
+    .open = open_kind,
+    .close = close_kind,
+    .create = create,
+    .prove_free = socket_prove_free,
+    .describe = describe,
+};
