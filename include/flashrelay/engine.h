@@ -94,7 +94,7 @@ struct engine_piece {
 
 /* A connection on its way to another engine, or process: everything that its peer could notice. */
 struct engine_handoff {
-    int descriptor;
+    int descriptor; /* in blocking mode: engines wait without it */
     uint16_t selection;
     uint32_t taken_bytes; /* of the first piece: of its first frame, or of its bytes */
     unsigned piece_count;

@@ -1,5 +1,7 @@
 #include "support/peer.h"
 
+#include "flashrelay/ws.h"
+
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -48,6 +50,17 @@ void peer_read(struct engine_world *world, int descriptor, uint8_t *bytes, size_
             engine_world_turn(world);
         }
     }
+}
+
+void peer_read_frame(struct engine_world *world, int descriptor, uint64_t sequence, size_t payload_bytes)
+{
+    static uint8_t frame[ENGINE_WORLD_ARENA];
+    size_t header_bytes = payload_bytes > 65535 ? 10 : payload_bytes > 125 ? 4 : 2;
+
+    peer_read(world, descriptor, frame, header_bytes + payload_bytes);
+    assert_int_equal(frame[0], 0x80 | WS_BINARY);
+    for (size_t i = 0; i < payload_bytes; i++)
+        assert_int_equal(frame[header_bytes + i], (uint8_t)sequence);
 }
 
 void peer_write(int descriptor, const void *bytes, size_t length)

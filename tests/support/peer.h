@@ -23,6 +23,9 @@ int peer_open(struct engine_world *world, int receive_bytes);
 /* Reads exactly `length` bytes, taking the engine's turns meanwhile; fails the test if they don't come. */
 void peer_read(struct engine_world *world, int descriptor, uint8_t *bytes, size_t length);
 
+/* Reads one frame and checks that it is whole and is `sequence`'s, as engine_world_append made it. */
+void peer_read_frame(struct engine_world *world, int descriptor, uint64_t sequence, size_t payload_bytes);
+
 /* Writes without taking turns: what the socket's buffer takes. */
 void peer_write(int descriptor, const void *bytes, size_t length);
 

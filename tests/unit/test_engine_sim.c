@@ -633,6 +633,23 @@ static void a_reset_fails_both(void **state)
     close_pair(pair);
 }
 
+/* Its connections have no descriptors. */
+static void a_simulated_connection_does_not_move(void **state)
+{
+    struct engine_pair *pair = open_pair(&plain_network);
+    struct peer *accepted, *peer = establish(pair, &accepted);
+    const struct engine_handoff handoff = {.descriptor = -1};
+    struct connection *attached;
+
+    (void)state;
+    assert_int_equal(engine_detach(pair->server.engine, accepted->connection), -ENOTSUP);
+    assert_int_equal(engine_attach(pair->server.engine, &handoff, NULL, &attached), -ENOTSUP);
+    say(&pair->client, peer, "x", 1);
+    settle(pair);
+    assert_int_equal(accepted->length, 1);
+    close_pair(pair);
+}
+
 static void destroying_an_engine_resets_its_peers_silently(void **state)
 {
     struct engine_pair *pair = open_pair(&plain_network);
@@ -766,6 +783,7 @@ int main(void)
         cmocka_unit_test(finishing_sends_the_rest_and_waits_for_the_peer),
         cmocka_unit_test(aborting_tells_both_in_later_turns),
         cmocka_unit_test(a_reset_fails_both),
+        cmocka_unit_test(a_simulated_connection_does_not_move),
         cmocka_unit_test(destroying_an_engine_resets_its_peers_silently),
         cmocka_unit_test(a_wake_reaches_who_sleeps_and_only_that),
         cmocka_unit_test(a_turn_that_did_something_does_not_sleep),

@@ -1,229 +1,39 @@
-/* The io_uring engine's connections: how they begin, what they receive, how they end, and how the engine is woken. */
-#include "engine/socket.h"
-#include "engine/uring/uring.h"
+/* What the io_uring engine has alone: a turn's one system call, buffers that connections share, and zero-copy sends. */
 #include "flashrelay/engine_uring.h"
+#include "flashrelay/random.h"
 #include "support/engine_world.h"
 #include "support/peer.h"
 #include "support/skip.h"
 
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-static const struct engine_options defaults;
+static const struct engine_options defaults = {.zerocopy = ENGINE_ZEROCOPY_OFF};
 
-static void a_peer_is_accepted_with_its_address(void **state)
+static void a_turn_is_one_system_call(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
-    int peer = peer_open(world, 0);
-    struct sockaddr_in local;
-    socklen_t length = sizeof local;
-    struct address expected;
+    int peers[8];
+    uint64_t before;
 
     (void)state;
-    assert_int_equal(getsockname(peer, (struct sockaddr *)&local, &length), 0);
-    assert_int_equal(address_from_sockaddr(&expected, (struct sockaddr *)&local), 0);
-    assert_true(ip_address_equal(&world->ends[0].peer.ip, &expected.ip));
-    assert_int_equal(world->ends[0].peer.port, expected.port);
-    assert_int_equal(counter_read(&world->engine->counters.accepts), 1);
-    assert_int_equal(counter_read(&world->engine->counters.open_connections), 1);
-    close(peer);
-    engine_world_close(world);
-}
-
-static void accepted_sockets_have_the_listeners_options(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-    int peer = peer_open(world, 0), value;
-    int descriptor = uring_connection_of(world->ends[0].connection)->descriptor;
-    socklen_t length = sizeof value;
-
-    (void)state;
-    assert_int_equal(getsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &value, &length), 0);
-    assert_int_equal(value, 1);
-    assert_int_equal(getsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value, &length), 0);
-    assert_int_equal(value, 65536);
-    close(peer);
-    engine_world_close(world);
-}
-
-static void an_ipv6_listener_takes_both_families(void **state)
-{
-    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    int v4, v6 = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct engine_world *world;
-
-    (void)state;
-    if (bind(v6, (struct sockaddr *)&address, sizeof address) != 0) {
-        close(v6);
-        skip_because("this machine has no ::1");
-    }
-    world = engine_world_open_at(&defaults, "[::]:0");
-    assert_non_null(world);
-    v4 = peer_open(world, 0);
-    assert_true(ip_address_is_v4(&world->ends[0].peer.ip));
-    address.sin6_port = htons(engine_listen_port(world->engine));
-    assert_int_equal(connect(v6, (struct sockaddr *)&address, sizeof address), 0);
-    ENGINE_WORLD_UNTIL(world, world->end_count == 2);
-    assert_memory_equal(world->ends[1].peer.ip.bytes, &address.sin6_addr, 16);
-    close(v4);
-    close(v6);
-    engine_world_close(world);
-}
-
-static void two_engines_talk(void **state)
-{
-    struct engine_world *server = engine_world_open(&defaults), *client = engine_world_open(&defaults);
-    struct end *near = &client->ends[0];
-    struct address remote;
-
-    (void)state;
-    assert_int_equal(address_parse(&remote, "127.0.0.1:0"), 0);
-    remote.port = engine_listen_port(server->engine);
-    assert_non_null(engine_connect(client->engine, &remote, near));
-    ENGINE_WORLD_UNTIL(client, near->connects == 1);
-    assert_int_equal(near->error, 0);
-    ENGINE_WORLD_UNTIL(server, server->end_count == 1);
-    assert_int_equal(engine_append_bytes(client->engine, near->connection, "hello", 5), 0);
-    engine_serve(client->engine, near->connection);
-    engine_world_settle(client);
-    ENGINE_WORLD_UNTIL(server, server->ends[0].received_bytes == 5);
-    assert_memory_equal(server->ends[0].received, "hello", 5);
-    engine_world_close(client);
-    ENGINE_WORLD_UNTIL(server, server->ends[0].closes == 1);
-    assert_int_equal(server->ends[0].error, -ECONNRESET);
-    engine_world_close(server);
-}
-
-static void what_is_appended_while_connecting_goes_out(void **state)
-{
-    struct engine_world *server = engine_world_open(&defaults), *client = engine_world_open(&defaults);
-    struct connection *connection;
-    struct address remote;
-
-    (void)state;
-    assert_int_equal(address_parse(&remote, "127.0.0.1:0"), 0);
-    remote.port = engine_listen_port(server->engine);
-    connection = engine_connect(client->engine, &remote, &client->ends[0]);
-    engine_append_bytes(client->engine, connection, "early", 5);
-    engine_serve(client->engine, connection);
-    engine_finish(client->engine, connection);
-    ENGINE_WORLD_UNTIL(client, client->ends[0].sent_bytes == 5);
-    ENGINE_WORLD_UNTIL(server, server->end_count == 1 && server->ends[0].finishes == 1);
-    assert_memory_equal(server->ends[0].received, "early", 5);
-    engine_world_close(client);
-    engine_world_close(server);
-}
-
-static void a_refused_connect_is_reported_and_gone(void **state)
-{
-    struct engine_options options = {.max_connections = 1};
-    struct engine_world *world = engine_world_open(&options);
-    struct address nobody;
-
-    (void)state;
-    /* Port 1 of loopback: nothing listens there in a test environment. */
-    assert_int_equal(address_parse(&nobody, "127.0.0.1:1"), 0);
-    for (unsigned i = 0; i < 3; i++) {
-        assert_non_null(engine_connect(world->engine, &nobody, &world->ends[i]));
-        assert_null(engine_connect(world->engine, &nobody, &world->ends[i]));
-        ENGINE_WORLD_UNTIL(world, world->ends[i].connects == 1);
-        assert_int_equal(world->ends[i].error, -ECONNREFUSED);
-        engine_world_settle(world);
-        assert_int_equal(world->ends[i].closes, 0);
-    }
-    engine_world_close(world);
-}
-
-/* A port of loopback where connecting takes for ever: its backlog is full. The descriptors keep it so. */
-static struct address busy_port(int descriptors[3])
-{
-    struct sockaddr_in sockaddr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof sockaddr;
-    struct address address;
-
-    descriptors[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(descriptors[0], (struct sockaddr *)&sockaddr, length), 0);
-    assert_int_equal(listen(descriptors[0], 0), 0);
-    assert_int_equal(getsockname(descriptors[0], (struct sockaddr *)&sockaddr, &length), 0);
-    for (unsigned i = 1; i < 3; i++) {
-        descriptors[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        (void)connect(descriptors[i], (struct sockaddr *)&sockaddr, length);
-    }
-    assert_int_equal(address_from_sockaddr(&address, (struct sockaddr *)&sockaddr), 0);
-    return address;
-}
-
-static void close_all(const int *descriptors, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        close(descriptors[i]);
-}
-
-static void an_aborted_connect_is_closed(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-    int descriptors[3];
-    struct address busy = busy_port(descriptors);
-    struct connection *started = engine_connect(world->engine, &busy, &world->ends[0]);
-    struct connection *unstarted;
-
-    (void)state;
+    for (unsigned i = 0; i < 8; i++)
+        peers[i] = peer_open(world, 0);
     engine_world_settle(world);
-    assert_int_equal(counter_read(&world->engine->counters.open_connections), 1);
-    unstarted = engine_connect(world->engine, &busy, &world->ends[1]);
-    engine_abort(world->engine, started);
-    engine_abort(world->engine, unstarted);
-    ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1 && world->ends[1].closes == 1);
-    engine_world_settle(world);
-    for (unsigned i = 0; i < 2; i++) {
-        assert_int_equal(world->ends[i].error, 0);
-        assert_int_equal(world->ends[i].connects, 0);
+    engine_world_append(world, 1, 1000);
+    before = counter_read(&world->engine->counters.system_calls);
+    for (unsigned i = 0; i < 8; i++)
+        engine_world_send_frames(world, i, 1, 2);
+    engine_world_turn(world);
+    assert_int_equal(counter_read(&world->engine->counters.system_calls), before + 1);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(world->ends[i].sent_frames, 1);
+        close(peers[i]);
     }
-    assert_int_equal(counter_read(&world->engine->counters.open_connections), 0);
-    close_all(descriptors, 3);
-    engine_world_close(world);
-}
-
-static void what_is_not_consumed_is_kept_and_offered_again(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-    int peer = peer_open(world, 0);
-    struct end *end = &world->ends[0];
-    uint8_t sent[3000];
-
-    (void)state;
-    for (size_t i = 0; i < sizeof sent; i++)
-        sent[i] = (uint8_t)(i * 7);
-    end->consume_limit = 100;
-    peer_write(peer, sent, sizeof sent);
-    ENGINE_WORLD_UNTIL(world, end->received_bytes == 100);
-    engine_world_settle(world);
-    assert_int_equal(end->received_bytes, 100);
-    shutdown(peer, SHUT_WR);
-    engine_world_settle(world);
-    assert_int_equal(end->finishes, 0);
-    while (end->received_bytes < 1000) {
-        size_t before = end->received_bytes;
-
-        engine_receive_resume(world->engine, end->connection);
-        ENGINE_WORLD_UNTIL(world, end->received_bytes > before);
-    }
-    end->consume_limit = 0;
-    engine_receive_resume(world->engine, end->connection);
-    ENGINE_WORLD_UNTIL(world, end->finishes == 1);
-    assert_int_equal(end->received_bytes, sizeof sent);
-    assert_memory_equal(end->received, sent, sizeof sent);
-    close(peer);
     engine_world_close(world);
 }
 
@@ -284,410 +94,211 @@ static void what_is_kept_of_one_leaves_buffers_to_others(void **state)
     engine_world_close(world);
 }
 
-static void finish_ends_once_both_sides_did(void **state)
+/* The world's engine with zero-copy on, or NULL where this kernel or its limits refuse. */
+static struct engine_world *zerocopy_world(enum engine_zerocopy zerocopy)
 {
-    struct engine_world *world = engine_world_open(&defaults);
-    int ours_first = peer_open(world, 0), theirs_first = peer_open(world, 0);
-    struct end *first = &world->ends[0], *second = &world->ends[1];
-    uint8_t bytes[3];
-
-    (void)state;
-    engine_append_bytes(world->engine, first->connection, "bye", 3);
-    engine_serve(world->engine, first->connection);
-    engine_finish(world->engine, first->connection);
-    peer_read(world, ours_first, bytes, 3);
-    engine_world_settle(world);
-    assert_int_equal(peer_end(ours_first), 0);
-    assert_int_equal(first->closes, 0);
-    peer_write(ours_first, "late", 4);
-    close(ours_first);
-    ENGINE_WORLD_UNTIL(world, first->closes == 1);
-    assert_int_equal(first->error, 0);
-    assert_memory_equal(first->received, "late", 4);
-
-    shutdown(theirs_first, SHUT_WR);
-    ENGINE_WORLD_UNTIL(world, second->finishes == 1);
-    engine_append_bytes(world->engine, second->connection, "bye", 3);
-    engine_serve(world->engine, second->connection);
-    peer_read(world, theirs_first, bytes, 3);
-    engine_finish(world->engine, second->connection);
-    ENGINE_WORLD_UNTIL(world, second->closes == 1);
-    assert_int_equal(second->error, 0);
-    assert_int_equal(peer_end(theirs_first), 0);
-    assert_int_equal(counter_read(&world->engine->counters.open_connections), 0);
-    close(theirs_first);
-    engine_world_close(world);
-}
-
-static void abort_resets(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-    int peer = peer_open(world, 0);
-    struct connection *connection = world->ends[0].connection;
-
-    (void)state;
-    engine_abort(world->engine, connection);
-    engine_abort(world->engine, connection);
-    assert_int_equal(world->ends[0].closes, 0);
-    assert_int_equal(peer_end(peer), -ECONNRESET);
-    engine_world_turn(world);
-    assert_int_equal(world->ends[0].closes, 1);
-    assert_int_equal(world->ends[0].error, 0);
-    close(peer);
-
-    world->refuse = 1;
-    peer = peer_open(world, 0);
-    ENGINE_WORLD_UNTIL(world, world->ends[1].closes == 1);
-    assert_int_equal(peer_end(peer), -ECONNRESET);
-    close(peer);
-    engine_world_close(world);
-}
-
-static void a_reset_by_the_peer_is_an_error(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-    int peer = peer_open(world, 0);
-    struct linger reset = {.l_onoff = 1};
-
-    (void)state;
-    setsockopt(peer, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-    close(peer);
-    ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1);
-    assert_int_equal(world->ends[0].error, -ECONNRESET);
-    engine_world_close(world);
-}
-
-static void slots_are_used_again(void **state)
-{
-    struct engine_options options = {.max_connections = 2};
+    struct engine_options options = {.zerocopy = zerocopy};
     struct engine_world *world = engine_world_open(&options);
-    int first = peer_open(world, 0), second = peer_open(world, 0), third = peer_connect(world, 0);
-    struct connection *slot = world->ends[0].connection;
+    int peer;
 
-    (void)state;
-    engine_world_settle(world);
-    assert_int_equal(world->end_count, 2);
-    engine_abort(world->engine, slot);
-    ENGINE_WORLD_UNTIL(world, world->end_count == 3);
-    assert_ptr_equal(world->ends[2].connection, slot);
-    peer_write(third, "new", 3);
-    ENGINE_WORLD_UNTIL(world, world->ends[2].received_bytes == 3);
-    assert_int_equal(world->ends[0].received_bytes, 0);
-    close(first);
-    close(second);
-    close(third);
-    engine_world_close(world);
+    if (!engine_uring_features(world->engine)->zerocopy_report) {
+        engine_world_close(world);
+        return NULL;
+    }
+    peer = peer_open(world, 0);
+    engine_world_append(world, 1, 100000);
+    engine_world_send_frames(world, 0, 1, 2);
+    peer_read_frame(world, peer, 1, 100000);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].connection->extent_count == 0);
+    engine_abort(world->engine, world->ends[0].connection);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1 && holds_lowest(&world->holds) == HOLDS_NONE);
+    close(peer);
+    if (counter_read(&world->engine->counters.zerocopy_sends) == 0) {
+        engine_world_close(world);
+        return NULL;
+    }
+    return world;
 }
 
-static void a_pause_is_exact(void **state)
+static void zerocopy_sends_are_whole_and_let_go(void **state)
 {
-    struct engine_world *world = engine_world_open(&defaults);
-    int peers[10];
+    enum { FRAMES = 100 };
+    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct random random;
+    int peer;
 
     (void)state;
-    for (unsigned i = 0; i < 10; i++)
-        peers[i] = peer_connect(world, 0);
-    world->pause_after = 3;
-    engine_world_settle(world);
-    assert_int_equal(world->end_count, 3);
-    assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
-    engine_accept_pause(world->engine, false);
-    ENGINE_WORLD_UNTIL(world, world->end_count == 10);
-    close_all(peers, 10);
-    engine_world_close(world);
-}
+    if (!world) {
+        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
+    }
+    random_seed(&random, 5);
+    peer = peer_open(world, 0);
+    for (uint64_t sequence = 2; sequence < FRAMES; sequence++) {
+        size_t payload_bytes = 20000 + random_below(&random, 150000);
 
-/* The handler of an accepted connection may have started a timer that the turn's deadline does not know. */
-static void a_turn_that_accepts_does_not_sleep(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-    int peer = peer_connect(world, 0);
-
-    (void)state;
-    alarm(20); /* one that sleeps does so for ever */
-    while (world->end_count == 0)
-        engine_turn(world->engine, CLOCK_NEVER);
-    alarm(0);
+        engine_world_append(world, sequence, payload_bytes);
+        engine_world_send_frames(world, 1, sequence, sequence + 1);
+        peer_read_frame(world, peer, sequence, payload_bytes);
+    }
+    ENGINE_WORLD_UNTIL(world, holds_lowest(&world->holds) == HOLDS_NONE);
+    assert_true(counter_read(&world->engine->counters.zerocopy_sends) > FRAMES / 2);
     close(peer);
     engine_world_close(world);
 }
 
-static void out_of_descriptors_accepting_waits(void **state)
+static void zerocopy_holds_a_frame_until_its_notification(void **state)
 {
-    struct engine_world *world = engine_world_open(&defaults);
-    int first = peer_open(world, 0), second = peer_connect(world, 0);
-    struct rlimit before, low;
+    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct connection *connection;
+    int peer;
 
     (void)state;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    low = before;
-    low.rlim_cur = (rlim_t)second + 1;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    if (!world) {
+        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
+    }
+    peer = peer_open(world, 4096);
+    connection = world->ends[1].connection;
+    for (uint64_t sequence = 2; sequence <= 10; sequence++)
+        engine_world_append(world, sequence, 100000);
+    engine_world_send_frames(world, 1, 2, 11);
+    ENGINE_WORLD_UNTIL(world, connection->blocked);
     engine_world_settle(world);
-    assert_int_equal(world->end_count, 1);
-    assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
-    engine_abort(world->engine, world->ends[0].connection);
-    ENGINE_WORLD_UNTIL(world, world->end_count == 2);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    close(first);
-    close(second);
+    assert_int_equal(connection->held_sequence, 2);
+    assert_int_equal(connection->pinned_sequence, 2);
+    engine_abort(world->engine, connection);
+    ENGINE_WORLD_UNTIL(world, world->ends[1].closes == 1 && holds_lowest(&world->holds) == HOLDS_NONE);
+    close(peer);
     engine_world_close(world);
 }
 
-/* Whoever closes gives a descriptor back, and accepting goes on; at the end of the listener nobody is left behind. */
-static void without_descriptors_of_the_budget_accepting_waits(void **state)
+/* The kernel still reads the frame for this connection: it moves once the peer has it. */
+static void what_is_pinned_delays_a_move(void **state)
 {
-    enum { PEERS = 6 };
-    struct descriptor_budget budget = {.left = 2};
-    const struct engine_options options = {.descriptors = &budget};
+    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct end *end;
+    int peer;
+
+    (void)state;
+    if (!world) {
+        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
+    }
+    peer = peer_open(world, 4096);
+    end = &world->ends[1];
+    world->move_to = world;
+    for (uint64_t sequence = 2; sequence <= 5; sequence++)
+        engine_world_append(world, sequence, 100000);
+    engine_world_send_frames(world, 1, 2, 6);
+    ENGINE_WORLD_UNTIL(world, end->connection->blocked);
+    assert_int_equal(engine_detach(world->engine, end->connection), 0);
+    engine_world_settle(world);
+    assert_int_equal(end->detaches, 0);
+    assert_int_equal(end->connection->pinned_sequence, 2);
+    for (uint64_t sequence = 2; sequence <= 5; sequence++)
+        peer_read_frame(world, peer, sequence, 100000);
+    assert_int_equal(end->detaches, 1);
+    ENGINE_WORLD_UNTIL(world, world->ends[2].sent_frames + end->sent_frames == 4);
+    close(peer);
+    engine_world_close(world);
+}
+
+/* Everything is taken and the peer's FIN is here, but the kernel still reads the frame: only an abort ends that. */
+static void an_orderly_end_waits_for_what_is_pinned(void **state)
+{
+    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct connection *connection;
+    int peer;
+
+    (void)state;
+    if (!world) {
+        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
+    }
+    peer = peer_open(world, 4096);
+    connection = world->ends[1].connection;
+    engine_world_append(world, 2, 50000);
+    engine_world_send_frames(world, 1, 2, 3);
+    ENGINE_WORLD_UNTIL(world, !engine_has_unsent(connection));
+    engine_world_settle(world);
+    assert_int_equal(connection->pinned_sequence, 2);
+    shutdown(peer, SHUT_WR);
+    engine_finish(world->engine, connection);
+    engine_world_settle(world);
+    assert_int_equal(world->ends[1].finishes, 1);
+    assert_int_equal(world->ends[1].closes, 0);
+    assert_int_equal(holds_lowest(&world->holds), 2);
+    engine_abort(world->engine, connection);
+    ENGINE_WORLD_UNTIL(world, world->ends[1].closes == 1);
+    assert_true(holds_lowest(&world->holds) == HOLDS_NONE);
+    close(peer);
+    engine_world_close(world);
+}
+
+/* Once the peer has taken everything the end is orderly. */
+static void an_orderly_end_follows_the_notification(void **state)
+{
+    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    int peer;
+
+    (void)state;
+    if (!world) {
+        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
+    }
+    peer = peer_open(world, 4096);
+    engine_world_append(world, 2, 50000);
+    engine_world_send_frames(world, 1, 2, 3);
+    ENGINE_WORLD_UNTIL(world, !engine_has_unsent(world->ends[1].connection));
+    shutdown(peer, SHUT_WR);
+    engine_finish(world->engine, world->ends[1].connection);
+    engine_world_settle(world);
+    peer_read_frame(world, peer, 2, 50000);
+    ENGINE_WORLD_UNTIL(world, world->ends[1].closes == 1);
+    assert_int_equal(world->ends[1].error, 0);
+    close(peer);
+    engine_world_close(world);
+}
+
+/* Loopback's receiver reads from the sender's pages, so the kernel copies: one send finds that out for everybody. */
+static void one_connection_asks_whether_the_kernel_copies(void **state)
+{
+    enum { PEERS = 8, FRAMES = 20 };
+    struct engine_options options = {.zerocopy = ENGINE_ZEROCOPY_AUTO};
     struct engine_world *world = engine_world_open(&options);
     int peers[PEERS];
 
     (void)state;
     for (unsigned i = 0; i < PEERS; i++)
-        peers[i] = peer_connect(world, 0);
-    engine_world_settle(world);
-    assert_int_equal(world->end_count, 2);
-    assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
-    engine_abort(world->engine, world->ends[0].connection);
-    ENGINE_WORLD_UNTIL(world, world->end_count == 3);
-    engine_world_settle(world);
-    assert_int_equal(world->end_count, 3);
-    descriptor_budget_return(&budget); /* another engine's connection closes */
-    ENGINE_WORLD_UNTIL(world, world->end_count == 4);
-    assert_int_equal(budget.left, 0);
-    engine_listen_stop(world->engine);
-    ENGINE_WORLD_UNTIL(world, world->end_count == PEERS);
-    assert_int_equal(budget.left, -2);
-    close_all(peers, PEERS);
-    engine_world_close(world);
-}
-
-static void a_stopped_listener_leaves_nobody_behind(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-    struct sockaddr_in address = peer_server_address(world);
-    int peers[20], late;
-
-    (void)state;
-    for (unsigned i = 0; i < 20; i++)
-        peers[i] = peer_connect(world, 0);
-    engine_accept_pause(world->engine, true);
-    engine_listen_stop(world->engine);
-    engine_world_settle(world);
-    assert_int_equal(world->end_count, 20);
-    late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(late, (struct sockaddr *)&address, sizeof address), -1);
-    assert_int_equal(errno, ECONNREFUSED);
-    close(late);
-    for (unsigned i = 0; i < 20; i++)
-        peer_write(peers[i], "x", 1);
-    for (unsigned i = 0; i < 20; i++)
-        ENGINE_WORLD_UNTIL(world, world->ends[i].received_bytes == 1);
-    close_all(peers, 20);
-    engine_world_close(world);
-}
-
-/* Eight who have said much before anybody was heard, and one who said little after them: all of a turn's buffers are not theirs. */
-static void who_sends_much_leaves_buffers_to_others(void **state)
-{
-    enum { LOUD = 4, MUCH = 256 << 10 };
-    static const uint8_t much[MUCH];
-    struct engine_world *world =
-        engine_world_open(&(struct engine_options){.receive_buffers = 32, .zerocopy = ENGINE_ZEROCOPY_OFF});
-    int loud[LOUD], quiet;
-
-    (void)state;
-    for (unsigned i = 0; i < LOUD; i++)
-        loud[i] = peer_open(world, 0);
-    quiet = peer_open(world, 0);
-    for (unsigned i = 0; i < LOUD; i++) {
-        world->ends[i].is_loud = true;
-        assert_true(send(loud[i], much, MUCH, MSG_DONTWAIT) > 100 << 10);
+        peers[i] = peer_open(world, 0);
+    for (uint64_t sequence = 1; sequence <= FRAMES; sequence++) {
+        engine_world_append(world, sequence, 50000);
+        for (unsigned i = 0; i < PEERS; i++)
+            engine_world_send_frames(world, i, sequence, sequence + 1);
+        for (unsigned i = 0; i < PEERS; i++)
+            peer_read_frame(world, peers[i], sequence, 50000);
+        engine_world_settle(world);
     }
-    peer_write(quiet, "x", 1);
-    for (unsigned turns = 0; world->ends[LOUD].received_bytes == 0; turns++) {
-        assert_true(turns < LOUD + 3); /* each of the loud may fill all buffers once */
-        engine_world_turn(world);
+    if (counter_read(&world->engine->counters.zerocopy_sends) == 0 && !engine_uring_features(world->engine)->zerocopy_report) {
+        engine_world_close(world);
+        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
     }
-    for (unsigned i = 0; i < LOUD; i++)
-        assert_true(world->ends[i].received_bytes < 64 << 10);
-    engine_world_settle(world);
-    close_all(loud, LOUD);
-    close(quiet);
+    assert_int_equal(counter_read(&world->engine->counters.zerocopy_sends), 1);
+    assert_int_equal(counter_read(&world->engine->counters.zerocopy_copied), 1);
+    for (unsigned i = 0; i < PEERS; i++)
+        close(peers[i]);
     engine_world_close(world);
-}
-
-static void a_taken_port_is_noticed(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-    struct address same, any, any6;
-    int peer = peer_open(world, 0);
-
-    (void)state;
-    assert_int_equal(address_parse(&same, "127.0.0.1:1"), 0);
-    assert_int_equal(address_parse(&any, "0.0.0.0:1"), 0);
-    assert_int_equal(address_parse(&any6, "[::]:1"), 0);
-    same.port = any.port = any6.port = engine_listen_port(world->engine);
-    assert_int_equal(socket_prove_free(NULL, &same), -EADDRINUSE);
-    assert_int_equal(socket_prove_free(NULL, &any), -EADDRINUSE);
-    assert_int_equal(socket_prove_free(NULL, &any6), -EADDRINUSE);
-    /* Our side ends first: its end stays behind in TIME_WAIT, which must not keep the next one from starting. */
-    engine_finish(world->engine, world->ends[0].connection);
-    engine_world_settle(world);
-    close(peer);
-    ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1);
-    engine_world_close(world);
-    assert_int_equal(socket_prove_free(NULL, &same), 0);
-}
-
-struct thread_waker {
-    struct engine_world *world;
-    struct waker *from;
-    _Atomic bool done;
-};
-
-/* Wakes as often as the world falls asleep, until told to stop. */
-static void *wake_often(void *argument)
-{
-    struct thread_waker *waker = argument;
-
-    while (!atomic_load(&waker->done))
-        waker_wake(engine_waker(waker->world->engine), waker->from);
-    return NULL;
-}
-
-static void wakes_end_every_sleep(struct engine_world *world, struct waker *from)
-{
-    struct thread_waker waker = {.world = world, .from = from};
-    pthread_t thread;
-
-    assert_int_equal(pthread_create(&thread, NULL, wake_often, &waker), 0);
-    for (unsigned i = 0; i < 1000; i++) {
-        engine_prepare_sleep(world->engine);
-        engine_turn(world->engine, CLOCK_NEVER);
-    }
-    atomic_store(&waker.done, true);
-    pthread_join(thread, NULL);
-    assert_true(world->woken > 0);
-    assert_int_equal(counter_read(&world->engine->counters.wakeups), world->woken);
-}
-
-static void another_thread_wakes_the_engine(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-
-    (void)state;
-    wakes_end_every_sleep(world, NULL);
-    engine_world_close(world);
-}
-
-struct ring_waker {
-    struct engine_world *world, *own;
-    _Atomic bool done;
-};
-
-/* The same from a thread with a ring of its own. */
-static void *wake_from_ring(void *argument)
-{
-    struct ring_waker *waker = argument;
-
-    engine_turn(waker->own->engine, 0);
-    while (!atomic_load(&waker->done)) {
-        waker_wake(engine_waker(waker->world->engine), engine_waker(waker->own->engine));
-        engine_turn(waker->own->engine, 0);
-    }
-    return NULL;
-}
-
-static void another_engine_wakes_the_engine(void **state)
-{
-    struct ring_waker waker = {.world = engine_world_open(&defaults), .own = engine_world_open(&defaults)};
-    struct engine_world *world = waker.world;
-    pthread_t thread;
-
-    (void)state;
-    assert_int_equal(pthread_create(&thread, NULL, wake_from_ring, &waker), 0);
-    for (unsigned i = 0; i < 1000; i++) {
-        engine_prepare_sleep(world->engine);
-        engine_turn(world->engine, CLOCK_NEVER);
-    }
-    atomic_store(&waker.done, true);
-    pthread_join(thread, NULL);
-    assert_true(world->woken > 0);
-    engine_world_close(waker.own);
-    engine_world_close(world);
-}
-
-static void who_is_awake_is_not_woken(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-
-    (void)state;
-    engine_turn(world->engine, 0);
-    waker_wake(engine_waker(world->engine), NULL);
-    engine_world_settle(world);
-    assert_int_equal(world->woken, 0);
-    engine_prepare_sleep(world->engine);
-    waker_wake(engine_waker(world->engine), NULL);
-    waker_wake(engine_waker(world->engine), NULL);
-    engine_turn(world->engine, CLOCK_NEVER);
-    engine_world_settle(world);
-    assert_int_equal(world->woken, 1);
-    engine_world_close(world);
-}
-
-static void everything_open_is_freed_with_the_engine(void **state)
-{
-    struct engine_world *world = engine_world_open(&defaults);
-    int peer = peer_open(world, 0), aborted = peer_open(world, 0), descriptors[3];
-    struct address busy = busy_port(descriptors);
-
-    (void)state;
-    engine_connect(world->engine, &busy, &world->ends[8]);
-    engine_world_turn(world);
-    engine_connect(world->engine, &busy, &world->ends[9]);
-    engine_world_append(world, 1, 1000);
-    engine_append_frames(world->engine, world->ends[0].connection, 0, 1, 2);
-    engine_append_bytes(world->engine, world->ends[0].connection, "pong", 4);
-    engine_serve(world->engine, world->ends[0].connection);
-    engine_abort(world->engine, world->ends[1].connection);
-    engine_world_close(world);
-    assert_int_equal(peer_end(peer), -ECONNRESET);
-    close_all(descriptors, 3);
-    close(peer);
-    close(aborted);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_peer_is_accepted_with_its_address),
-        cmocka_unit_test(accepted_sockets_have_the_listeners_options),
-        cmocka_unit_test(an_ipv6_listener_takes_both_families),
-        cmocka_unit_test(two_engines_talk),
-        cmocka_unit_test(what_is_appended_while_connecting_goes_out),
-        cmocka_unit_test(a_refused_connect_is_reported_and_gone),
-        cmocka_unit_test(an_aborted_connect_is_closed),
-        cmocka_unit_test(what_is_not_consumed_is_kept_and_offered_again),
+        cmocka_unit_test(a_turn_is_one_system_call),
         cmocka_unit_test(who_finds_no_buffer_reads_when_one_comes_back),
         cmocka_unit_test(what_is_kept_of_one_leaves_buffers_to_others),
-        cmocka_unit_test(finish_ends_once_both_sides_did),
-        cmocka_unit_test(abort_resets),
-        cmocka_unit_test(a_reset_by_the_peer_is_an_error),
-        cmocka_unit_test(slots_are_used_again),
-        cmocka_unit_test(a_pause_is_exact),
-        cmocka_unit_test(a_turn_that_accepts_does_not_sleep),
-        cmocka_unit_test(out_of_descriptors_accepting_waits),
-        cmocka_unit_test(without_descriptors_of_the_budget_accepting_waits),
-        cmocka_unit_test(a_stopped_listener_leaves_nobody_behind),
-        cmocka_unit_test(who_sends_much_leaves_buffers_to_others),
-        cmocka_unit_test(a_taken_port_is_noticed),
-        cmocka_unit_test(another_thread_wakes_the_engine),
-        cmocka_unit_test(another_engine_wakes_the_engine),
-        cmocka_unit_test(who_is_awake_is_not_woken),
-        cmocka_unit_test(everything_open_is_freed_with_the_engine),
+        cmocka_unit_test(zerocopy_sends_are_whole_and_let_go),
+        cmocka_unit_test(zerocopy_holds_a_frame_until_its_notification),
+        cmocka_unit_test(what_is_pinned_delays_a_move),
+        cmocka_unit_test(an_orderly_end_waits_for_what_is_pinned),
+        cmocka_unit_test(an_orderly_end_follows_the_notification),
+        cmocka_unit_test(one_connection_asks_whether_the_kernel_copies),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return engine_world_run_kind("uring", tests, sizeof tests / sizeof tests[0]);
 }

@@ -1,3 +1,4 @@
+#include "engine/extents.h"
 #include "engine/uring/uring.h"
 
 #include <errno.h>
@@ -34,6 +35,7 @@ static void report_failure(struct uring_engine *engine, struct uring_connection 
 {
     connection->base.dead = true;
     connection->reported = true;
+    extents_release(&engine->base, &connection->base);
     uring_close(engine, connection);
     uring_handler(engine)->connected(engine->base.options.context, &connection->base, error, engine->now_ns);
 }
