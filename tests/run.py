@@ -105,7 +105,7 @@ def arm64_jobs(options):
 
 def kernel_jobs(_options):
     """What depends on the kernel, one after the other and with patience."""
-    for path in programs(BUILD, "test_engine_uring*"):
+    for path in programs(BUILD, "test_engine_*"):
         yield Job("kernel", path.name, [path], count_cmocka, 1800, alone=True)
     env = {"FLASHRELAY_BIN": str(BUILD), "FLASHRELAY_TEST_SCALE": "0.1", "FLASHRELAY_TEST_PATIENCE_S": "120"}
     for name in ("routes", "protocol", "fanout", "lag", "limits", "upstreams", "keys", "health", "compression", "shutdown", "container",
@@ -150,6 +150,15 @@ def e2e_jobs(_options):
                           alone=path.stem in ("test_load", "test_flashbench"))
 
 
+def epoll_jobs(_options):
+    """The end-to-end tests that an engine can fail, once more on epoll; the others run on what the relay chooses."""
+    for stem in ("fanout", "faults", "lag", "limits", "load", "protocol", "shutdown", "upstreams", "ws_echo"):
+        env = {"FLASHRELAY_BIN": str(BUILD), "FLASHRELAY_TEST_ENGINE": "epoll", "FLASHRELAY_TEST_SCALE": "0.3" if stem == "load" else "1"}
+        yield Job("e2e", f"epoll/e2e/test_{stem}",
+                  ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", ROOT / f"tests/e2e/test_{stem}.py"],
+                  count_pytest, 600, env, alone=stem == "load")
+
+
 def run_all(jobs):
     """
     Programs that compute share the cores; end-to-end tests share them twice over; the rest runs one after the other. Pairs of job and
@@ -171,7 +180,7 @@ def print_skips(results):
             print(f"skipped {job.name:40} {count} test{'' if count == 1 else 's'}: {reason}")
 
 
-SUITES = {"unit": unit_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs}
+SUITES = {"unit": unit_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs, "epoll": epoll_jobs}
 # In an emulator, and only when asked for.
 ELSEWHERE = {"arm64": arm64_jobs, "kernel": kernel_jobs}
 

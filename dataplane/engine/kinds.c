@@ -23,7 +23,7 @@ static int open_kind(struct engine_choice *choice, const struct engine_kind *kin
     int error = kind->open(&choice->shared, engines, why, sizeof why);
 
     if (error != 0)
-        snprintf(choice->reason + length, sizeof choice->reason - length, "%s%s is not possible: %s", length > 0 ? "; " : "",
+        snprintf(choice->reason + length, sizeof choice->reason - length, "%s%s is not possible (%s)", length > 0 ? "; " : "",
                  kind->name, why);
     else
         choice->kind = kind;

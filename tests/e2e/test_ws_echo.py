@@ -7,10 +7,10 @@ import subprocess
 import pytest
 import websockets
 
-from harness import BIN, PATIENCE_S, scaled
+from harness import PATIENCE_S, command, scaled
 
 MAX_MESSAGE = 16 << 20
-WS_ECHO = str(BIN / "ws_echo")
+WS_ECHO = command("ws_echo")
 
 
 def messages():
@@ -20,7 +20,7 @@ def messages():
 
 @pytest.fixture
 def server():
-    process = subprocess.Popen([WS_ECHO, "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*WS_ECHO, "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
     address = process.stdout.readline().split()[-1]
     yield f"ws://{address}/any?path"
     process.terminate()
@@ -100,7 +100,7 @@ def test_the_client_echoes_and_ends_with_the_server():
     async def run():
         async with websockets.serve(serve, "127.0.0.1", 0, max_size=None, compression=None) as server:
             port = server.sockets[0].getsockname()[1]
-            client = await asyncio.create_subprocess_exec(WS_ECHO, "--connect", f"ws://localhost:{port}/runCase?case=1&agent=x")
+            client = await asyncio.create_subprocess_exec(*WS_ECHO, "--connect", f"ws://localhost:{port}/runCase?case=1&agent=x")
             assert await asyncio.wait_for(client.wait(), PATIENCE_S) == 0
 
     asyncio.run(run())
@@ -108,13 +108,13 @@ def test_the_client_echoes_and_ends_with_the_server():
 
 
 def test_nobody_to_connect_to_is_an_error():
-    result = subprocess.run([WS_ECHO, "--connect", "ws://127.0.0.1:1/"], capture_output=True, text=True, timeout=PATIENCE_S)
+    result = subprocess.run([*WS_ECHO, "--connect", "ws://127.0.0.1:1/"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert result.returncode == 1
     assert "Connection refused" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["127.0.0.1:0", "--connect", "ws://a/"], ["--connect", "wss://a/"]])
 def test_bad_arguments_end_with_2(arguments):
-    result = subprocess.run([WS_ECHO, *arguments], capture_output=True, text=True, timeout=PATIENCE_S)
+    result = subprocess.run([*WS_ECHO, *arguments], capture_output=True, text=True, timeout=PATIENCE_S)
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1

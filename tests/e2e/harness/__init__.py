@@ -4,12 +4,21 @@ import socket
 import time
 from pathlib import Path
 
+from .sandbox import IO_URING, without
+
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(os.environ.get("FLASHRELAY_BIN", ROOT / "build")).resolve()
 SCALE = float(os.environ.get("FLASHRELAY_TEST_SCALE", "1"))
+# The kind of engines that the programs run on; without: the one that they choose.
+ENGINE = os.environ.get("FLASHRELAY_TEST_ENGINE")
 
 # Nothing that is expected takes nearly as long; a loaded machine, a sanitizer and an emulator may.
 PATIENCE_S = int(os.environ.get("FLASHRELAY_TEST_PATIENCE_S", 20 if SCALE >= 1 else 60))
+
+
+def command(program):
+    """What the command line of a program of ours begins with that cannot be told its engine."""
+    return [*(without(IO_URING) if ENGINE == "epoll" else ()), str(BIN / program)]
 
 
 def scaled(count, least=1):

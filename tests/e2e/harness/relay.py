@@ -5,7 +5,7 @@ import resource
 import signal
 import subprocess
 
-from . import BIN, PATIENCE_S, eventually
+from . import BIN, ENGINE, PATIENCE_S, eventually
 from .metrics import scrape
 
 _STARTED = re.compile(r"listens on (\S+):(\d+); metrics: (?:(\S+):(\d+)|off);")
@@ -40,11 +40,12 @@ def enter(group):
 
 class Relay:
     """
-    A relay that runs, in a control group if one is given. Ports are the kernel's choice unless a flag says otherwise; its log is kept
+    A relay that runs, in a control group and below `wrapper` where they are given. Ports are the kernel's choice unless a flag says otherwise; its log is kept
     unless `stdout` takes it.
     """
 
-    def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None, descriptors=None, memory=None, group=None):
+    def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None, descriptors=None, memory=None, group=None,
+                 wrapper=()):
         arguments = [f"--upstream-ws={','.join(upstreams)}"] if upstreams else []
         given = " ".join([*map(str, flags), *(name.lower().replace("_", "-") for name in env or {})])
         if "listen-addr" not in given:
@@ -55,9 +56,11 @@ class Relay:
             arguments += memory if memory is not None else MEMORY_OF_BOTH if "enable-compression" in given else MEMORY
         if "subscriber-max-interval" not in given:
             arguments.append("--subscriber-max-interval-ms=50") # tests that are about waiting say how long
+        if ENGINE and "--engine" not in given and not wrapper:
+            arguments.append(f"--engine={ENGINE}")
         self.output, self.errors = folder / "relay.out", folder / "relay.err"
         with self.output.open("wb") as out, self.errors.open("wb") as err:
-            self.process = subprocess.Popen([*(enter(group) if group else []), BIN / "flashrelay", *arguments, *map(str, flags)],
+            self.process = subprocess.Popen([*(enter(group) if group else []), *wrapper, BIN / "flashrelay", *arguments, *map(str, flags)],
                                             stdout=stdout or out, stderr=err, stdin=subprocess.DEVNULL,
                                             env=environment(**(env or {})), cwd=cwd or folder,
                                             preexec_fn=descriptors and (lambda: limit_descriptors(descriptors)))
