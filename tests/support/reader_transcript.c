@@ -1,5 +1,7 @@
 #include "support/reader_transcript.h"
 
+#include "support/splits.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,15 +64,15 @@ static void transcript_note(struct reader_transcript *transcript, const struct w
     transcript_insert(transcript, head, event->bytes, event->length);
 }
 
-/* Reads `stream` in pieces of which `next_piece` tells the lengths, each in memory of its own so that reads beyond are seen. */
+/* Reads `stream` in pieces, each in memory of its own so that reads beyond are seen. */
 static void transcript_read(struct reader_transcript *transcript, enum ws_role role, const uint8_t *stream, size_t length,
-                            size_t (*next_piece)(void *context, size_t left), void *context)
+                            split *next_piece, uint32_t *state)
 {
     struct ws_reader reader;
 
     ws_reader_init(&reader, role, MAX_MESSAGE_BYTES);
     while (length != 0) {
-        size_t piece = next_piece(context, length), done = 0;
+        size_t piece = next_piece(state, length), done = 0;
         uint8_t *exact = malloc(piece);
 
         memcpy(exact, stream, piece);
@@ -88,42 +90,15 @@ static void transcript_read(struct reader_transcript *transcript, enum ws_role r
     }
 }
 
-static size_t piece_all(void *context, size_t left)
-{
-    (void)context;
-    return left;
-}
-
-static size_t piece_one(void *context, size_t left)
-{
-    (void)context;
-    (void)left;
-    return 1;
-}
-
-/* Mostly short pieces, sometimes long ones; `context` is a uint32_t that is never 0. */
-static size_t piece_random(void *context, size_t left)
-{
-    uint32_t *state = context;
-    size_t piece;
-
-    *state ^= *state << 13;
-    *state ^= *state >> 17;
-    *state ^= *state << 5;
-    piece = 1 + (*state >> 4) % ((*state & 7) == 0 ? 500 : 9);
-    return piece < left ? piece : left;
-}
-
 void reader_transcript_check_splits(enum ws_role role, const uint8_t *input, size_t length)
 {
     uint32_t seed = length < 2 ? 1 : 1 + input[0] + ((uint32_t)input[1] << 8);
     size_t skip = length < 2 ? length : 2;
-    size_t (*const pieces[3])(void *, size_t) = {piece_all, piece_one, piece_random};
     struct reader_transcript transcripts[3];
 
     for (int i = 0; i < 3; i++) {
         transcript_init(&transcripts[i], length);
-        transcript_read(&transcripts[i], role, input + skip, length - skip, pieces[i], &seed);
+        transcript_read(&transcripts[i], role, input + skip, length - skip, splits[i], &seed);
     }
     for (int i = 1; i < 3; i++)
         if (transcripts[i].length != transcripts[0].length ||
