@@ -1,14 +1,11 @@
 /* From a message to a frame in the log: how copies are known, and what is dropped. */
 #include "ingest/publish.h"
 
-#include "flashrelay/log.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #include <cmocka.h>
@@ -88,18 +85,11 @@ static void identities_depend_on_the_secret(void **state)
     }
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    log_configure(LOG_OFF, LOG_TEXT, STDERR_FILENO);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(identities_depend_on_the_secret),
     };
 
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
