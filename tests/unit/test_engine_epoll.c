@@ -99,19 +99,47 @@ static void what_exceeds_a_share_is_read_in_later_turns(void **state)
     struct engine_options options = {.receive_buffers = 16};
     struct engine_world *world = engine_world_open(&options);
     int peer = peer_open(world, 0);
-    uint8_t bytes[LENGTH];
+    uint8_t bytes[LENGTH] = {7};
+    uint64_t sent_ns;
 
     (void)state;
     engine_world_settle(world);
-    memset(bytes, 7, sizeof bytes);
+    sent_ns = engine_now(world->engine);
     peer_write(peer, bytes, sizeof bytes);
     for (unsigned i = 1; i <= 3; i++) {
-        engine_turn(world->engine, CLOCK_NEVER);
+        assert_true(engine_turn(world->engine, CLOCK_NEVER) < sent_ns); /* what it has told ends before */
         assert_int_equal(world->ends[0].received_bytes, 1024 * i);
     }
-    engine_turn(world->engine, CLOCK_NEVER);
+    assert_true(engine_turn(world->engine, CLOCK_NEVER) >= sent_ns);
     assert_int_equal(world->ends[0].received_bytes, LENGTH);
     close(peer);
+    engine_world_close(world);
+}
+
+/* The first of two who have more to say than their share ends, and somebody else takes its place; the second is heard to the end. */
+static void who_ends_before_it_was_heard_keeps_nobody_from_it(void **state)
+{
+    enum { LENGTH = 4000 };
+    struct engine_options options = {.receive_buffers = 16, .max_connections = 2};
+    struct engine_world *world = engine_world_open(&options);
+    int first = peer_open(world, 0), second = peer_open(world, 0), third = peer_connect(world, 0);
+    uint8_t bytes[LENGTH] = {7};
+
+    (void)state;
+    engine_world_settle(world);
+    peer_write(first, bytes, sizeof bytes);
+    peer_write(second, bytes, sizeof bytes);
+    engine_turn(world->engine, CLOCK_NEVER);
+    engine_turn(world->engine, CLOCK_NEVER);
+    assert_true(world->ends[0].received_bytes < LENGTH);
+    engine_abort(world->engine, world->ends[0].connection);
+    ENGINE_WORLD_UNTIL(world, world->end_count == 3);
+    ENGINE_WORLD_UNTIL(world, world->ends[1].received_bytes == LENGTH);
+    peer_write(third, "me", 2);
+    ENGINE_WORLD_UNTIL(world, world->ends[2].received_bytes == 2);
+    close(first);
+    close(second);
+    close(third);
     engine_world_close(world);
 }
 
@@ -143,6 +171,7 @@ int main(void)
         cmocka_unit_test(waiting_for_room_is_no_system_call),
         cmocka_unit_test(a_message_is_one_read),
         cmocka_unit_test(what_exceeds_a_share_is_read_in_later_turns),
+        cmocka_unit_test(who_ends_before_it_was_heard_keeps_nobody_from_it),
         cmocka_unit_test(a_sleep_lasts_until_its_deadline),
     };
 

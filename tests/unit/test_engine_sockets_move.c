@@ -3,6 +3,7 @@
 #include "support/peer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -217,6 +218,7 @@ static void connecting_ends_first(const char *kind)
     ENGINE_WORLD_UNTIL(pair.from, end->detaches == 1);
     assert_int_equal(end->connects, 1);
     assert_int_equal(end->error, 0);
+    assert_int_equal(fcntl(pair.from->detached_descriptor, F_GETFL) & O_NONBLOCK, 0);
     ENGINE_WORLD_UNTIL(pair.to, pair.to->ends[0].sent_bytes == 5);
     ENGINE_WORLD_UNTIL(server, server->end_count == 1 && server->ends[0].received_bytes == 5);
     engine_world_send_text(server, 0, "answer");
@@ -230,6 +232,39 @@ static void who_is_connecting_moves_once_it_is_connected(void **state)
 {
     (void)state;
     with_each_kind(connecting_ends_first);
+}
+
+/* Handed over for service behind others, for whose sake its turn comes later: neither served nor read meanwhile. */
+static void is_not_served_here(const char *kind)
+{
+    enum { OTHERS = 5 };
+    struct engine_options options = {.sends_per_turn = 1, .zerocopy = ENGINE_ZEROCOPY_OFF};
+    struct engine_world *from = engine_world_open(&options), *to = engine_world_open_beside(from, kind, &defaults);
+    int peers[OTHERS + 1];
+    struct end *end = &from->ends[OTHERS];
+
+    from->move_to = to;
+    for (unsigned i = 0; i <= OTHERS; i++)
+        peers[i] = peer_open(from, 0);
+    engine_world_append(from, 1, 1000);
+    for (unsigned i = 0; i <= OTHERS; i++)
+        engine_world_send_frames(from, i, 1, 2);
+    assert_int_equal(engine_detach(from->engine, end->connection), 0);
+    peer_write(peers[OTHERS], "for the next", 12);
+    ENGINE_WORLD_UNTIL(from, end->detaches == 1);
+    assert_int_equal(end->received_bytes + end->sent_bytes, 0);
+    peer_read_frame(to, peers[OTHERS], 1, 1000);
+    ENGINE_WORLD_UNTIL(to, to->ends[0].received_bytes == 12);
+    engine_world_close(to);
+    engine_world_close(from);
+    for (unsigned i = 0; i <= OTHERS; i++)
+        close(peers[i]);
+}
+
+static void who_waits_to_be_served_moves_unserved(void **state)
+{
+    (void)state;
+    with_each_kind(is_not_served_here);
 }
 
 static void who_fails_to_connect_moves_nowhere(void **state)
@@ -343,6 +378,7 @@ int main(void)
         cmocka_unit_test(who_has_finished_finishes_where_it_went),
         cmocka_unit_test(an_engine_without_a_free_slot_takes_nothing),
         cmocka_unit_test(who_is_connecting_moves_once_it_is_connected),
+        cmocka_unit_test(who_waits_to_be_served_moves_unserved),
         cmocka_unit_test(who_fails_to_connect_moves_nowhere),
         cmocka_unit_test(who_fails_while_it_moves_ends_once),
         cmocka_unit_test(an_abort_while_it_moves_ends_it),
