@@ -2,6 +2,7 @@
 #include "flashbench/member.h"
 #include "flashbench/messages.h"
 #include "flashbench/recorder.h"
+#include "flashrelay/ws_upgrade.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -200,6 +201,29 @@ static struct bench_message *offer_text(unsigned number, uint32_t owed)
     return message;
 }
 
+static uint64_t draw_nothing(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+static const struct ws_client_options client_options = {.max_message_bytes = 1 << 20, .draw = draw_nothing};
+
+/* The member's request was sent, and is answered. */
+static void upgrade(struct crowd_member *member)
+{
+    char accept[WS_ACCEPT_TEXT_BYTES], text[256];
+    struct ws_client_answer answer;
+    size_t length;
+
+    ws_accept_key((struct http_text){"AAAAAAAAAAAAAAAAAAAAAA==", 24}, accept);
+    length = ws_write_upgrade_answer(text, sizeof text, accept);
+    ws_client_start(&member->client, &client_options, NULL);
+    assert_int_equal(ws_client_read_answer(&member->client, (const uint8_t *)text, length, &answer), length);
+    assert_int_equal(member->client.state, WS_CLIENT_OPEN);
+    crowd_member_begin(member, &messages);
+}
+
 static void what_was_settled_before_a_subscriber_came_is_not_late(void **state)
 {
     const struct crowd_member_rules rules = {&messages, 8192, 1};
@@ -210,7 +234,7 @@ static void what_was_settled_before_a_subscriber_came_is_not_late(void **state)
     (void)state;
     ws_reader_init(&member.client.reader, WS_CLIENT, UINT64_MAX);
     offer_text(0, 0);
-    crowd_member_begin(&member, &messages); /* upgraded, and not known to be owed anything before its first message */
+    upgrade(&member); /* and not known to be owed anything before its first message */
     for (unsigned i = 0; i < 3; i++)
         offered[i] = offer_text(i + 1, 0);
     for (unsigned i = 0; i < 4; i++)
