@@ -150,13 +150,13 @@ uint64_t lag_deadline(const struct shard *shard)
 
 /*
  * Whoever refuses a frame below the floor, or keeps one after taking it. Who was only not offered it yet, or not served, is the shard's
- * backlog: it is served in this round, and found here if it refuses.
+ * backlog: it is offered the frame in this round, served, and found here if it refuses.
  */
 static bool holds_up(const struct subscriber *subscriber, uint64_t floor)
 {
     const struct connection *connection = subscriber->connection;
 
-    return (connection->blocked && subscriber->next_untaken < floor) || connection->pinned_sequence < floor;
+    return connection->held_sequence < floor && (connection->blocked || connection->pinned_sequence < floor);
 }
 
 /* Most who refuse bytes are watched, and everybody who has refused a frame below the floor is. */

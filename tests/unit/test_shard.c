@@ -288,6 +288,37 @@ static void a_full_log_ends_who_refuses_and_nobody_else(void **state)
     shard_world_close(world);
 }
 
+/* It refuses pongs, and has yet to be offered what is below the floor: by then it may read again. */
+static void who_refuses_nothing_below_the_floor_stays(void **state)
+{
+    struct shard_world *world =
+        shard_world_open((struct shard_world_options){.arena_bytes = 65536, .window_bytes = 4500, .sends_per_turn = 1});
+    struct mock_client *refuser = mock_client_subscribe(world);
+    char payload[100] = {0};
+
+    (void)state;
+    for (unsigned i = 1; i < 20; i++)
+        mock_client_subscribe(world);
+    stall(refuser, true);
+    for (unsigned i = 0; i < 50; i++) {
+        mock_client_say_frame(world, refuser, WS_PING, payload, sizeof payload);
+        shard_world_run(world, NS_PER_MS);
+    }
+    assert_int_equal(counter_read(&shard_world_counters(world)->blocked_subscribers), 1);
+    while (shard_world_try_publish(world, 4000) == 0)
+        ;
+    shard_turn(world->shard, 0);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_LOG_FLOOR), 0);
+    stall(refuser, false);
+    while (engine_sim_is_due(world->outside))
+        engine_turn(world->outside, 0);
+    sim_network_advance(world->network, sim_network_now(world->network) + NS_PER_MS);
+    shard_world_run(world, 100 * NS_PER_MS);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_LOG_FLOOR), 0);
+    assert_has_all(world, refuser);
+    shard_world_close(world);
+}
+
 static void what_was_not_offered_yet_is_no_ones_lag(void **state)
 {
     struct shard_world *world = shard_world_open((struct shard_world_options){
@@ -581,6 +612,7 @@ int main(void)
         cmocka_unit_test(who_takes_nothing_for_too_long_is_cut_off),
         cmocka_unit_test(who_takes_a_little_now_and_then_may_stay),
         cmocka_unit_test(a_full_log_ends_who_refuses_and_nobody_else),
+        cmocka_unit_test(who_refuses_nothing_below_the_floor_stays),
         cmocka_unit_test(what_was_not_offered_yet_is_no_ones_lag),
         cmocka_unit_test(pings_are_answered),
         cmocka_unit_test(a_pong_overtakes_frames_that_have_not_begun),
