@@ -11,7 +11,7 @@ static void end_handshakes(struct shard *shard)
 {
     struct timer *timer;
 
-    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->handshaking, shard->now_ns));
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->handshaking, shard->told_ns));
          left--)
         handshake_time_out(shard, LIST_ENTRY(timer, struct subscriber, timer));
 }
@@ -20,7 +20,7 @@ static void end_pongs(struct shard *shard)
 {
     struct timer *timer;
 
-    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pongs, shard->now_ns)); left--)
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pongs, shard->told_ns)); left--)
         session_close(shard, LIST_ENTRY(timer, struct subscriber, pong), DISCONNECT_PONG_TIMEOUT, WS_CLOSE_INTERNAL_ERROR,
                       "no pong in time");
 }
@@ -29,7 +29,7 @@ static void end_pings(struct shard *shard)
 {
     struct timer *timer;
 
-    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pings, shard->now_ns)); left--)
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pings, shard->told_ns)); left--)
         session_ping(shard, LIST_ENTRY(timer, struct subscriber, timer));
 }
 
@@ -37,7 +37,7 @@ static void end_closing(struct shard *shard)
 {
     struct timer *timer;
 
-    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->closing, shard->now_ns)); left--)
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->closing, shard->told_ns)); left--)
         subscriber_abort(shard, LIST_ENTRY(timer, struct subscriber, timer));
 }
 

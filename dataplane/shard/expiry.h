@@ -6,7 +6,7 @@
 
 struct shard;
 
-/* Acts on what has ended by shard->now_ns, a bounded number of each kind. */
+/* Acts on what has ended by shard->told_ns, a bounded number of each kind. */
 void expiry_turn(struct shard *shard);
 
 /* When the next one ends, CLOCK_NEVER if none runs. */

@@ -14,7 +14,8 @@
 struct shard {
     struct shard_options options;
     struct engine *engine;
-    uint64_t now_ns; /* in a callback the engine's clock; else the last look at I/O, by which time-outs are judged */
+    uint64_t now_ns;                   /* the engine's clock: in a callback, or after the turn's I/O; timers start by it */
+    uint64_t told_ns;                  /* what had happened by then has been told: time-outs are judged by it */
     struct admission_request *answers; /* of control, taken from the queue and not worked off */
     struct random random;
 

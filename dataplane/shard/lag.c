@@ -53,14 +53,14 @@ static uint64_t lag_of(struct shard *shard, const struct subscriber *subscriber)
 }
 
 /* Cuts it off if it is too far behind; true if it did. Within the grace that is put off. */
-static bool cut_off_if_behind(struct shard *shard, struct subscriber *subscriber, uint64_t frames)
+static bool cut_off_if_behind(struct shard *shard, struct subscriber *subscriber, uint64_t frames, uint64_t told_ns)
 {
     const struct lag_limit limit = {.frames = shard->options.message_buffer_size, .grace_ns = SHARD_LAG_GRACE_NS};
     const struct lag_state state = {
         .blocked = subscriber->connection->blocked, .blocked_since_ns = subscriber->blocked_since_ns, .frames = frames};
     uint64_t grace_end_ns = subscriber->blocked_since_ns + SHARD_LAG_GRACE_NS;
 
-    switch (lag_decide(&limit, &state, shard->now_ns)) {
+    switch (lag_decide(&limit, &state, told_ns)) {
     case LAG_KEEP:
         return false;
     case LAG_DECIDE_LATER:
@@ -84,7 +84,8 @@ void lag_progressed(struct shard *shard, struct subscriber *subscriber, const st
         watch(shard, subscriber);
     else if (!engine_has_unsent(subscriber->connection))
         lag_forget(shard, subscriber);
-    else if (!cut_off_if_behind(shard, subscriber, lag_of(shard, subscriber)) && progress->bytes + progress->acknowledged > 0)
+    else if (!cut_off_if_behind(shard, subscriber, lag_of(shard, subscriber), shard->now_ns) &&
+             progress->bytes + progress->acknowledged > 0)
         timer_start(&shard->blocked, &subscriber->blocked, shard->now_ns);
 }
 
@@ -102,7 +103,7 @@ static void look_at_all(struct shard *shard)
         any_is_new |= is_new[i];
         shard->lag_heads[i] = head;
     }
-    if (!any_is_new && shard->now_ns < shard->lag_look_ns)
+    if (!any_is_new && shard->told_ns < shard->lag_look_ns)
         return;
     shard->lag_look_ns = CLOCK_NEVER;
     unsigned left = CUTS_PER_TURN;
@@ -114,10 +115,10 @@ static void look_at_all(struct shard *shard)
         if (is_new[subscriber->channel])
             histogram_record(&shard->counters.lag_frames, lag, 1);
         if (left > 0)
-            left -= cut_off_if_behind(shard, subscriber, lag);
+            left -= cut_off_if_behind(shard, subscriber, lag, shard->told_ns);
     }
     if (left == 0)
-        shard->lag_look_ns = shard->now_ns; /* others may be too far behind, too */
+        shard->lag_look_ns = shard->told_ns; /* others may be too far behind, too */
 }
 
 /* Who is not blocked any more only waits for its turn, which is not its fault. */
@@ -135,7 +136,7 @@ void lag_turn(struct shard *shard)
     struct timer *timer;
 
     look_at_all(shard);
-    for (unsigned left = CUTS_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->blocked, shard->now_ns)); left--)
+    for (unsigned left = CUTS_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->blocked, shard->told_ns)); left--)
         end_send_time(shard, timer);
 }
 
@@ -221,5 +222,5 @@ void lag_cut_below(struct shard *shard, struct fanout *fanout, uint64_t floor)
     left = cut_pinned(shard, fanout, floor, left);
     abort_closing(shard, fanout, floor);
     if (left == 0 || (fanout->floor_looks > 0 && holds_lowest(&fanout->holds) < floor))
-        shard->lag_look_ns = shard->now_ns; /* the next turn goes on */
+        shard->lag_look_ns = shard->told_ns; /* the next turn goes on */
 }

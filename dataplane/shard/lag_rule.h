@@ -22,11 +22,12 @@ enum lag_decision {
     LAG_CUT_OFF,
 };
 
-static inline enum lag_decision lag_decide(const struct lag_limit *limit, const struct lag_state *state, uint64_t now_ns)
+/* What had happened by `told_ns` is known; that may be before the refusing began. */
+static inline enum lag_decision lag_decide(const struct lag_limit *limit, const struct lag_state *state, uint64_t told_ns)
 {
     if (limit->frames == 0 || state->frames <= limit->frames || !state->blocked)
         return LAG_KEEP;
-    return now_ns - state->blocked_since_ns < limit->grace_ns ? LAG_DECIDE_LATER : LAG_CUT_OFF;
+    return told_ns < state->blocked_since_ns + limit->grace_ns ? LAG_DECIDE_LATER : LAG_CUT_OFF;
 }
 
 #endif

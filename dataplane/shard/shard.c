@@ -128,7 +128,7 @@ int shard_attach(struct shard *shard, struct engine *engine)
 
     assert(engine->options.sends_per_turn > 0);
     shard->engine = engine;
-    shard->now_ns = engine_now(engine);
+    shard->now_ns = shard->told_ns = engine_now(engine);
     for (unsigned i = 0; i < shard->options.channel_count && error == 0; i++)
         error = fanout_attach(&shard->fanouts[i], engine);
     return error;
@@ -166,13 +166,12 @@ static void cut_below_floor(struct shard *shard)
     }
 }
 
-/* By the clock and not by the last look at I/O, since how long it takes is measured from here. */
 static void offer(struct shard *shard)
 {
-    uint64_t now_ns = engine_now(shard->engine), backlog = 0;
+    uint64_t backlog = 0;
 
     for (unsigned i = 0; i < shard->options.channel_count; i++) {
-        fanout_turn(&shard->fanouts[i], &shard->random, now_ns);
+        fanout_turn(&shard->fanouts[i], &shard->random, shard->now_ns);
         backlog += fanout_backlog(&shard->fanouts[i]);
     }
     counter_set(&shard->counters.backlog_frames, backlog);
@@ -204,7 +203,8 @@ void shard_turn(struct shard *shard, uint64_t deadline_ns)
         snapshot_pass_turn(shard->options.snapshots, shard->options.index);
     engine_prepare_sleep(shard->engine);
     own_deadline_ns = shard_next_deadline(shard); /* the look after the announcement */
-    shard->now_ns = engine_turn(shard->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
+    shard->told_ns = engine_turn(shard->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
+    shard->now_ns = engine_now(shard->engine);
     take_answers(shard);
     expiry_turn(shard);
     offer(shard);

@@ -176,6 +176,7 @@ void subscriber_open(struct shard *shard, struct subscriber *subscriber)
     engine_select(shard->engine, subscriber->connection, subscriber->selection);
     fanout_join(shard_fanout_of(shard, subscriber), subscriber);
     shard->open_count++;
+    shard->now_ns = engine_now(shard->engine); /* it is pinged and heard from now on, however long the turn has taken so far */
     if (shard->options.client_ping) {
         timer_start(&shard->pings, &subscriber->timer, shard->now_ns);
         timer_start(&shard->pongs, &subscriber->pong, shard->now_ns);
@@ -207,6 +208,7 @@ static void begin_closing(struct shard *shard, struct subscriber *subscriber)
 {
     leave_state(shard, subscriber);
     subscriber->state = SUBSCRIBER_CLOSING;
+    shard->now_ns = engine_now(shard->engine); /* its peer has to answer from now on */
     timer_start(&shard->closing, &subscriber->timer, shard->now_ns);
     if (subscriber->receive_paused)
         engine_receive_resume(shard->engine, subscriber->connection);

@@ -341,6 +341,84 @@ static void what_was_not_offered_yet_is_no_ones_lag(void **state)
     shard_world_close(world);
 }
 
+/* --- a thread that is held up within a turn --- */
+
+/* Asked for its health the shard does not get on for 10 s. */
+static int stall_thread(void *context, char *body, size_t capacity)
+{
+    struct shard_world **world = context;
+
+    (void)body;
+    (void)capacity;
+    sim_network_advance((*world)->network, sim_network_now((*world)->network) + 10 * NS_PER_S);
+    return 200;
+}
+
+/* The world's next turn of the shard takes 10 s. */
+static void let_next_turn_stall(struct shard_world *world)
+{
+    static const char request[] = "GET /healthz HTTP/1.1\r\nHost: relay\r\n\r\n";
+    struct mock_client *asker = mock_client_dial(world);
+
+    shard_world_run(world, 5 * NS_PER_MS);
+    mock_client_say(world, asker, request, strlen(request));
+    engine_turn(world->outside, 0);
+    sim_network_advance(world->network, sim_network_now(world->network) + NS_PER_MS);
+}
+
+static void who_opens_in_a_turn_that_stalls_has_time_to_answer(void **state)
+{
+    struct shard_world *world;
+    struct shard_options options = {.client_ping = true,
+                                    .client_ping_interval_ns = 500 * NS_PER_MS,
+                                    .client_pong_timeout_ns = NS_PER_S,
+                                    .health = stall_thread,
+                                    .health_context = &world};
+    struct admission_request *request;
+    struct mock_client *client;
+
+    (void)state;
+    world = shard_world_open((struct shard_world_options){.shard = options, .with_admission = true});
+    world->admission_is_silent = true;
+    client = mock_client_request(world, "GET /ws HTTP/1.1\r\n" UPGRADE_HEADERS);
+    let_next_turn_stall(world);
+    request = admission_queue_take(&world->admission.requests);
+    request->verdict = ADMISSION_ADMITTED;
+    admission_answer(&world->admission, request);
+    shard_turn(world->shard, CLOCK_NEVER);
+    shard_world_run(world, 900 * NS_PER_MS);
+    assert_true(client->upgraded);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_PONG_TIMEOUT), 0);
+    shard_world_run(world, 200 * NS_PER_MS);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_PONG_TIMEOUT), 1);
+    shard_world_close(world);
+}
+
+static void who_is_cut_off_in_a_turn_that_stalls_has_time_to_take_the_close(void **state)
+{
+    struct shard_world *world;
+    struct shard_options options = {.message_buffer_size = 20, .health = stall_thread, .health_context = &world};
+    struct mock_client *refuser;
+
+    (void)state;
+    world = shard_world_open((struct shard_world_options){.shard = options, .window_bytes = 4500});
+    refuser = mock_client_subscribe(world);
+    stall(refuser, true);
+    for (unsigned i = 0; i < 24; i++)
+        shard_world_publish(world, 1000);
+    shard_world_run(world, 200 * NS_PER_MS);
+    let_next_turn_stall(world);
+    for (unsigned i = 0; i < 24; i++)
+        shard_world_publish(world, 1000);
+    shard_turn(world->shard, CLOCK_NEVER);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_LAGGED), 1);
+    shard_world_run(world, 500 * NS_PER_MS);
+    stall(refuser, false);
+    shard_world_run(world, 50 * NS_PER_MS);
+    assert_int_equal(refuser->close_code, WS_CLOSE_TRY_AGAIN_LATER);
+    shard_world_close(world);
+}
+
 /* --- sessions --- */
 
 static void pings_are_answered(void **state)
@@ -614,6 +692,8 @@ int main(void)
         cmocka_unit_test(a_full_log_ends_who_refuses_and_nobody_else),
         cmocka_unit_test(who_refuses_nothing_below_the_floor_stays),
         cmocka_unit_test(what_was_not_offered_yet_is_no_ones_lag),
+        cmocka_unit_test(who_opens_in_a_turn_that_stalls_has_time_to_answer),
+        cmocka_unit_test(who_is_cut_off_in_a_turn_that_stalls_has_time_to_take_the_close),
         cmocka_unit_test(pings_are_answered),
         cmocka_unit_test(a_pong_overtakes_frames_that_have_not_begun),
         cmocka_unit_test(a_flood_of_pings_is_answered_by_the_newest),
