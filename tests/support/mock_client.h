@@ -28,7 +28,6 @@ struct mock_client {
     uint64_t messages, message_bytes; /* data messages, and bytes of the current one */
     uint64_t bad_bytes;               /* that differ from what was published */
     uint64_t first_sequence;          /* of the first message it got */
-    unsigned firsts;                  /* messages that it had before everybody else */
     unsigned pings, pongs;
     uint64_t messages_before_pong; /* the last one */
     char last_pong[WS_MAX_CONTROL_BYTES + 1];

@@ -30,7 +30,6 @@ struct shard_world {
     struct ip_address last_ip;
     uint16_t last_app;
     uint64_t sequence;
-    uint64_t first_had;   /* newest message that anybody has */
     uint32_t sizes[4096]; /* payload bytes, by sequence */
     struct mock_client clients[SHARD_WORLD_CLIENTS];
     unsigned client_count;
