@@ -1,0 +1,42 @@
+/* The data plane under test, and the threads that drive it. */
+#ifndef TESTS_SIM_PLANE_H
+#define TESTS_SIM_PLANE_H
+
+#include "access/limits.h"
+#include "flashrelay/admission.h"
+#include "flashrelay/encoder.h"
+#include "flashrelay/ingest.h"
+#include "flashrelay/shard.h"
+#include "flashrelay/ws_uri.h"
+#include "sim/builder.h"
+#include "sim/plan.h"
+
+#define RELAY_PORT 8545
+
+struct plane {
+    struct channel_marks source_marks, target_marks;
+    struct channel *source, *target; /* the same where nothing is compressed */
+    struct ingest *ingest;
+    struct engine *ingest_engine;
+    struct ws_uri upstreams[MAX_BUILDERS];
+    struct encoder *encoder;
+    struct shard *shards[MAX_SHARDS];
+    struct engine *shard_engines[MAX_SHARDS];
+    struct waker *shard_wakers[MAX_SHARDS];
+    struct admission admission;
+    struct admission_queue answers[MAX_SHARDS];
+    struct limits *limits;
+    struct waker *ingest_wakes[MAX_SHARDS + 1], *encoder_wakes[MAX_SHARDS + 1];
+    struct waker *spies[2]; /* of the source and the target: told of every publish at once */
+};
+
+void plane_create(struct sim_world *world);
+void plane_destroy(struct sim_world *world);
+/* The threads: ingest, shards, encoder, control. */
+unsigned plane_threads(const struct sim_world *world);
+bool plane_thread_is_runnable(const struct sim_world *world, unsigned thread);
+uint64_t plane_thread_deadline(const struct sim_world *world, unsigned thread);
+void plane_thread_turn(struct sim_world *world, unsigned thread);
+const char *plane_thread_name(unsigned thread);
+
+#endif

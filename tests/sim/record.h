@@ -1,0 +1,56 @@
+/* What builders send, and the record of what was published of it. */
+#ifndef TESTS_SIM_RECORD_H
+#define TESTS_SIM_RECORD_H
+
+#include "flashrelay/channel.h"
+
+#define MAX_CONTENTS 4096
+
+struct sim_world;
+struct client;
+
+/* One message's JSON (or whatever), as builders send it and as brotli of it. */
+struct content {
+    uint8_t *bytes;
+    size_t length;
+    uint8_t *brotli; /* NULL until it was needed */
+    size_t brotli_length;
+    bool sent;                  /* at least once, by somebody */
+    bool shared;                /* all builders may send it; else one, several times */
+    bool published;             /* at least once */
+    uint64_t published_ns;      /* when last */
+    const struct feed *brought; /* of what is not shared: by which connection last */
+};
+
+/* A frame of a channel as it was when it was published. */
+struct published_frame {
+    const struct content *content; /* NULL: a gap */
+    uint8_t *payload;
+    size_t length;
+};
+
+/* All that was published in one channel, by sequence number. */
+struct record {
+    struct channel *channel;
+    struct published_frame *frames;
+    size_t count, capacity; /* frames[sequence], the first unused */
+};
+
+struct content *content_create(struct sim_world *world, bool shared);
+void content_pack(struct content *content);
+void contents_destroy(struct sim_world *world);
+
+/* The spies' reports: a frame was published. */
+void record_source(struct sim_world *world);
+void record_target(struct sim_world *world);
+void record_dispose(struct record *record);
+/* What subscribers receive. */
+const struct record *record_of_subscribers(const struct sim_world *world);
+/* A whole message reached a subscriber. */
+void record_check_message(struct client *client, uint8_t opcode);
+/* True if the subscriber has got everything up to the newest frame. */
+bool record_is_complete(const struct client *client);
+/* The frame that a subscriber must get next, behind those of `sequence`. */
+uint64_t record_next_frame(const struct record *record, uint64_t sequence);
+
+#endif
