@@ -137,6 +137,7 @@ $(OBJ)/%.o: %.c Makefile
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 include perf/rules.mk
+include tests/sim/rules.mk
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 

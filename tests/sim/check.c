@@ -81,11 +81,6 @@ static void check_shard(const struct sim_world *world, unsigned index)
              causes);
 }
 
-void check_before_turn(struct sim_world *world)
-{
-    lag_expect(world);
-}
-
 void check_step(struct sim_world *world)
 {
     const struct plane *plane = &world->plane;
@@ -101,8 +96,6 @@ void check_step(struct sim_world *world)
     }
     if (limits_connections(plane->limits) > world->plan.instance_limit)
         fail(world, "%u places are taken of %u", limits_connections(plane->limits), world->plan.instance_limit);
-    lag_check_cuts(world);
-    lag_note(world);
 }
 
 /* --- when all threads sleep --- */
@@ -168,7 +161,7 @@ void check_rest(struct sim_world *world)
         active += counter_read(&shard_counters_get(plane->shards[i])->active_connections);
     }
     check_nobody_waits(world);
-    lag_check_rest(world);
+    check_who_is_left(world);
     check_places_of_hosts(world);
     if (limits_connections(plane->limits) != active)
         fail(world, "%u places are taken and %" PRIu64 " subscribers are there", limits_connections(plane->limits), active);
@@ -230,22 +223,6 @@ void check_calm(struct sim_world *world)
 }
 
 /* --- endings --- */
-
-void check_ending(struct client *client, int error)
-{
-    const struct sim_world *world = client->line.world;
-    struct channel_figures figures;
-
-    channel_figures_get(world->plane.target, &figures);
-    if (client->state != CLIENT_OPEN || client->left || client->misbehaved || client->disturbed || world->draining ||
-        world->plan.network.reset_permille_per_s > 0)
-        return;
-    if (!client->was_blocked && figures.append_refusals == 0)
-        fail(world, "subscriber %u, who took everything and did no wrong, was ended (%s)", client->index,
-             error                    ? strerror(-error)
-             : client->close_received ? "by a close"
-                                      : "in order");
-}
 
 static void check_log_is_empty(const struct sim_world *world, struct channel *channel)
 {

@@ -45,6 +45,8 @@ void client_send_control(struct client *client, uint8_t opcode, const void *payl
     uint8_t frame[WS_MAX_CONTROL_FRAME];
 
     sim_line_say(&client->line, frame, ws_write_control(frame, opcode, payload, length, mask));
+    if (opcode == WS_PONG && !client->line.finish)
+        witness_expect_pong(client, client->line.said_bytes);
 }
 
 void client_send_close(struct client *client, uint16_t code)
@@ -92,7 +94,8 @@ static void check_close(const struct client *client, uint16_t code)
         expected = client->close_sent || world->draining;
         break;
     case WS_CLOSE_TRY_AGAIN_LATER:
-        expected = true; /* whether there was a reason to is asked when the connection has ended */
+        expected = client->cause == DISCONNECT_LAGGED || client->cause == DISCONNECT_LOG_FLOOR ||
+                   client->cause == DISCONNECT_SEND_TIMEOUT;
         break;
     case WS_CLOSE_PROTOCOL_ERROR:
     case WS_CLOSE_INVALID_PAYLOAD:
@@ -104,7 +107,7 @@ static void check_close(const struct client *client, uint16_t code)
         expected = client->close_sent;
         break;
     default:
-        expected = client->mute || client->disturbed; /* no pong came */
+        expected = client->cause == DISCONNECT_PONG_TIMEOUT;
     }
     if (!expected)
         fail(world, "subscriber %u was closed with %u for no reason", client->index, code);

@@ -3,8 +3,10 @@
 #define TESTS_SIM_CLIENT_H
 
 #include "flashrelay/random.h"
+#include "flashrelay/shard.h"
 #include "flashrelay/ws_client.h"
 #include "sim/line.h"
+#include "sim/witness.h"
 
 enum client_state { CLIENT_AWAY, CLIENT_CONNECTING, CLIENT_ASKING, CLIENT_OPEN, CLIENT_REFUSED, CLIENT_LEAVING };
 
@@ -29,25 +31,10 @@ struct client {
     uint64_t pings_received;
     bool misbehaved; /* broke the protocol on purpose */
     bool left;       /* began to leave by itself */
-    bool disturbed;  /* was reset, or stalled, or does not answer pings: may be cut off */
     bool close_sent, close_received, mute;
-    bool was_blocked; /* its socket refused bytes at some moment */
-
-    /*
-     * Since when it refuses bytes and has not taken all, as the lag policy may see it at the most, and must see it at the least: who took
-     * all and was offered more within one turn may have been seen to keep up.
-     */
-    bool behind;
-    struct refusal {
-        uint64_t head, ns;
-    } refused_first, refused_surely;
-    bool may_have_kept_up;         /* and has not refused bytes since */
-    uint64_t took_ns;              /* when it last took a byte */
-    uint64_t taken_at;             /* changes when it took some */
-    uint64_t offered_to;           /* the end of what it had been offered */
-    bool may_be_cut_if_it_refuses; /* in this turn: it is far behind, and waits for its turn to be served */
-    unsigned shard;                /* whose it is then */
-    uint64_t finishing_since_ns;   /* when the relay began to end it; 0: it has not */
+    enum disconnect_cause cause; /* why its shard ends it; DISCONNECT_CAUSES: it has not said so */
+    struct testimony testimony;
+    uint64_t ending_since_ns; /* when it was first seen that the relay ends it; 0: it does not */
 };
 
 void client_create(struct sim_world *world, unsigned index);

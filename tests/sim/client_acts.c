@@ -83,9 +83,11 @@ void client_connect(struct client *client)
     line->finish = false;
     client->message_length = 0;
     client->first = client->received = client->next_ping = client->next_pong = client->pings_received = 0;
-    client->misbehaved = client->left = client->disturbed = client->mute = client->was_blocked = client->behind = false;
+    client->misbehaved = client->left = client->mute = false;
+    client->cause = DISCONNECT_CAUSES;
+    client->testimony = (struct testimony){0};
     client->close_sent = client->close_received = false;
-    client->unstall_ns = client->finishing_since_ns = 0;
+    client->unstall_ns = client->ending_since_ns = 0;
     line->connection = engine_connect(line->engine, &relay, line);
     if (!line->connection)
         fail(world, "client %u has no slot", client->index);
@@ -130,7 +132,6 @@ void client_stall(struct client *client, bool stalled)
     struct sim_world *world = world_of(client);
 
     trace(world, "client %u: %s", client->index, stalled ? "stalls" : "reads again");
-    client->disturbed = true;
     client->unstall_ns = stalled ? sim_world_now(world) + between(&client->random, NS_PER_MS, 1500 * NS_PER_MS) : 0;
     sim_connection_stall(client->line.connection, stalled);
 }
@@ -172,7 +173,7 @@ void client_misbehave(struct client *client)
     if (choice == 0)
         break_protocol(client);
     else if (choice == 1)
-        client->mute = client->disturbed = true;
+        client->mute = true;
     else if (choice == 2)
         client_leave(client, false);
     else

@@ -142,6 +142,7 @@ static void create_shard(struct sim_world *world, unsigned index)
 
     must(shard_create(&plane->shards[index], &options));
     shard_engine_options(plane->shards[index], &engine_options);
+    witness_place(&plane->witnesses[index], world, &engine_options);
     must(engine_sim_create(&plane->shard_engines[index], &engine_options, world->network, &relay_ip));
     must(engine_listen(plane->shard_engines[index], &address, &(struct engine_listen_options){.backlog = 16}));
     plane->shard_wakers[index] = engine_waker(plane->shard_engines[index]);
@@ -298,6 +299,7 @@ void plane_thread_turn(struct sim_world *world, unsigned thread)
         turn_encoder(world);
         break;
     default:
+        world->plane.looked_ns[thread - THREAD_SHARDS] = sim_world_now(world);
         shard_turn(world->plane.shards[thread - THREAD_SHARDS], CLOCK_NEVER);
     }
 }

@@ -10,6 +10,7 @@
 #include "flashrelay/ws_uri.h"
 #include "sim/builder.h"
 #include "sim/plan.h"
+#include "sim/witness.h"
 
 #define RELAY_PORT 8545
 
@@ -23,6 +24,8 @@ struct plane {
     struct shard *shards[MAX_SHARDS];
     struct engine *shard_engines[MAX_SHARDS];
     struct waker *shard_wakers[MAX_SHARDS];
+    struct witness witnesses[MAX_SHARDS];
+    uint64_t looked_ns[MAX_SHARDS]; /* when a shard looked for I/O last */
     struct admission admission;
     struct admission_queue answers[MAX_SHARDS];
     struct limits *limits;

@@ -99,7 +99,6 @@ static void run(struct sim_world *world, struct task task)
 {
     switch (task.kind) {
     case TASK_THREAD:
-        check_before_turn(world);
         plane_thread_turn(world, task.index);
         check_step(world);
         break;

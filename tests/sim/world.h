@@ -36,7 +36,6 @@ struct sim_world {
     uint64_t thread_paused_until[MAX_SHARDS + 3];
     uint64_t steps, steps_at_this_time;
     uint64_t delivered; /* messages, to all subscribers */
-    struct verdicts expected[MAX_SHARDS];
     bool draining;
 };
 

@@ -1,0 +1,214 @@
+/*
+ * Why subscribers are ended, checked at the moment when the shard gives the cause, and by what the witness knows: nobody is cut off who
+ * did no wrong. And whenever all threads sleep: nobody is left who should have been cut off.
+ */
+#include "engine/sim/sim.h"
+#include "shard/subscriber.h"
+#include "sim/world.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* A subscriber that is being ended, as far as it is known to whom it belongs. */
+struct suspect {
+    const struct sim_world *world;
+    struct client *client;
+    const struct subscriber *subscriber;
+    const struct connection *end;
+    uint64_t looked_ns; /* when the shard looked for I/O last: time-outs have to have ended by then */
+};
+
+/* --- lagging --- */
+
+/* Frames published after `since` and not taken, be it that they were not offered. */
+static uint64_t lag_of(const struct sim_world *world, const struct moment *since, const struct connection *end)
+{
+    uint64_t untaken = engine_next_untaken(end), from = since->head + 1;
+
+    if (untaken == HOLDS_NONE)
+        untaken = ((const struct subscriber *)end->owner)->cursor;
+    if (untaken > from)
+        from = untaken;
+    return channel_count_frames(world->plane.target, NULL, from, channel_head(world->plane.target) + 1);
+}
+
+static void check_lagged(const struct suspect *suspect)
+{
+    const struct testimony *testimony = &suspect->client->testimony;
+    uint64_t lag = lag_of(suspect->world, &testimony->refused_first, suspect->end);
+    unsigned index = suspect->client->index;
+
+    if (!suspect->end->blocked || !testimony->behind)
+        fail(suspect->world, "subscriber %u is cut off as lagging and does not refuse bytes", index);
+    if (lag <= suspect->world->plan.message_buffer_size)
+        fail(suspect->world, "subscriber %u is cut off as lagging when it is %" PRIu64 " frames behind", index, lag);
+    if (suspect->looked_ns < testimony->refused_first.ns + SHARD_LAG_GRACE_NS)
+        fail(suspect->world, "subscriber %u is cut off as lagging before its grace has ended", index);
+}
+
+/* --- the floor --- */
+
+static bool holds_up(const struct connection *end, uint64_t floor)
+{
+    uint64_t untaken = engine_next_untaken(end);
+
+    return (end->blocked && untaken != HOLDS_NONE && untaken < floor) || end->pinned_sequence < floor;
+}
+
+static void check_below_floor(const struct suspect *suspect)
+{
+    uint64_t floor = channel_floor(suspect->world->plane.target);
+
+    if (!holds_up(suspect->end, floor))
+        fail(suspect->world, "subscriber %u is cut off for the floor, %" PRIu64 ", and neither refuses nor pins what is below it",
+             suspect->client->index, floor);
+}
+
+/* --- time-outs --- */
+
+static void check_send_timeout(const struct suspect *suspect)
+{
+    const struct testimony *testimony = &suspect->client->testimony;
+    uint64_t timeout_ns = suspect->world->plan.send_timeout_ns;
+    unsigned index = suspect->client->index;
+
+    if (!suspect->end->blocked || !testimony->behind || timeout_ns == 0)
+        fail(suspect->world, "subscriber %u is cut off for taking nothing and does not refuse bytes", index);
+    if (suspect->looked_ns < testimony->moved_ns + timeout_ns)
+        fail(suspect->world, "subscriber %u is cut off for taking nothing too early", index);
+}
+
+static void check_pong_timeout(const struct suspect *suspect)
+{
+    const struct testimony *testimony = &suspect->client->testimony;
+    uint64_t heard_ns = testimony->pong_ns > 0 ? testimony->pong_ns : testimony->accepted_ns;
+
+    if (!suspect->world->plan.client_ping || suspect->looked_ns < heard_ns + suspect->world->plan.pong_timeout_ns)
+        fail(suspect->world, "subscriber %u is cut off for want of a pong too early", suspect->client->index);
+}
+
+/* --- the rest --- */
+
+static void expect(const struct suspect *suspect, bool is_true, const char *fault)
+{
+    if (!is_true)
+        fail(suspect->world, "subscriber %u %s, says its shard, and it did not", suspect->client->index, fault);
+}
+
+static void check_cause(const struct suspect *suspect, enum disconnect_cause cause)
+{
+    const struct client *client = suspect->client;
+
+    switch (cause) {
+    case DISCONNECT_LAGGED:
+        check_lagged(suspect);
+        break;
+    case DISCONNECT_LOG_FLOOR:
+        check_below_floor(suspect);
+        break;
+    case DISCONNECT_SEND_TIMEOUT:
+        check_send_timeout(suspect);
+        break;
+    case DISCONNECT_PONG_TIMEOUT:
+        check_pong_timeout(suspect);
+        break;
+    case DISCONNECT_PEER_CLOSED:
+        expect(suspect, client->close_sent, "closed");
+        break;
+    case DISCONNECT_PEER_VANISHED:
+        expect(suspect, client->left || client->line.finish, "ended");
+        break;
+    case DISCONNECT_PROTOCOL_ERROR:
+        expect(suspect, client->misbehaved, "broke the protocol");
+        break;
+    case DISCONNECT_FLOOD:
+        expect(suspect, false, "flooded");
+        break;
+    case DISCONNECT_SHUTDOWN:
+        if (!suspect->world->draining)
+            fail(suspect->world, "a shard shuts down and was not told to");
+        break;
+    case DISCONNECT_CAUSES:
+        break;
+    }
+}
+
+/* --- what the shard calls: the linker puts the second in the place of the first, see tests/sim/rules.mk --- */
+
+void give_cause(struct shard *shard, struct subscriber *subscriber,
+                enum disconnect_cause cause) __asm__("__real_subscriber_blame");
+void check_given_cause(struct shard *shard, struct subscriber *subscriber,
+                       enum disconnect_cause cause) __asm__("__wrap_subscriber_blame");
+
+void check_given_cause(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause)
+{
+    bool is_first = subscriber->was_open && subscriber->cause == DISCONNECT_CAUSES;
+    struct client *client = is_first ? witness_client_of(subscriber->connection) : NULL;
+
+    if (client) {
+        const struct sim_world *world = client->line.world;
+        struct suspect suspect = {.world = world,
+                                  .client = client,
+                                  .subscriber = subscriber,
+                                  .end = subscriber->connection,
+                                  .looked_ns = world->plane.looked_ns[subscriber->request.shard]};
+        trace(world, "client %u: its shard ends it: %s", client->index, disconnect_cause_name(cause));
+        check_cause(&suspect, cause);
+        client->cause = cause;
+    }
+    give_cause(shard, subscriber, cause);
+}
+
+/* Nobody is ended for nothing: the relay gave a cause, or it was the client itself, or the network. */
+void check_ending(const struct client *client, int error)
+{
+    const struct sim_world *world = client->line.world;
+
+    if (client->state == CLIENT_OPEN && client->cause == DISCONNECT_CAUSES && !client->left &&
+        world->plan.network.reset_permille_per_s == 0)
+        fail(world, "subscriber %u was ended without a cause (%s)", client->index, error ? strerror(-error) : "in order");
+}
+
+/* --- when all threads sleep --- */
+
+static void check_is_not_late(const struct sim_world *world, const struct client *client, const struct connection *end)
+{
+    const struct testimony *testimony = &client->testimony;
+    uint64_t now_ns = sim_world_now(world), timeout_ns = world->plan.send_timeout_ns;
+
+    if (!end->blocked || !testimony->behind)
+        return;
+    if (lag_of(world, &testimony->refused_latest, end) > world->plan.message_buffer_size &&
+        now_ns >= testimony->refused_latest.ns + SHARD_LAG_GRACE_NS)
+        fail(world, "subscriber %u is %" PRIu64 " frames behind and not cut off", client->index,
+             lag_of(world, &testimony->refused_latest, end));
+    if (timeout_ns > 0 && now_ns >= testimony->reported_ns + timeout_ns)
+        fail(world, "subscriber %u has taken nothing for too long and is not cut off", client->index);
+}
+
+static void check_ends_in_time(const struct sim_world *world, struct client *client, const struct connection *end)
+{
+    if (!end || !end->finishing || end->dead)
+        client->ending_since_ns = 0;
+    else if (client->ending_since_ns == 0)
+        client->ending_since_ns = sim_world_now(world);
+    else if (sim_world_now(world) > client->ending_since_ns + SHARD_CLOSE_TIMEOUT_NS)
+        fail(world, "client %u's connection is being ended for too long", client->index);
+}
+
+void check_who_is_left(struct sim_world *world)
+{
+    uint64_t floor = channel_floor(world->plane.target);
+
+    for (unsigned i = 0; i < world->plan.clients; i++) {
+        struct client *client = &world->clients[i];
+        const struct connection *end = sim_line_other_end(&client->line);
+
+        check_ends_in_time(world, client, end);
+        if (client->state != CLIENT_OPEN || !end || end->dead || end->finishing)
+            continue;
+        check_is_not_late(world, client, end);
+        if (holds_up(end, floor))
+            fail(world, "subscriber %u keeps what is below the floor, %" PRIu64 ", and is not cut off", i, floor);
+    }
+}
