@@ -18,7 +18,8 @@ struct sim_network_options {
     uint32_t short_send_permille;        /* chance that a send takes only a part although there is room */
     uint32_t late_send_permille;         /* chance that a send is answered in a later turn, its bytes read only then */
     uint32_t zerocopy_permille;          /* chance that a send of frames pins them until the peer has the bytes */
-    uint32_t reset_permille_per_s;       /* chance a connection and second to be reset by the network */
+    uint32_t starve_permille;      /* chance, each time something is received, that there is no buffer for it in this turn */
+    uint32_t reset_permille_per_s; /* chance a connection and second to be reset by the network */
 };
 
 /* 0 or -ENOMEM. What it allocates later has no answer to lack of memory but abort(). */

@@ -113,6 +113,8 @@ struct sim_engine {
     struct list_node connections, ready, to_serve;
     uint32_t connection_count;
     uint64_t turn;
+    uint64_t told_ns; /* what had happened by then has been told */
+    bool starved;     /* in this turn some have not been read for want of buffers */
     bool woken;
     struct sim_connection **order; /* scratch of a turn: the ready ones, shuffled */
     size_t order_capacity;
@@ -240,8 +242,8 @@ void sim_listen_stop(struct engine *engine);
 /* True if a queued connection can be accepted now. */
 bool sim_may_accept(const struct sim_engine *engine);
 
-/* Accepts what it may, and closes a listener that is to stop. True if it did anything. */
-bool sim_accept_queued(struct sim_engine *engine);
+/* Accepts what it may, and closes a listener that is to stop. */
+void sim_accept_queued(struct sim_engine *engine);
 
 /* What can't be accepted for want of a slot is reset, as the kernel does when a listener with a backlog is closed. */
 void sim_close_listener(struct sim_engine *engine);

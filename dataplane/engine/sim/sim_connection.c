@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENDS_A_TURN 4
-#define POISON       0xdb
+#define POISON 0xdb
 
 struct sim_connection *sim_connection_create(struct sim_engine *engine, struct sim_link *link, uint8_t side)
 {
@@ -116,20 +115,31 @@ static void tell_fin(struct sim_connection *connection)
     sim_handler_of(connection)->received(sim_context_of(connection), &connection->common, NULL, 0, sim_now_of(connection));
 }
 
+/* Others have all buffers; some are free again in the next turn. */
+static bool finds_no_buffer(struct sim_connection *connection)
+{
+    struct sim_engine *engine = connection->engine;
+
+    if (!sim_chance(engine->network, engine->network->options.starve_permille))
+        return false;
+    counter_add(&engine->common.counters.receive_starved, 1);
+    engine->starved = true;
+    sim_connection_ready(connection);
+    return true;
+}
+
 static void receive(struct sim_connection *connection)
 {
     struct sim_segment *segment;
-    unsigned lends = 1 + (unsigned)random_below(&connection->engine->network->random, LENDS_A_TURN);
 
-    while (may_receive(connection) && lends > 0 && (segment = first_arrived(connection))) {
+    while (may_receive(connection) && (segment = first_arrived(connection))) {
+        if (finds_no_buffer(connection))
+            return;
         lend(connection, segment);
-        lends--;
     }
     if (!may_receive(connection))
         return;
-    if (first_arrived(connection))
-        sim_connection_ready(connection);
-    else if (connection->link->streams[connection->side].fin_arrived && !connection->fin_told)
+    if (connection->link->streams[connection->side].fin_arrived && !connection->fin_told)
         tell_fin(connection);
 }
 

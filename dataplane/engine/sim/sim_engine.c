@@ -64,11 +64,10 @@ static void sim_abort(struct engine *engine, struct connection *common)
 /* --- the turn --- */
 
 /* At most as many as were handed over before, and as the budget allows; in the order of service. */
-static bool serve_queued(struct sim_engine *engine)
+static void serve_queued(struct sim_engine *engine)
 {
     uint32_t budget = engine->common.options.sends_per_turn;
     struct list_node batch;
-    bool worked = false;
 
     list_init(&batch);
     while (budget > 0 && !list_is_empty(&engine->to_serve)) {
@@ -82,9 +81,7 @@ static bool serve_queued(struct sim_engine *engine)
         list_remove(&connection->serve_node);
         connection->common.queued = false;
         sim_connection_serve(connection);
-        worked = true;
     }
-    return worked;
 }
 
 /* Takes the ready list into the scratch array, in a random order: completions of different connections come as they like. */
@@ -110,48 +107,55 @@ static size_t shuffle_ready(struct sim_engine *engine)
 }
 
 /* A connection is gone only by its own handling, so the others of the order stay valid. */
-static bool handle_ready(struct sim_engine *engine)
+static void handle_ready(struct sim_engine *engine)
 {
     size_t count = shuffle_ready(engine);
 
     for (size_t i = 0; i < count; i++)
         sim_connection_handle(engine->order[i]);
-    return count > 0;
 }
 
-static bool tell_woken(struct sim_engine *engine)
+static void tell_woken(struct sim_engine *engine)
 {
     const struct engine_options *options = &engine->common.options;
 
     if (!engine->woken)
-        return false;
+        return;
     engine->woken = false;
     counter_add(&engine->common.counters.wakeups, 1);
     if (options->handler->woken)
         options->handler->woken(options->context, engine->network->now_ns);
-    return true;
 }
 
+static void work(struct sim_engine *engine)
+{
+    bool sends_first = sim_chance(engine->network, 500);
+
+    tell_woken(engine);
+    if (sends_first)
+        serve_queued(engine);
+    sim_accept_queued(engine);
+    handle_ready(engine);
+    if (!sends_first)
+        serve_queued(engine);
+}
+
+/* Where it would sleep, the sleep that was announced goes on. */
 static uint64_t sim_turn(struct engine *common, uint64_t deadline_ns)
 {
     struct sim_engine *engine = sim_engine_of(common);
-    bool sends_first = sim_chance(engine->network, 500);
-    bool may_sleep = waker_is_sleeping(&common->waker) && deadline_ns != 0;
-    bool worked = false;
-    uint64_t looked_ns = engine->network->now_ns; /* handlers of tests let time pass */
+    bool sleeps = waker_is_sleeping(&common->waker) && deadline_ns != 0 && !engine_sim_is_due(common);
+    uint64_t looked_ns = engine->network->now_ns;
 
     engine->turn++;
-    waker_end_sleep(&common->waker);
-    worked |= tell_woken(engine);
-    if (sends_first)
-        worked |= serve_queued(engine);
-    worked |= sim_accept_queued(engine);
-    worked |= handle_ready(engine);
-    if (!sends_first)
-        worked |= serve_queued(engine);
-    if (may_sleep && !worked && !engine_sim_is_due(common))
-        waker_prepare_sleep(&common->waker);
-    return looked_ns;
+    engine->starved = false;
+    if (!sleeps) {
+        waker_end_sleep(&common->waker);
+        work(engine);
+    }
+    if (!engine->starved)
+        engine->told_ns = looked_ns;
+    return engine->told_ns;
 }
 
 bool engine_sim_is_due(const struct engine *common)
@@ -225,6 +229,7 @@ int engine_sim_create(struct engine **out, const struct engine_options *options,
     engine_init(&engine->common, &operations, options, sim_wake);
     engine->network = network;
     engine->ip = *ip;
+    engine->told_ns = network->now_ns;
     list_init(&engine->listener.backlog);
     list_init(&engine->connections);
     list_init(&engine->ready);

@@ -106,15 +106,10 @@ void sim_close_listener(struct sim_engine *engine)
     engine->common.listen_port = 0;
 }
 
-bool sim_accept_queued(struct sim_engine *engine)
+void sim_accept_queued(struct sim_engine *engine)
 {
-    bool worked = engine->listener.stopping;
-
-    while (sim_may_accept(engine)) {
+    while (sim_may_accept(engine))
         accept_one(engine);
-        worked = true;
-    }
     if (engine->listener.stopping)
         sim_close_listener(engine);
-    return worked;
 }
