@@ -15,7 +15,7 @@ struct suspect {
     struct client *client;
     const struct subscriber *subscriber;
     const struct connection *end;
-    uint64_t looked_ns; /* when the shard looked for I/O last: time-outs have to have ended by then */
+    uint64_t looked_ns; /* when its engine looked last what became of the connection: time-outs have to have ended by then */
 };
 
 /* --- lagging --- */
@@ -81,7 +81,7 @@ static void check_send_timeout(const struct suspect *suspect)
 static void check_pong_timeout(const struct suspect *suspect)
 {
     const struct testimony *testimony = &suspect->client->testimony;
-    uint64_t heard_ns = testimony->pong_ns > 0 ? testimony->pong_ns : testimony->accepted_ns;
+    uint64_t heard_ns = testimony->pong_ns > 0 ? testimony->pong_ns : testimony->opened_ns;
 
     if (!suspect->world->plan.client_ping || suspect->looked_ns < heard_ns + suspect->world->plan.pong_timeout_ns)
         fail(suspect->world, "subscriber %u is cut off for want of a pong too early", suspect->client->index);
@@ -133,6 +133,13 @@ static void check_cause(const struct suspect *suspect, enum disconnect_cause cau
     }
 }
 
+static uint64_t last_look(const struct sim_world *world, const struct client *client, const struct subscriber *subscriber)
+{
+    uint64_t turn_ns = world->plane.looked_ns[subscriber->request.shard], reported_ns = client->testimony.reported_ns;
+
+    return turn_ns > reported_ns ? turn_ns : reported_ns;
+}
+
 /* --- what the shard calls: the linker puts the second in the place of the first, see tests/sim/rules.mk --- */
 
 void give_cause(struct shard *shard, struct subscriber *subscriber,
@@ -151,9 +158,12 @@ void check_given_cause(struct shard *shard, struct subscriber *subscriber, enum 
                                   .client = client,
                                   .subscriber = subscriber,
                                   .end = subscriber->connection,
-                                  .looked_ns = world->plane.looked_ns[subscriber->request.shard]};
+                                  .looked_ns = last_look(world, client, subscriber)};
+
         trace(world, "client %u: its shard ends it: %s", client->index, disconnect_cause_name(cause));
+        sim_thread_begin_check();
         check_cause(&suspect, cause);
+        sim_thread_end_check();
         client->cause = cause;
     }
     give_cause(shard, subscriber, cause);

@@ -17,6 +17,7 @@ static void draw_network(struct sim_network_options *network, struct random *ran
     network->short_send_permille = rough ? (uint32_t)random_below(random, 300) : 0;
     network->late_send_permille = random_below(random, 2) == 0 ? (uint32_t)random_below(random, 1000) : 0;
     network->zerocopy_permille = random_below(random, 3) == 0 ? (uint32_t)random_below(random, 1000) : 0;
+    network->starve_permille = random_below(random, 4) == 0 ? (uint32_t)random_below(random, 500) : 0;
     network->reset_permille_per_s = random_below(random, 4) == 0 ? (uint32_t)random_below(random, 300) : 0;
 }
 
@@ -64,6 +65,8 @@ void plan_draw(struct plan *plan, uint64_t seed)
     plan->client_fault_permille = random_below(&random, 4) == 0 ? 0 : (uint32_t)between(&random, 5, 120);
     plan->builder_fault_permille = random_below(&random, 2) == 0 ? 0 : (uint32_t)between(&random, 2, 30);
     plan->hiccup_permille = (uint32_t)random_below(&random, 100);
+    plan->interruption_permille = random_below(&random, 2) == 0 ? (uint32_t)between(&random, 1, 100) : 0;
+    plan->stall_per_million = random_below(&random, 4) == 0 ? (uint32_t)between(&random, 50, 1000) : 0;
     plan->drain = random_below(&random, 2) == 0;
     plan->limited = plan->instance_limit < PLENTY || plan->ip_limit > 0;
 }

@@ -33,7 +33,9 @@ struct plan {
     uint32_t sends_per_turn;
     uint32_t client_fault_permille, builder_fault_permille; /* chance each time one acts */
     uint32_t hiccup_permille;                               /* chance a step that time passes although a thread could run */
-    bool drain;                                             /* the run ends with a shutdown instead of everybody leaving */
+    uint32_t interruption_permille; /* chance that a thread is interrupted where it meets others; 0: turns are whole */
+    uint32_t stall_per_million;     /* chance a step that a thread gets no turn for long, or does not get on with its turn */
+    bool drain;                     /* the run ends with a shutdown instead of everybody leaving */
 };
 
 /* Draws everything from the seed. */

@@ -1,8 +1,6 @@
 /* The data plane under test, wired as the relay wires it, on simulated engines; its threads are turned by the world. */
 #include "sim/world.h"
 
-#include "flashrelay/list.h"
-#include "flashrelay/ws_uri.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,36 +12,6 @@ static void must(int error)
 {
     if (error != 0)
         abort();
-}
-
-/* --- spies: engines that are woken at every publish, and look at once --- */
-
-struct spy {
-    struct waker waker;
-    struct sim_world *world;
-    void (*look)(struct sim_world *world);
-};
-
-static void spy_wake(struct waker *waker, struct waker *from)
-{
-    struct spy *spy = LIST_ENTRY(waker, struct spy, waker);
-
-    (void)from;
-    spy->look(spy->world);
-    waker_prepare_sleep(waker);
-}
-
-static struct waker *spy_create(struct sim_world *world, void (*look)(struct sim_world *world))
-{
-    void *memory = NULL;
-
-    must(posix_memalign(&memory, _Alignof(struct spy), sizeof(struct spy)));
-    struct spy *spy = memset(memory, 0, sizeof *spy);
-    waker_init(&spy->waker, spy_wake);
-    spy->world = world;
-    spy->look = look;
-    waker_prepare_sleep(&spy->waker);
-    return &spy->waker;
 }
 
 /* --- putting it together --- */
@@ -82,7 +50,7 @@ static void create_ingest(struct sim_world *world)
                                      .channel = plane->source,
                                      .decompress = !plan->compress,
                                      .wakers = plane->ingest_wakes,
-                                     .waker_count = plan->compress ? 2 : plan->shards + 1,
+                                     .waker_count = plan->compress ? 1 : plan->shards,
                                      .max_message_bytes = plan->max_message_bytes,
                                      .max_backoff_ns = NS_PER_S,
                                      .ping_interval_ns = plan->ping_interval_ns,
@@ -110,7 +78,7 @@ static void create_encoder(struct sim_world *world)
                                       .target = plane->target,
                                       .marks = &plane->source_marks,
                                       .wakers = plane->encoder_wakes,
-                                      .waker_count = world->plan.shards + 1,
+                                      .waker_count = world->plan.shards,
                                       .publisher = engine_waker(plane->ingest_engine),
                                       .max_message_bytes = world->plan.max_message_bytes};
 
@@ -176,16 +144,10 @@ void plane_create(struct sim_world *world)
         create_encoder(world);
     for (unsigned i = 0; i < world->plan.shards; i++)
         create_shard(world, i);
-    plane->spies[0] = spy_create(world, record_source);
-    plane->spies[1] = spy_create(world, record_target);
-    if (world->plan.compress) {
-        plane->ingest_wakes[0] = plane->spies[0];
-        plane->ingest_wakes[1] = encoder_waker(plane->encoder);
-    }
-    struct waker **shard_wakes = world->plan.compress ? plane->encoder_wakes : plane->ingest_wakes;
-    shard_wakes[0] = world->plan.compress ? plane->spies[1] : plane->spies[0];
+    if (world->plan.compress)
+        plane->ingest_wakes[0] = encoder_waker(plane->encoder);
     for (unsigned i = 0; i < world->plan.shards; i++)
-        shard_wakes[1 + i] = plane->shard_wakers[i];
+        (world->plan.compress ? plane->encoder_wakes : plane->ingest_wakes)[i] = plane->shard_wakers[i];
 }
 
 void plane_destroy(struct sim_world *world)
@@ -205,8 +167,6 @@ void plane_destroy(struct sim_world *world)
         channel_destroy(plane->source);
     for (unsigned i = 0; i < world->plan.builders; i++)
         ws_uri_dispose(&plane->upstreams[i]);
-    free(plane->spies[0]);
-    free(plane->spies[1]);
 }
 
 /* --- its threads --- */
@@ -299,7 +259,12 @@ void plane_thread_turn(struct sim_world *world, unsigned thread)
         turn_encoder(world);
         break;
     default:
-        world->plane.looked_ns[thread - THREAD_SHARDS] = sim_world_now(world);
         shard_turn(world->plane.shards[thread - THREAD_SHARDS], CLOCK_NEVER);
     }
+}
+
+void plane_note_look(const struct sim_thread *thread, uint64_t told_ns)
+{
+    if (thread->index >= THREAD_SHARDS)
+        thread->world->plane.looked_ns[thread->index - THREAD_SHARDS] = told_ns;
 }

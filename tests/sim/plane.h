@@ -10,9 +10,11 @@
 #include "flashrelay/ws_uri.h"
 #include "sim/builder.h"
 #include "sim/plan.h"
+#include "sim/thread.h"
 #include "sim/witness.h"
 
-#define RELAY_PORT 8545
+#define RELAY_PORT  8545
+#define MAX_THREADS (3 + MAX_SHARDS)
 
 struct plane {
     struct channel_marks source_marks, target_marks;
@@ -25,12 +27,11 @@ struct plane {
     struct engine *shard_engines[MAX_SHARDS];
     struct waker *shard_wakers[MAX_SHARDS];
     struct witness witnesses[MAX_SHARDS];
-    uint64_t looked_ns[MAX_SHARDS]; /* when a shard looked for I/O last */
+    uint64_t looked_ns[MAX_SHARDS]; /* up to when a shard has been told what happened */
     struct admission admission;
     struct admission_queue answers[MAX_SHARDS];
     struct limits *limits;
-    struct waker *ingest_wakes[MAX_SHARDS + 1], *encoder_wakes[MAX_SHARDS + 1];
-    struct waker *spies[2]; /* of the source and the target: told of every publish at once */
+    struct waker *ingest_wakes[MAX_SHARDS], *encoder_wakes[MAX_SHARDS];
 };
 
 void plane_create(struct sim_world *world);
@@ -41,5 +42,7 @@ bool plane_thread_is_runnable(const struct sim_world *world, unsigned thread);
 uint64_t plane_thread_deadline(const struct sim_world *world, unsigned thread);
 void plane_thread_turn(struct sim_world *world, unsigned thread);
 const char *plane_thread_name(unsigned thread);
+/* The thread has been told what had happened by `told_ns`. */
+void plane_note_look(const struct sim_thread *thread, uint64_t told_ns);
 
 #endif

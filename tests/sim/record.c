@@ -33,6 +33,11 @@ void record_dispose(struct record *record)
     free(record->frames);
 }
 
+uint64_t record_head(const struct record *record)
+{
+    return record->count > 0 ? record->count - 1 : 0;
+}
+
 const struct record *record_of_subscribers(const struct sim_world *world)
 {
     return world->plan.compress ? &world->target : &world->source;
@@ -140,7 +145,7 @@ static void check_is_no_copy(const struct sim_world *world, const struct content
              (unsigned long long)((sim_world_now(world) - content->published_ns) / NS_PER_MS));
 }
 
-void record_source(struct sim_world *world)
+static void record_source(struct sim_world *world)
 {
     struct record *record = &world->source;
     uint64_t head = channel_head(record->channel);
@@ -172,7 +177,7 @@ static bool decompresses_to(const struct published_frame *published, const struc
     return same;
 }
 
-void record_target(struct sim_world *world)
+static void record_target(struct sim_world *world)
 {
     struct record *record = &world->target;
     uint64_t head = channel_head(record->channel);
@@ -187,6 +192,16 @@ void record_target(struct sim_world *world)
             fail(world, "frame %llu of the compressed channel is not what was published", (unsigned long long)sequence);
         published->content = source->content;
     }
+}
+
+void record_published(struct sim_world *world, const struct channel *channel)
+{
+    sim_thread_begin_check();
+    if (channel == world->plane.source)
+        record_source(world);
+    else
+        record_target(world);
+    sim_thread_end_check();
 }
 
 /* --- what a subscriber got --- */

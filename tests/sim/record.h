@@ -40,10 +40,11 @@ struct content *content_create(struct sim_world *world, bool shared);
 void content_pack(struct content *content);
 void contents_destroy(struct sim_world *world);
 
-/* The spies' reports: a frame was published. */
-void record_source(struct sim_world *world);
-void record_target(struct sim_world *world);
+/* Something was published in the channel just now. */
+void record_published(struct sim_world *world, const struct channel *channel);
 void record_dispose(struct record *record);
+/* The newest sequence number, 0 while empty. */
+uint64_t record_head(const struct record *record);
 /* What subscribers receive. */
 const struct record *record_of_subscribers(const struct sim_world *world);
 /* A whole message reached a subscriber. */

@@ -1,6 +1,8 @@
 # tests/sim/: functions of the data plane in whose place the simulator puts its own, which call them.
 
 comma := ,
-SIM_INTERPOSED := subscriber_blame
+SIM_INTERPOSED := channel_head channel_floor channel_is_waiting channel_reader_join channel_mark_set channel_append \
+	channel_append_gap waker_wake waker_prepare_sleep admission_ask admission_answer admission_queue_take \
+	admission_queue_is_empty engine_now engine_select engine_turn subscriber_blame
 
 $(BIN)/sim: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(SIM_INTERPOSED))

@@ -23,9 +23,17 @@ void witness_expect_pong(struct client *client, uint64_t end)
     testimony->pong_ends[testimony->pongs_sent++ % MOST_PONGS_UNDER_WAY] = end;
 }
 
+void witness_note_open(const struct connection *end)
+{
+    struct client *client = witness_client_of(end);
+
+    if (client)
+        client->testimony.opened_ns = sim_world_now(client->line.world);
+}
+
 static struct moment moment_now(const struct sim_world *world)
 {
-    return (struct moment){.ns = sim_world_now(world), .head = channel_head(world->plane.target)};
+    return (struct moment){.ns = sim_world_now(world), .head = record_head(record_of_subscribers(world))};
 }
 
 /* --- what is told --- */
@@ -33,14 +41,12 @@ static struct moment moment_now(const struct sim_world *world)
 static void on_accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
 {
     const struct witness *witness = context;
-    struct client *client = witness_client_of(connection);
 
-    if (client)
-        client->testimony.accepted_ns = now_ns;
+    sim_thread_point();
     witness->handler->accepted(witness->context, connection, peer, now_ns);
 }
 
-static void note_consumed(struct client *client, size_t consumed)
+static void note_consumed(struct client *client, size_t consumed, uint64_t now_ns)
 {
     struct testimony *testimony = &client->testimony;
 
@@ -48,7 +54,7 @@ static void note_consumed(struct client *client, size_t consumed)
     while (testimony->pongs_consumed < testimony->pongs_sent &&
            testimony->pong_ends[testimony->pongs_consumed % MOST_PONGS_UNDER_WAY] <= testimony->consumed_bytes) {
         testimony->pongs_consumed++;
-        testimony->pong_ns = sim_world_now(client->line.world);
+        testimony->pong_ns = now_ns;
     }
 }
 
@@ -56,10 +62,13 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
 {
     const struct witness *witness = context;
     struct client *client = witness_client_of(connection);
-    size_t consumed = witness->handler->received(witness->context, connection, bytes, length, now_ns);
+    size_t consumed;
+
+    sim_thread_point();
+    consumed = witness->handler->received(witness->context, connection, bytes, length, now_ns);
 
     if (client)
-        note_consumed(client, consumed);
+        note_consumed(client, consumed, now_ns);
     return consumed;
 }
 
@@ -85,6 +94,7 @@ static void on_progressed(void *context, struct connection *connection, const st
     struct moment now = moment_now(witness->world);
     bool begins = client && note_progress(&client->testimony, connection, progress, &now);
 
+    sim_thread_point();
     witness->handler->progressed(witness->context, connection, progress, now_ns);
     if (begins)
         client->testimony.refused_latest = moment_now(witness->world);
@@ -94,6 +104,7 @@ static void on_closed(void *context, struct connection *connection, int error, u
 {
     const struct witness *witness = context;
 
+    sim_thread_point();
     witness->handler->closed(witness->context, connection, error, now_ns);
 }
 

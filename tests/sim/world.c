@@ -7,6 +7,8 @@
 #define CALM_NS            (9 * NS_PER_S)  /* all time-outs and a few attempts to connect */
 #define END_NS             (12 * NS_PER_S) /* handshakes, closes and the drain end well before */
 #define LONGEST_HICCUP_NS  (20 * NS_PER_MS)
+#define SHORTEST_STALL_NS  (100 * NS_PER_MS)
+#define LONGEST_STALL_NS   (5 * NS_PER_S)
 #define MOST_STEPS_AT_ONCE 100000
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -28,11 +30,60 @@ static void make_flashblock(struct sim_world *world)
     world->next_flashblock_ns = sim_world_now(world) + (burst ? 0 : between(&world->random, 1, 2 * world->plan.interval_ns));
 }
 
+/* --- threads that do not get on --- */
+
+static struct sim_thread *draw_thread(struct sim_world *world)
+{
+    return &world->threads[random_below(&world->random, plane_threads(world))];
+}
+
+static void pause_thread(struct sim_thread *thread, uint64_t duration_ns)
+{
+    uint64_t end_ns = sim_world_now(thread->world) + duration_ns;
+
+    if (end_ns > thread->paused_until_ns)
+        thread->paused_until_ns = end_ns;
+}
+
+/* Some thread does not run for a while: other threads have the core. */
+static void pause_some_thread(struct sim_world *world)
+{
+    if (chance(&world->random, world->plan.hiccup_permille))
+        pause_thread(draw_thread(world), between(&world->random, 0, LONGEST_HICCUP_NS));
+}
+
+/* Some thread does not run for long, or does not get on from within its next turn: the machine swaps, or the process was stopped. */
+static void stall_some_thread(struct sim_world *world)
+{
+    uint64_t stall_ns;
+    struct sim_thread *thread;
+
+    if (world->phase != PHASE_FLOW || random_below(&world->random, 1000000) >= world->plan.stall_per_million)
+        return;
+    stall_ns = between(&world->random, SHORTEST_STALL_NS, LONGEST_STALL_NS);
+    thread = draw_thread(world);
+    if (thread->stack && random_below(&world->random, 2) == 0) {
+        thread->stall_ns = stall_ns;
+        return;
+    }
+    pause_thread(thread, stall_ns);
+    trace(world, "%s stalls for %llu ms", plane_thread_name(thread->index), (unsigned long long)(stall_ns / NS_PER_MS));
+}
+
+static void end_stalls(struct sim_world *world)
+{
+    for (unsigned i = 0; i < plane_threads(world); i++) {
+        world->threads[i].paused_until_ns = 0;
+        world->threads[i].stall_ns = 0;
+    }
+}
+
 /* --- phases --- */
 
 static void calm_down(struct sim_world *world)
 {
     trace(world, "--- calm");
+    end_stalls(world);
     world->phase = PHASE_CALM;
     world->phase_end_ns = sim_world_now(world) + CALM_NS;
     for (unsigned i = 0; i < world->plan.clients; i++) {
@@ -99,7 +150,7 @@ static void run(struct sim_world *world, struct task task)
 {
     switch (task.kind) {
     case TASK_THREAD:
-        plane_thread_turn(world, task.index);
+        sim_thread_run(&world->threads[task.index]);
         check_step(world);
         break;
     case TASK_BUILDER_ENGINE:
@@ -139,11 +190,14 @@ static void consider(struct schedule *schedule, struct sim_world *world, enum ta
 static void consider_threads(struct schedule *schedule, struct sim_world *world)
 {
     for (unsigned i = 0; i < plane_threads(world); i++) {
-        uint64_t due_ns = plane_thread_is_runnable(world, i) ? 0 : plane_thread_deadline(world, i);
+        const struct sim_thread *thread = &world->threads[i];
+        bool is_runnable = thread->is_within_turn || plane_thread_is_runnable(world, i);
+        uint64_t due_ns = is_runnable ? 0 : plane_thread_deadline(world, i);
+
         if (due_ns <= sim_world_now(world))
             schedule->rest = false;
-        if (due_ns < world->thread_paused_until[i])
-            due_ns = world->thread_paused_until[i];
+        if (due_ns < thread->paused_until_ns)
+            due_ns = thread->paused_until_ns;
         consider(schedule, world, TASK_THREAD, i, due_ns);
     }
 }
@@ -165,20 +219,13 @@ static void make_schedule(struct schedule *schedule, struct sim_world *world)
     consider(schedule, world, TASK_WORLD, 0, sim_world_deadline(world));
 }
 
-/* Some thread does not run for a while: other threads have the core. */
-static void pause_some_thread(struct sim_world *world)
-{
-    if (chance(&world->random, world->plan.hiccup_permille))
-        world->thread_paused_until[random_below(&world->random, plane_threads(world))] =
-            sim_world_now(world) + between(&world->random, 0, LONGEST_HICCUP_NS);
-}
-
 static void step(struct sim_world *world)
 {
     struct schedule schedule;
 
     world->steps++;
     pause_some_thread(world);
+    stall_some_thread(world);
     make_schedule(&schedule, world);
     if (schedule.count > 0) {
         if (++world->steps_at_this_time > MOST_STEPS_AT_ONCE)
@@ -190,6 +237,15 @@ static void step(struct sim_world *world)
         check_rest(world);
     world->steps_at_this_time = 0;
     sim_network_advance(world->network, schedule.next_ns);
+}
+
+/* What was interrupted goes on, without further interruptions. */
+static void end_turns(struct sim_world *world)
+{
+    world->plan.interruption_permille = 0;
+    for (unsigned i = 0; i < plane_threads(world); i++)
+        if (world->threads[i].is_within_turn)
+            sim_thread_run(&world->threads[i]);
 }
 
 /* --- life --- */
@@ -204,6 +260,8 @@ static void create(struct sim_world *world, const struct plan *plan)
     world->empty = content_create(world, false);
     world->empty->length = 0;
     plane_create(world);
+    for (unsigned i = 0; i < plane_threads(world); i++)
+        sim_thread_create(&world->threads[i], world, i);
     for (unsigned i = 0; i < plan->builders; i++)
         sim_builder_create(world, i);
     for (unsigned i = 0; i < CLIENT_HOSTS; i++) {
@@ -218,6 +276,8 @@ static void create(struct sim_world *world, const struct plan *plan)
 
 static void destroy(struct sim_world *world)
 {
+    for (unsigned i = 0; i < plane_threads(world); i++)
+        sim_thread_destroy(&world->threads[i]);
     plane_destroy(world);
     for (unsigned i = 0; i < world->plan.builders; i++) {
         engine_destroy(world->builders[i].engine);
@@ -273,6 +333,7 @@ void sim_world_run(const struct plan *plan, struct totals *totals)
     create(world, plan);
     while (!is_over(world))
         step(world);
+    end_turns(world);
     check_end(world);
     add_totals(totals, world);
     destroy(world);

@@ -13,6 +13,7 @@
 #include "sim/plan.h"
 #include "sim/plane.h"
 #include "sim/record.h"
+#include "sim/thread.h"
 
 #define CLIENT_HOSTS 3
 
@@ -33,7 +34,7 @@ struct sim_world {
     enum phase phase;
     uint64_t phase_end_ns, next_flashblock_ns, stop_ns;
     unsigned produced;
-    uint64_t thread_paused_until[MAX_SHARDS + 3];
+    struct sim_thread threads[MAX_THREADS];
     uint64_t steps, steps_at_this_time;
     uint64_t delivered; /* messages, to all subscribers */
     bool draining;
