@@ -10,9 +10,11 @@
 #include "sim/builder.h"
 #include "sim/check.h"
 #include "sim/client.h"
+#include "sim/machine.h"
 #include "sim/plan.h"
 #include "sim/plane.h"
 #include "sim/record.h"
+#include "sim/schedule.h"
 #include "sim/thread.h"
 
 #define CLIENT_HOSTS 3

@@ -1,0 +1,73 @@
+/* What the world does by itself: it makes flashblocks, then calms down, and ends. */
+#include "sim/world.h"
+
+#define CALM_NS (9 * NS_PER_S)  /* all time-outs and a few attempts to connect */
+#define END_NS  (12 * NS_PER_S) /* handshakes, closes and the drain end well before */
+
+/* --- flashblocks --- */
+
+static void make_flashblock(struct sim_world *world)
+{
+    struct content *content = content_create(world, true);
+
+    world->produced++;
+    for (unsigned i = 0; i < world->plan.builders; i++)
+        if (world->plan.builders == 1 || !chance(&world->random, 30)) /* some builder misses one now and then */
+            sim_builder_give(&world->builders[i], content, sim_world_now(world) + between(&world->random, 0, 20 * NS_PER_MS));
+    bool burst = chance(&world->random, world->plan.burst_permille);
+    world->next_flashblock_ns = sim_world_now(world) + (burst ? 0 : between(&world->random, 1, 2 * world->plan.interval_ns));
+}
+
+/* --- phases --- */
+
+static void calm_down(struct sim_world *world)
+{
+    trace(world, "--- calm");
+    machine_recover(world);
+    world->phase = PHASE_CALM;
+    world->phase_end_ns = sim_world_now(world) + CALM_NS;
+    for (unsigned i = 0; i < world->plan.clients; i++) {
+        struct client *client = &world->clients[i];
+        if (client->line.connection && client->unstall_ns != 0)
+            client_stall(client, false);
+    }
+    for (unsigned i = 0; i < world->plan.builders; i++)
+        world->builders[i].refusals = 0;
+}
+
+static void begin_end(struct sim_world *world)
+{
+    check_calm(world);
+    trace(world, "--- end");
+    world->phase = PHASE_END;
+    world->phase_end_ns = sim_world_now(world) + END_NS;
+    world->stop_ns = sim_world_now(world) + between(&world->random, 0, 2 * NS_PER_S);
+    world->draining = world->plan.drain;
+    for (unsigned i = 0; i < world->plan.shards && world->draining; i++)
+        shard_drain(world->plane.shards[i]);
+}
+
+/* When the world itself has something to do. */
+uint64_t phases_deadline(const struct sim_world *world)
+{
+    if (world->phase == PHASE_FLOW && world->produced < world->plan.flashblocks)
+        return world->next_flashblock_ns;
+    return world->phase_end_ns < world->stop_ns ? world->phase_end_ns : world->stop_ns;
+}
+
+void phases_act(struct sim_world *world)
+{
+    uint64_t now_ns = sim_world_now(world);
+
+    if (world->phase == PHASE_FLOW && world->produced < world->plan.flashblocks) {
+        make_flashblock(world);
+        world->phase_end_ns = now_ns + 500 * NS_PER_MS;
+    } else if (world->stop_ns <= now_ns) {
+        world->stop_ns = CLOCK_NEVER;
+        ingest_stop(world->plane.ingest);
+    } else if (world->phase == PHASE_FLOW) {
+        calm_down(world);
+    } else if (world->phase == PHASE_CALM) {
+        begin_end(world);
+    }
+}
