@@ -18,6 +18,9 @@ struct sim_network_options {
     uint32_t short_send_permille;        /* chance that a send takes only a part although there is room */
     uint32_t late_send_permille;         /* chance that a send is answered in a later turn, its bytes read only then */
     uint32_t zerocopy_permille;          /* chance that a send of frames pins them until the peer has the bytes */
+    uint32_t late_notification_permille; /* chance that a notification takes seconds */
+    bool own_tcp; /* engines have a TCP of their own: frames are pinned until they are acknowledged, which is reported */
+    uint32_t late_close_permille;  /* chance that an abort has to wait for operations that were begun before */
     uint32_t starve_permille;      /* chance, each time something is received, that there is no buffer for it in this turn */
     uint32_t reset_permille_per_s; /* chance a connection and second to be reset by the network */
 };
@@ -50,6 +53,10 @@ bool engine_sim_is_due(const struct engine *engine);
 /* Faults on one connection, from either side's handle. */
 void sim_connection_stall(struct connection *connection, bool stalled); /* its receiving side takes nothing */
 void sim_connection_reset(struct connection *connection);               /* both sides see -ECONNRESET */
+void sim_connection_vanish(struct connection *connection); /* this side sees -ECONNRESET, the other one nothing, ever */
+
+/* While they are taken by others, the engine accepts nobody, and connecting fails with -EMFILE. */
+void engine_sim_take_descriptors(struct engine *engine, bool taken);
 
 /* Bytes that were sent to this side and not consumed by it yet, for tests. */
 size_t sim_connection_unread_bytes(const struct connection *connection);

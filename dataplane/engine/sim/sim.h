@@ -20,7 +20,8 @@ enum sim_event_kind {
     SIM_EVENT_NETWORK_RESET, /* both sides fail */
     SIM_EVENT_ROOM,          /* `side` learns that there is room again */
     SIM_EVENT_SENT,          /* a late send of `side` is answered */
-    SIM_EVENT_NOTIFIED,      /* `side` learns that bytes it sent by reference are read no more */
+    SIM_EVENT_NOTIFIED,      /* `side` learns what became of bytes that it sent */
+    SIM_EVENT_CANCELLED,     /* nothing of what `side` had begun before its abort is outstanding any more */
 };
 
 struct sim_event {
@@ -40,10 +41,12 @@ struct sim_segment {
     uint8_t bytes[];
 };
 
-/* Bytes sent by reference that are read no more, of which the sender does not know yet. */
+/* What a sender does not know yet: that bytes sent by reference are read no more, or that bytes were acknowledged. */
 struct sim_notification {
     struct list_node node;
-    uint64_t sequence; /* the lowest frame referred to */
+    uint64_t due_ns;
+    uint64_t sequence;     /* the lowest frame referred to; HOLDS_NONE: none */
+    uint32_t acknowledged; /* bytes */
 };
 
 /* One direction of a link. */
@@ -61,8 +64,10 @@ struct sim_link {
     struct sim_connection *ends[2];    /* NULL: not yet accepted, or gone */
     struct sim_stream streams[2];      /* towards this side */
     int errors[2];                     /* what this side fails with; 0: nothing happened to it */
-    struct list_node notifications[2]; /* of sim_notification, on their way to this side, the oldest first */
+    struct list_node notifications[2]; /* of sim_notification, on their way to this side */
+    size_t acknowledged[2];            /* bytes that this side sent, and has not told its handler of */
     bool stalled[2];
+    bool vanished[2]; /* this side is gone, and nobody has been told */
     bool room_scheduled[2];
     unsigned references; /* ends, events, backlog */
     struct list_node backlog_node;
@@ -85,6 +90,7 @@ struct sim_connection {
     struct sim_link *link;
     uint8_t side;
     bool connecting, connected; /* engine_connect's answer is outstanding; is there */
+    bool cancelling;            /* aborted, and what was begun before is outstanding */
     bool late_send;             /* a send waits for its answer ... */
     bool sent;                  /* ... which has come */
     bool writable;              /* room was announced */
@@ -114,7 +120,8 @@ struct sim_engine {
     uint32_t connection_count;
     uint64_t turn;
     uint64_t told_ns; /* what had happened by then has been told */
-    bool starved;     /* in this turn some have not been read for want of buffers */
+    bool no_descriptors;
+    bool starved; /* in this turn some have not been read for want of buffers */
     bool woken;
     struct sim_connection **order; /* scratch of a turn: the ready ones, shuffled */
     size_t order_capacity;
@@ -187,11 +194,14 @@ void sim_link_consume(struct sim_link *link, uint8_t side, struct sim_segment *s
 /* `side` is told by an event that there is room, be it now already. */
 void sim_link_announce_room(struct sim_link *link, uint8_t side);
 
-/* Reads what `side` has sent by reference now; it is notified of that later. */
+/* Reads what `side` has sent by reference now. It is notified of that later; one with a TCP of its own lets go at once. */
 void sim_link_let_go(struct sim_link *link, uint8_t side);
 
 /* `side` goes away: its peer gets a reset, and perhaps what was on its way before it. Lets go. */
 void sim_link_abort(struct sim_link *link, uint8_t side);
+
+/* `side` disappears: nothing of it arrives any more, and nothing at it. */
+void sim_link_vanish(struct sim_link *link, uint8_t side);
 
 /* Both sides fail at once; what is on its way is lost. */
 void sim_link_fail(struct sim_link *link);
@@ -228,6 +238,9 @@ void sim_connection_late_send(struct sim_connection *connection);
 
 /* Ends being blocked, if room was announced. */
 void sim_connection_room(struct sim_connection *connection);
+
+/* Tells of bytes acknowledged, if that is to be told alone. */
+void sim_connection_tell_acknowledged(struct sim_connection *connection);
 
 /* Brings what is pinned up to what is still referred to on the way. */
 void sim_connection_update_pin(struct sim_connection *connection);

@@ -21,6 +21,7 @@ struct sim_connection *sim_connection_create(struct sim_engine *engine, struct s
     list_init(&connection->ready_node);
     list_init(&connection->serve_node);
     engine->connection_count++;
+    descriptor_budget_spend(engine->common.options.descriptors);
     counter_add(&engine->common.counters.open_connections, 1);
     return connection;
 }
@@ -38,6 +39,7 @@ void sim_connection_destroy(struct sim_connection *connection)
     list_remove(&connection->ready_node);
     list_remove(&connection->serve_node);
     engine->connection_count--;
+    descriptor_budget_return(engine->common.options.descriptors);
     counter_subtract(&engine->common.counters.open_connections, 1);
     memset(connection, POISON, sizeof *connection);
     free(connection);
@@ -145,11 +147,12 @@ static void receive(struct sim_connection *connection)
 
 /* --- ending --- */
 
-/* Tells of the end once nothing is pinned; the notification of what is makes the connection ready again. */
+/* Tells of the end once nothing is pinned or outstanding; the event that ends either makes the connection ready again. */
 static void end(struct sim_connection *connection)
 {
     sim_connection_update_pin(connection);
-    if (connection->common.pinned_sequence != HOLDS_NONE)
+    if (connection->common.pinned_sequence != HOLDS_NONE || connection->cancelling ||
+        (connection->late_send && !connection->sent))
         return;
     sim_handler_of(connection)
         ->closed(sim_context_of(connection), &connection->common, connection->error, sim_now_of(connection));
@@ -196,6 +199,9 @@ static void handle_open(struct sim_connection *connection)
     int error = connection->link->errors[connection->side];
 
     sim_connection_update_pin(connection);
+    sim_connection_tell_acknowledged(connection);
+    if (connection->common.dead)
+        return; /* aborted by its handler: closed follows in the next turn */
     if (error == 0)
         sim_connection_late_send(connection);
     else
@@ -237,6 +243,11 @@ void sim_connection_stall(struct connection *common, bool stalled)
     connection->link->stalled[connection->side] = stalled;
     if (!stalled)
         sim_connection_ready(connection);
+}
+
+void sim_connection_vanish(struct connection *common)
+{
+    sim_link_vanish(sim_connection_of(common)->link, sim_connection_of(common)->side);
 }
 
 void sim_connection_reset(struct connection *common)

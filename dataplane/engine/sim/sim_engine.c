@@ -22,7 +22,12 @@ static struct connection *sim_connect(struct engine *common, const struct addres
     connection->connecting = true;
     connection->common.owner = owner;
     counter_add(&common->counters.connects, 1);
-    sim_schedule(link, SIM_EVENT_SYN, SIM_ACCEPTOR, network->now_ns + sim_delay(network));
+    if (engine->no_descriptors) {
+        link->errors[SIM_CONNECTOR] = -EMFILE;
+        sim_connection_ready(connection);
+    } else {
+        sim_schedule(link, SIM_EVENT_SYN, SIM_ACCEPTOR, network->now_ns + sim_delay(network));
+    }
     return &connection->common;
 }
 
@@ -56,8 +61,13 @@ static void sim_abort(struct engine *engine, struct connection *common)
 {
     struct sim_connection *connection = sim_connection_of(common);
 
+    struct sim_network *network = sim_engine_of(engine)->network;
+
     sim_link_abort(connection->link, connection->side);
     connection->aborted_in_turn = sim_engine_of(engine)->turn;
+    connection->cancelling = sim_chance(network, network->options.late_close_permille);
+    if (connection->cancelling)
+        sim_schedule(connection->link, SIM_EVENT_CANCELLED, connection->side, network->now_ns + sim_delay(network));
     sim_connection_ready(connection);
 }
 
@@ -164,6 +174,13 @@ bool engine_sim_is_due(const struct engine *common)
 
     return engine->woken || engine->listener.stopping || !list_is_empty(&engine->ready) || !list_is_empty(&engine->to_serve) ||
            sim_may_accept(engine);
+}
+
+void engine_sim_take_descriptors(struct engine *engine, bool taken)
+{
+    if (taken)
+        counter_add(&engine->counters.accept_pauses, 1);
+    sim_engine_of(engine)->no_descriptors = taken;
 }
 
 static void sim_wake(struct waker *waker, struct waker *from)

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SYN_RETRY_NS      (1 * NS_PER_S)
-#define RESET_NEVER_S     1000 /* no run lasts so long */
-#define RST_DROP_PERMILLE 500
+#define SYN_RETRY_NS       (1 * NS_PER_S)
+#define LATEST_NOTIFIED_NS (4 * NS_PER_S)
+#define RESET_NEVER_S      1000 /* no run lasts so long */
+#define RST_DROP_PERMILLE  500
 
 static uint8_t peer_of(uint8_t side)
 {
@@ -34,6 +35,7 @@ static void destroy_notifications(struct list_node *notifications)
         next = node->next;
         free(LIST_ENTRY(node, struct sim_notification, node));
     }
+    list_init(notifications);
 }
 
 static void destroy_segments(struct list_node *segments)
@@ -140,16 +142,21 @@ void sim_link_send_fin(struct sim_link *link, uint8_t side)
     sim_schedule(link, SIM_EVENT_FIN, side, next_due(link, side));
 }
 
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 uint64_t sim_link_pinned(const struct sim_link *link, uint8_t side)
 {
     const struct list_node *notifications = &link->notifications[side], *segments = &link->streams[peer_of(side)].in_flight;
+    uint64_t lowest = HOLDS_NONE;
 
-    if (!list_is_empty(notifications))
-        return LIST_ENTRY(notifications->next, struct sim_notification, node)->sequence;
+    for (struct list_node *node = notifications->next; node != notifications; node = node->next)
+        lowest = lower(lowest, LIST_ENTRY(node, struct sim_notification, node)->sequence);
     for (struct list_node *node = segments->next; node != segments; node = node->next)
-        if (LIST_ENTRY(node, struct sim_segment, node)->sequence != HOLDS_NONE)
-            return LIST_ENTRY(node, struct sim_segment, node)->sequence;
-    return HOLDS_NONE;
+        lowest = lower(lowest, LIST_ENTRY(node, struct sim_segment, node)->sequence);
+    return lowest;
 }
 
 /* --- receiving --- */
@@ -174,15 +181,37 @@ void sim_link_consume(struct sim_link *link, uint8_t side, struct sim_segment *s
         sim_link_announce_room(link, peer_of(side));
 }
 
-/* The memory referred to is read now, and not again; `sender` learns of it later, as from a zero-copy send's notification. */
-static void read_reference(struct sim_link *link, uint8_t sender, struct sim_segment *segment)
+/* Acknowledgements come in order; notifications of zero-copy sends as they like. */
+static uint64_t draw_notification(struct sim_link *link, uint8_t sender)
+{
+    struct sim_network *network = link->network;
+    uint64_t due_ns = network->now_ns + sim_delay(network);
+
+    if (sim_chance(network, network->options.late_notification_permille))
+        due_ns += random_below(&network->random, LATEST_NOTIFIED_NS);
+    if (network->options.own_tcp && !list_is_empty(&link->notifications[sender])) {
+        uint64_t last_ns = LIST_ENTRY(link->notifications[sender].previous, struct sim_notification, node)->due_ns;
+        due_ns = due_ns > last_ns ? due_ns : last_ns;
+    }
+    return due_ns;
+}
+
+static void notify(struct sim_link *link, uint8_t sender, const struct sim_segment *segment)
+{
+    struct sim_notification *notification = sim_allocate(sizeof *notification);
+
+    notification->due_ns = draw_notification(link, sender);
+    notification->sequence = segment->sequence;
+    notification->acknowledged = link->network->options.own_tcp ? segment->length : 0;
+    list_append(&link->notifications[sender], &notification->node);
+    sim_schedule(link, SIM_EVENT_NOTIFIED, sender, notification->due_ns);
+}
+
+/* The memory referred to is read now, and not again. */
+static void read_reference(struct sim_segment *segment)
 {
     if (!segment->reference)
         return;
-    struct sim_notification *notification = sim_allocate(sizeof *notification);
-    notification->sequence = segment->sequence;
-    list_append(&link->notifications[sender], &notification->node);
-    sim_schedule(link, SIM_EVENT_NOTIFIED, sender, link->network->now_ns + sim_delay(link->network));
     memcpy(segment->bytes, segment->reference, segment->length);
     segment->reference = NULL;
     segment->sequence = HOLDS_NONE;
@@ -193,11 +222,30 @@ static void segment_arrives(struct sim_link *link, uint8_t side)
     struct sim_stream *stream = &link->streams[side];
     struct sim_segment *segment = first_segment(&stream->in_flight);
 
-    if (!segment)
-        return; /* dropped by a reset */
-    read_reference(link, peer_of(side), segment);
+    if (!segment || link->vanished[side])
+        return; /* dropped by a reset, or on its way for ever */
+    if (segment->reference || link->network->options.own_tcp)
+        notify(link, peer_of(side), segment);
+    read_reference(segment);
     list_remove(&segment->node);
     list_append(&stream->arrived, &segment->node);
+    end_ready(link, side);
+}
+
+static void notifications_arrive(struct sim_link *link, uint8_t side)
+{
+    struct list_node *notifications = &link->notifications[side];
+
+    for (struct list_node *node = notifications->next, *next; node != notifications; node = next) {
+        struct sim_notification *notification = LIST_ENTRY(node, struct sim_notification, node);
+
+        next = node->next;
+        if (notification->due_ns > link->network->now_ns)
+            continue;
+        link->acknowledged[side] += notification->acknowledged;
+        list_remove(node);
+        free(notification);
+    }
     end_ready(link, side);
 }
 
@@ -206,9 +254,16 @@ static void segment_arrives(struct sim_link *link, uint8_t side)
 void sim_link_let_go(struct sim_link *link, uint8_t side)
 {
     struct list_node *segments = &link->streams[peer_of(side)].in_flight;
+    bool own_tcp = link->network->options.own_tcp;
 
-    for (struct list_node *node = segments->next; node != segments; node = node->next)
-        read_reference(link, side, LIST_ENTRY(node, struct sim_segment, node));
+    if (own_tcp)
+        destroy_notifications(&link->notifications[side]);
+    for (struct list_node *node = segments->next; node != segments; node = node->next) {
+        struct sim_segment *segment = LIST_ENTRY(node, struct sim_segment, node);
+        if (segment->reference && !own_tcp)
+            notify(link, side, segment);
+        read_reference(segment);
+    }
 }
 
 /* What `side` has sent and is on its way is lost; it is followed by nothing, a FIN included. */
@@ -236,6 +291,13 @@ static void side_fails(struct sim_link *link, uint8_t side)
     if (link->errors[side] == 0)
         link->errors[side] = -ECONNRESET;
     end_ready(link, side);
+}
+
+void sim_link_vanish(struct sim_link *link, uint8_t side)
+{
+    link->vanished[side] = true;
+    drop_in_flight(link, side);
+    side_fails(link, side);
 }
 
 void sim_link_fail(struct sim_link *link)
@@ -316,14 +378,15 @@ void sim_link_happen(struct sim_link *link, const struct sim_event *event)
             end_ready(link, side);
         }
         break;
-    case SIM_EVENT_NOTIFIED: {
-        struct list_node *first = list_first(&link->notifications[side]);
-
-        list_remove(first);
-        free(LIST_ENTRY(first, struct sim_notification, node));
-        end_ready(link, side);
+    case SIM_EVENT_NOTIFIED:
+        notifications_arrive(link, side);
         break;
-    }
+    case SIM_EVENT_CANCELLED:
+        if (link->ends[side]) {
+            link->ends[side]->cancelling = false;
+            end_ready(link, side);
+        }
+        break;
     case SIM_EVENT_SENT:
         if (link->ends[side]) {
             link->ends[side]->sent = true;

@@ -74,11 +74,18 @@ static struct sim_link *take_from_backlog(struct sim_listener *listener)
     return link;
 }
 
+static bool has_descriptor(const struct sim_engine *engine)
+{
+    const struct descriptor_budget *budget = engine->common.options.descriptors;
+
+    return !engine->no_descriptors && (!budget || atomic_load_explicit(&budget->left, memory_order_relaxed) > 0);
+}
+
 bool sim_may_accept(const struct sim_engine *engine)
 {
     const struct sim_listener *listener = &engine->listener;
 
-    return listener->backlog_count > 0 && (!listener->paused || listener->stopping) &&
+    return listener->backlog_count > 0 && has_descriptor(engine) && (!listener->paused || listener->stopping) &&
            engine->connection_count < engine->common.options.max_connections;
 }
 

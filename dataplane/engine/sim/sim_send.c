@@ -30,12 +30,13 @@ static void send_bytes(struct sim_connection *connection, const uint8_t *bytes, 
     const struct extent *extent = &connection->common.extents[0];
     struct sim_network *network = connection->engine->network;
     struct engine_counters *counters = &sim_connection_engine(connection)->counters;
-    bool by_reference = extent->kind == EXTENT_FRAMES && sim_chance(network, network->options.zerocopy_permille);
+    bool by_reference =
+        extent->kind == EXTENT_FRAMES && (network->options.own_tcp || sim_chance(network, network->options.zerocopy_permille));
 
     sim_link_send(connection->link, sim_peer_of(connection), bytes, length, by_reference ? extent->from : HOLDS_NONE);
     if (by_reference) {
         sim_connection_update_pin(connection);
-        counter_add(&counters->zerocopy_sends, 1);
+        counter_add(&counters->zerocopy_sends, !network->options.own_tcp);
     }
     counter_add(&counters->bytes_sent, length);
 }
@@ -60,6 +61,14 @@ static void report_progress(struct sim_connection *connection, const struct engi
         sim_connection_ready(connection);
 }
 
+static size_t take_acknowledged(struct sim_connection *connection)
+{
+    size_t *acknowledged = &connection->link->acknowledged[connection->side], taken = *acknowledged;
+
+    *acknowledged = 0;
+    return taken;
+}
+
 /* The answer to a send of `offered` bytes. */
 static void complete_send(struct sim_connection *connection, size_t offered)
 {
@@ -78,7 +87,19 @@ static void complete_send(struct sim_connection *connection, size_t offered)
     common->blocked = taken < length;
     if (common->blocked && sim_link_room(connection->link, sim_peer_of(connection)) > 0)
         sim_link_announce_room(connection->link, connection->side);
+    progress.acknowledged = take_acknowledged(connection);
     report_progress(connection, &progress);
+}
+
+void sim_connection_tell_acknowledged(struct sim_connection *connection)
+{
+    struct engine_progress progress = {.bytes = 0};
+
+    if (connection->common.dead || !(connection->common.blocked || connection->common.finishing))
+        return;
+    progress.acknowledged = take_acknowledged(connection);
+    if (progress.acknowledged > 0)
+        report_progress(connection, &progress);
 }
 
 void sim_connection_serve(struct sim_connection *connection)

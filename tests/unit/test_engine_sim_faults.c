@@ -1,0 +1,234 @@
+/* What the simulated engine can be made to suffer: late notifications, a TCP of its own, want of buffers and descriptors, lost peers. */
+#include "flashrelay/clock.h"
+#include "support/engine_pair.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Turns and time, until `condition` holds or that much time has passed. */
+#define RUN_UNTIL(pair, condition, limit_ns)                                                        \
+    do {                                                                                            \
+        uint64_t end_ns_ = sim_network_now((pair)->network) + (limit_ns);                           \
+        pair_run_due(pair);                                                                         \
+        while (!(condition) && sim_network_now((pair)->network) < end_ns_) {                        \
+            sim_network_advance((pair)->network, sim_network_now((pair)->network) + NS_PER_MS / 4); \
+            pair_run_due(pair);                                                                     \
+        }                                                                                           \
+    } while (0)
+
+static void notifications_may_take_seconds(void **state)
+{
+    struct sim_network_options options = pair_plain_network;
+    struct pair_peer *accepted, *peer;
+    uint64_t sent_ns;
+
+    (void)state;
+    options.zerocopy_permille = options.late_notification_permille = 1000;
+    struct engine_pair *pair = pair_open(&options);
+    struct channel *channel = pair_open_channel(pair);
+    peer = pair_establish(pair, &accepted);
+    pair_append_frames(channel, 1, 1000);
+    pair_offer(&pair->server, accepted, 1, 2);
+    sent_ns = sim_network_now(pair->network);
+    RUN_UNTIL(pair, peer->length > 0, NS_PER_S);
+    pair_assert_received_frames(peer, channel, 1, 2);
+    assert_int_equal(accepted->connection->pinned_sequence, 1);
+    RUN_UNTIL(pair, accepted->connection->pinned_sequence == HOLDS_NONE, 10 * NS_PER_S);
+    assert_true(accepted->connection->pinned_sequence == HOLDS_NONE);
+    assert_in_range(sim_network_now(pair->network) - sent_ns, 100 * NS_PER_MS, 5 * NS_PER_S);
+    pair_close(pair);
+    channel_destroy(channel);
+}
+
+static void a_tcp_of_its_own_pins_until_acknowledged(void **state)
+{
+    struct sim_network_options options = pair_plain_network;
+    struct pair_peer *accepted, *peer;
+
+    (void)state;
+    options.own_tcp = true;
+    struct engine_pair *pair = pair_open(&options);
+    struct channel *channel = pair_open_channel(pair);
+    peer = pair_establish(pair, &accepted);
+    pair_append_frames(channel, 2, 1000);
+    pair_offer(&pair->server, accepted, 1, 3);
+    engine_turn(pair->server.engine, 0);
+    assert_int_equal(accepted->taken_frames, 2); /* taken where sent for the first time */
+    RUN_UNTIL(pair, peer->length > 0, NS_PER_S);
+    assert_int_equal(accepted->connection->pinned_sequence, 1); /* the acknowledgement is on its way */
+    pair_settle(pair);
+    assert_true(accepted->connection->pinned_sequence == HOLDS_NONE);
+    assert_int_equal(accepted->acknowledged_bytes, 0); /* not told alone while it neither is blocked nor finishes */
+    pair_say(&pair->server, accepted, "x", 1);
+    pair_settle(pair);
+    assert_int_equal(accepted->acknowledged_bytes, peer->length - 1);
+    engine_finish(pair->server.engine, accepted->connection);
+    pair_settle(pair);
+    assert_int_equal(accepted->acknowledged_bytes, peer->length);
+    pair_close(pair);
+    channel_destroy(channel);
+}
+
+static void acknowledgements_are_told_to_who_is_blocked(void **state)
+{
+    struct sim_network_options options = pair_plain_network;
+    struct pair_peer *accepted, *peer;
+
+    (void)state;
+    options.own_tcp = true;
+    struct engine_pair *pair = pair_open(&options);
+    struct channel *channel = pair_open_channel(pair);
+    peer = pair_establish(pair, &accepted);
+    sim_connection_stall(peer->connection, true);
+    pair_append_frames(channel, 2, 8000);
+    pair_offer(&pair->server, accepted, 1, 3);
+    pair_settle(pair);
+    assert_true(accepted->connection->blocked);
+    assert_int_equal(accepted->acknowledged_bytes, accepted->taken_bytes);
+    assert_int_equal(accepted->taken_bytes, options.window_bytes);
+    engine_abort(pair->server.engine, accepted->connection); /* lets go of what was not acknowledged at once */
+    pair_settle(pair);
+    assert_null(accepted->connection);
+    pair_close(pair);
+    channel_destroy(channel);
+}
+
+static void who_vanishes_leaves_everything_as_it_was(void **state)
+{
+    struct sim_network_options options = pair_plain_network;
+    struct pair_peer *accepted, *peer;
+
+    (void)state;
+    options.zerocopy_permille = 1000;
+    struct engine_pair *pair = pair_open(&options);
+    struct channel *channel = pair_open_channel(pair);
+    peer = pair_establish(pair, &accepted);
+    pair_say(&pair->client, peer, "lost", 4);
+    engine_turn(pair->client.engine, 0);
+    sim_connection_vanish(peer->connection);
+    pair_append_frames(channel, 2, 8000);
+    pair_offer(&pair->server, accepted, 1, 3);
+    pair_settle(pair);
+    assert_int_equal(peer->closes, 1);
+    assert_int_equal(peer->close_error, -ECONNRESET);
+    assert_int_equal(accepted->closes, 0);
+    assert_int_equal(accepted->length, 0);
+    assert_true(accepted->connection->blocked);
+    assert_int_equal(accepted->connection->pinned_sequence, 1);
+    engine_abort(pair->server.engine, accepted->connection);
+    pair_settle(pair);
+    assert_int_equal(accepted->closes, 1);
+    pair_close(pair);
+    channel_destroy(channel);
+}
+
+static void without_descriptors_nobody_is_accepted_or_connected(void **state)
+{
+    struct engine_pair *pair = pair_open(&pair_plain_network);
+    struct pair_peer *failing, *waiting;
+    struct address address = pair_server_address();
+
+    (void)state;
+    engine_sim_take_descriptors(pair->client.engine, true);
+    failing = pair_connect(pair);
+    pair_settle(pair);
+    assert_int_equal(failing->connects, 1);
+    assert_int_equal(failing->connect_error, -EMFILE);
+    engine_sim_take_descriptors(pair->client.engine, false);
+    engine_sim_take_descriptors(pair->server.engine, true);
+    waiting = pair_add_peer(&pair->client, NULL);
+    waiting->connection = engine_connect(pair->client.engine, &address, waiting);
+    pair_settle(pair);
+    assert_int_equal(pair->server.count, 0);
+    assert_int_equal(counter_read(&pair->server.engine->counters.accept_pauses), 1);
+    engine_sim_take_descriptors(pair->server.engine, false);
+    pair_settle(pair);
+    assert_int_equal(pair->server.count, 1);
+    pair_close(pair);
+}
+
+static void a_budget_of_descriptors_is_kept(void **state)
+{
+    struct engine_pair *pair = pair_open(&pair_plain_network);
+    struct descriptor_budget budget = {1};
+
+    (void)state;
+    pair->server.engine->options.descriptors = &budget;
+    for (unsigned i = 0; i < 3; i++)
+        pair_connect(pair);
+    pair_settle(pair);
+    assert_int_equal(pair->server.count, 1);
+    assert_int_equal(atomic_load(&budget.left), 0);
+    engine_abort(pair->server.engine, pair->server.peers[0].connection);
+    pair_settle(pair);
+    assert_int_equal(pair->server.count, 2);
+    pair_close(pair);
+    assert_int_equal(atomic_load(&budget.left), 1);
+}
+
+/* What was not told for want of buffers is told in a later turn, and until then the last look is an older one. */
+static void a_starved_turn_has_not_told_everything(void **state)
+{
+    struct sim_network_options options = pair_plain_network;
+    struct pair_peer *accepted, *peer;
+    uint64_t told_ns, arrived_ns;
+
+    (void)state;
+    options.starve_permille = 500;
+    struct engine_pair *pair = pair_open(&options);
+    peer = pair_establish(pair, &accepted);
+    told_ns = engine_turn(pair->server.engine, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        pair_say(&pair->client, peer, "0123456789", 10);
+        engine_turn(pair->client.engine, 0);
+        sim_network_advance(pair->network, sim_network_now(pair->network) + 5 * NS_PER_MS);
+        arrived_ns = sim_network_now(pair->network);
+        while (accepted->length < 10 * (i + 1)) {
+            uint64_t next_ns = engine_turn(pair->server.engine, 0);
+            assert_int_equal(next_ns, accepted->length < 10 * (i + 1) ? told_ns : arrived_ns);
+        }
+        told_ns = engine_turn(pair->server.engine, 0);
+        assert_int_equal(told_ns, arrived_ns);
+    }
+    assert_true(counter_read(&pair->server.engine->counters.receive_starved) > 0);
+    pair_settle(pair);
+    pair_close(pair);
+}
+
+static void an_abort_may_wait_for_what_was_begun_before(void **state)
+{
+    struct sim_network_options options = pair_plain_network;
+    struct pair_peer *accepted;
+
+    (void)state;
+    options.late_close_permille = 1000;
+    struct engine_pair *pair = pair_open(&options);
+    pair_establish(pair, &accepted);
+    engine_abort(pair->server.engine, accepted->connection);
+    for (unsigned i = 0; i < 10; i++)
+        engine_turn(pair->server.engine, 0);
+    assert_int_equal(accepted->closes, 0);
+    pair_settle(pair);
+    assert_int_equal(accepted->closes, 1);
+    pair_close(pair);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(notifications_may_take_seconds),
+        cmocka_unit_test(a_tcp_of_its_own_pins_until_acknowledged),
+        cmocka_unit_test(acknowledgements_are_told_to_who_is_blocked),
+        cmocka_unit_test(who_vanishes_leaves_everything_as_it_was),
+        cmocka_unit_test(without_descriptors_nobody_is_accepted_or_connected),
+        cmocka_unit_test(a_budget_of_descriptors_is_kept),
+        cmocka_unit_test(a_starved_turn_has_not_told_everything),
+        cmocka_unit_test(an_abort_may_wait_for_what_was_begun_before),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
