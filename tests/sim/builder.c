@@ -5,6 +5,8 @@
 
 #define ACT_NS           (20 * NS_PER_MS) /* on average */
 #define PRIVATE_PERMILLE 30
+#define FEWEST_IN_FLOOD  500
+#define MOST_IN_FLOOD    3000
 #define RESEND           3 /* flashblocks that are sent again on a new connection */
 
 void sim_builder_create(struct sim_world *world, unsigned index)
@@ -105,6 +107,37 @@ static void send_private(struct sim_builder *builder)
         feed_send(feed, content);
 }
 
+/* Thousands of messages at once, of which each is forwarded. */
+static void flood(struct sim_builder *builder)
+{
+    struct sim_world *world = builder->world;
+    struct feed *feed = builder->feeds;
+
+    if (!feed || !feed_is_open(feed) || world->content_count == MAX_CONTENTS)
+        return;
+    bool empty = world->plan.builders == 1 && random_below(&builder->random, 2) == 0;
+    struct content *content = empty ? world->empty : content_create_tiny(world);
+    uint64_t count = between(&builder->random, FEWEST_IN_FLOOD, MOST_IN_FLOOD);
+    trace(world, "builder %u: floods with %llu messages", builder->index, (unsigned long long)count);
+    world->flood += count;
+    feed->flooded = true;
+    while (count-- > 0)
+        feed_send(feed, content);
+}
+
+static void throw_bomb(struct sim_builder *builder)
+{
+    struct sim_world *world = builder->world;
+    struct feed *feed = builder->feeds;
+
+    if (!feed || !feed_is_open(feed) || world->content_count == MAX_CONTENTS)
+        return;
+    struct content *content = content_create_bomb(world, random_below(&builder->random, 4) == 0);
+    trace(world, "builder %u: a message that is %zu bytes of JSON", builder->index, content->length);
+    content_pack(content);
+    feed_send(feed, content);
+}
+
 /* What may have been lost between two connections is sent again on the next, as real builders do. */
 static void send_again(struct sim_builder *builder)
 {
@@ -146,6 +179,10 @@ void sim_builder_act(struct sim_builder *builder)
         return;
     if (chance(&builder->random, PRIVATE_PERMILLE))
         send_private(builder);
-    if (chance(&builder->random, world->plan.builder_fault_permille))
+    if (chance(&builder->random, world->plan.builder.flood_permille))
+        flood(builder);
+    if (chance(&builder->random, world->plan.builder.bomb_permille))
+        throw_bomb(builder);
+    if (chance(&builder->random, world->plan.builder.fault_permille))
         act_up(builder);
 }

@@ -23,6 +23,8 @@ struct feed {
     struct feed *next;
     unsigned number;
     bool upgraded, close_sent, close_received, misbehaved, mute, stalled;
+    bool pong_waited; /* the last one, behind messages that the network had no room for */
+    bool flooded;     /* its pongs come behind thousands of messages, which the relay reads at its own pace */
     char request[8192];
     size_t request_length;
     struct ws_reader reader;

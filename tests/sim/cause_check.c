@@ -15,34 +15,40 @@ struct suspect {
     struct client *client;
     const struct subscriber *subscriber;
     const struct connection *end;
-    uint64_t looked_ns; /* when its engine looked last what became of the connection: time-outs have to have ended by then */
+    uint64_t told_ns; /* what had happened by then is known to the shard: time-outs have to have ended by then */
 };
+
+static struct channel *channel_of(const struct client *client)
+{
+    return client->line.world->plane.followed[client->channel].channel;
+}
 
 /* --- lagging --- */
 
 /* Frames published after `since` and not taken, be it that they were not offered. */
-static uint64_t lag_of(const struct sim_world *world, const struct moment *since, const struct connection *end)
+static uint64_t lag_of(const struct client *client, const struct moment *since, const struct connection *end)
 {
+    const struct channel *channel = channel_of(client);
     uint64_t untaken = engine_next_untaken(end), from = since->head + 1;
 
     if (untaken == HOLDS_NONE)
         untaken = ((const struct subscriber *)end->owner)->cursor;
     if (untaken > from)
         from = untaken;
-    return channel_count_frames(world->plane.target, NULL, from, channel_head(world->plane.target) + 1);
+    return channel_count_frames(channel, channel_selection(channel, client->selection), from, channel_head(channel) + 1);
 }
 
 static void check_lagged(const struct suspect *suspect)
 {
     const struct testimony *testimony = &suspect->client->testimony;
-    uint64_t lag = lag_of(suspect->world, &testimony->refused_first, suspect->end);
+    uint64_t lag = lag_of(suspect->client, &testimony->refused_first, suspect->end);
     unsigned index = suspect->client->index;
 
     if (!suspect->end->blocked || !testimony->behind)
         fail(suspect->world, "subscriber %u is cut off as lagging and does not refuse bytes", index);
     if (lag <= suspect->world->plan.message_buffer_size)
         fail(suspect->world, "subscriber %u is cut off as lagging when it is %" PRIu64 " frames behind", index, lag);
-    if (suspect->looked_ns < testimony->refused_first.ns + SHARD_LAG_GRACE_NS)
+    if (suspect->told_ns < testimony->refused_first.ns + SHARD_LAG_GRACE_NS)
         fail(suspect->world, "subscriber %u is cut off as lagging before its grace has ended", index);
 }
 
@@ -57,7 +63,7 @@ static bool holds_up(const struct connection *end, uint64_t floor)
 
 static void check_below_floor(const struct suspect *suspect)
 {
-    uint64_t floor = channel_floor(suspect->world->plane.target);
+    uint64_t floor = channel_floor(channel_of(suspect->client));
 
     if (!holds_up(suspect->end, floor))
         fail(suspect->world, "subscriber %u is cut off for the floor, %" PRIu64 ", and neither refuses nor pins what is below it",
@@ -74,7 +80,7 @@ static void check_send_timeout(const struct suspect *suspect)
 
     if (!suspect->end->blocked || !testimony->behind || timeout_ns == 0)
         fail(suspect->world, "subscriber %u is cut off for taking nothing and does not refuse bytes", index);
-    if (suspect->looked_ns < testimony->moved_ns + timeout_ns)
+    if (suspect->told_ns < testimony->moved_ns + timeout_ns)
         fail(suspect->world, "subscriber %u is cut off for taking nothing too early", index);
 }
 
@@ -83,7 +89,7 @@ static void check_pong_timeout(const struct suspect *suspect)
     const struct testimony *testimony = &suspect->client->testimony;
     uint64_t heard_ns = testimony->pong_ns > 0 ? testimony->pong_ns : testimony->opened_ns;
 
-    if (!suspect->world->plan.client_ping || suspect->looked_ns < heard_ns + suspect->world->plan.pong_timeout_ns)
+    if (!suspect->world->plan.client_ping || suspect->told_ns < heard_ns + suspect->world->plan.pong_timeout_ns)
         fail(suspect->world, "subscriber %u is cut off for want of a pong too early", suspect->client->index);
 }
 
@@ -122,7 +128,7 @@ static void check_cause(const struct suspect *suspect, enum disconnect_cause cau
         expect(suspect, client->misbehaved, "broke the protocol");
         break;
     case DISCONNECT_FLOOD:
-        expect(suspect, false, "flooded");
+        expect(suspect, client->flooded, "flooded");
         break;
     case DISCONNECT_SHUTDOWN:
         if (!suspect->world->draining)
@@ -133,9 +139,9 @@ static void check_cause(const struct suspect *suspect, enum disconnect_cause cau
     }
 }
 
-static uint64_t last_look(const struct sim_world *world, const struct client *client, const struct subscriber *subscriber)
+static uint64_t told_time(const struct sim_world *world, const struct client *client, const struct subscriber *subscriber)
 {
-    uint64_t turn_ns = world->plane.looked_ns[subscriber->request.shard], reported_ns = client->testimony.reported_ns;
+    uint64_t turn_ns = world->plane.told_ns[subscriber->request.shard], reported_ns = client->testimony.reported_ns;
 
     return turn_ns > reported_ns ? turn_ns : reported_ns;
 }
@@ -158,7 +164,7 @@ void check_given_cause(struct shard *shard, struct subscriber *subscriber, enum 
                                   .client = client,
                                   .subscriber = subscriber,
                                   .end = subscriber->connection,
-                                  .looked_ns = last_look(world, client, subscriber)};
+                                  .told_ns = told_time(world, client, subscriber)};
 
         trace(world, "client %u: its shard ends it: %s", client->index, disconnect_cause_name(cause));
         sim_thread_begin_check();
@@ -167,6 +173,26 @@ void check_given_cause(struct shard *shard, struct subscriber *subscriber, enum 
         client->cause = cause;
     }
     give_cause(shard, subscriber, cause);
+}
+
+/* --- handshakes --- */
+
+void time_handshake_out(struct shard *shard, struct subscriber *subscriber) __asm__("__real_handshake_time_out");
+void check_handshake_time_out(struct shard *shard, struct subscriber *subscriber) __asm__("__wrap_handshake_time_out");
+
+/* Its time is up: since it was accepted, and neither the rest of its request nor control's answer was there. */
+void check_handshake_time_out(struct shard *shard, struct subscriber *subscriber)
+{
+    struct client *client = witness_client_of(subscriber->connection);
+
+    if (client) {
+        const struct sim_world *world = client->line.world;
+        bool is_asking = subscriber->state == SUBSCRIBER_HANDSHAKE;
+        if (world->plane.told_ns[subscriber->request.shard] < client->testimony.accepted_ns + SHARD_HANDSHAKE_TIMEOUT_NS)
+            fail(world, "client %u's handshake is given up too early", client->index);
+        client->timed_out_status = is_asking ? 408 : 503;
+    }
+    time_handshake_out(shard, subscriber);
 }
 
 /* Nobody is ended for nothing: the relay gave a cause, or it was the client itself, or the network. */
@@ -188,10 +214,10 @@ static void check_is_not_late(const struct sim_world *world, const struct client
 
     if (!end->blocked || !testimony->behind)
         return;
-    if (lag_of(world, &testimony->refused_latest, end) > world->plan.message_buffer_size &&
+    if (lag_of(client, &testimony->refused_latest, end) > world->plan.message_buffer_size &&
         now_ns >= testimony->refused_latest.ns + SHARD_LAG_GRACE_NS)
         fail(world, "subscriber %u is %" PRIu64 " frames behind and not cut off", client->index,
-             lag_of(world, &testimony->refused_latest, end));
+             lag_of(client, &testimony->refused_latest, end));
     if (timeout_ns > 0 && now_ns >= testimony->reported_ns + timeout_ns)
         fail(world, "subscriber %u has taken nothing for too long and is not cut off", client->index);
 }
@@ -208,8 +234,6 @@ static void check_ends_in_time(const struct sim_world *world, struct client *cli
 
 void check_who_is_left(struct sim_world *world)
 {
-    uint64_t floor = channel_floor(world->plane.target);
-
     for (unsigned i = 0; i < world->plan.clients; i++) {
         struct client *client = &world->clients[i];
         const struct connection *end = sim_line_other_end(&client->line);
@@ -218,7 +242,8 @@ void check_who_is_left(struct sim_world *world)
         if (client->state != CLIENT_OPEN || !end || end->dead || end->finishing)
             continue;
         check_is_not_late(world, client, end);
-        if (holds_up(end, floor))
-            fail(world, "subscriber %u keeps what is below the floor, %" PRIu64 ", and is not cut off", i, floor);
+        if (holds_up(end, channel_floor(channel_of(client))))
+            fail(world, "subscriber %u keeps what is below the floor, %" PRIu64 ", and is not cut off", i,
+                 channel_floor(channel_of(client)));
     }
 }

@@ -1,48 +1,75 @@
-/* The invariants: what must hold after every step, whenever all threads sleep, when all is calm, and at the end. */
+/* The invariants: what must hold after every step, and whenever all threads sleep. */
 #include "engine/sim/sim.h"
+#include "shard/subscriber.h"
 #include "sim/world.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <string.h>
-
-#define LONG_ENOUGH_NS (500 * NS_PER_MS) /* for a few ways there and back in any weather */
 
 static uint64_t mark_of(const struct channel_marks *marks, unsigned reader)
 {
     return atomic_load(&marks->marks[reader].sequence);
 }
 
-static const struct sim_engine *sim_of(const struct engine *engine)
+static uint64_t shards_mark(const struct followed *followed, unsigned shard)
 {
-    return (const struct sim_engine *)(const void *)engine;
+    return mark_of(followed->marks, followed->first_reader + shard);
 }
 
-/* --- after every step --- */
-
-/* Nothing that a connection may touch is freed, or could be: the shard's mark protects it. Returns the lowest frame held. */
-static uint64_t check_connections(const struct sim_world *world, unsigned shard, uint64_t tail)
+static const struct list_node *connections_of(const struct sim_world *world, unsigned shard)
 {
-    const struct list_node *connections = &sim_of(world->plane.shard_engines[shard])->connections;
-    uint64_t mark = mark_of(&world->plane.target_marks, shard), lowest = HOLDS_NONE;
+    const struct sim_engine *engine = (const struct sim_engine *)(const void *)world->plane.shard_engines[shard];
 
-    for (struct list_node *node = connections->next; node != connections; node = node->next) {
-        const struct connection *connection = &LIST_ENTRY(node, struct sim_connection, node)->common;
-        uint64_t held = connection->pinned_sequence;
+    return &engine->connections;
+}
 
-        for (unsigned i = 0; i < connection->extent_count; i++)
-            if (connection->extents[i].kind == EXTENT_FRAMES && connection->extents[i].from < held)
-                held = connection->extents[i].from;
-        if (held != connection->held_sequence)
-            fail(world, "a connection holds %" PRIu64 " and says it holds %" PRIu64, held, connection->held_sequence);
-        if (held < tail)
-            fail(world, "frame %" PRIu64 " is freed (the log begins at %" PRIu64 ") and a connection may touch it", held, tail);
-        if (held < mark)
-            fail(world, "shard %u's mark is %" PRIu64 " and a connection may touch frame %" PRIu64, shard, mark, held);
-        lowest = held < lowest ? held : lowest;
+static const struct connection *connection_at(const struct list_node *node)
+{
+    return &LIST_ENTRY(node, const struct sim_connection, node)->common;
+}
+
+/* --- connections --- */
+
+static uint64_t lowest_held(const struct sim_world *world, const struct connection *connection)
+{
+    uint64_t held = connection->pinned_sequence;
+
+    for (unsigned i = 0; i < connection->extent_count; i++)
+        if (connection->extents[i].kind == EXTENT_FRAMES && connection->extents[i].from < held)
+            held = connection->extents[i].from;
+    if (held != connection->held_sequence)
+        fail(world, "a connection holds %" PRIu64 " and says it holds %" PRIu64, held, connection->held_sequence);
+    return held;
+}
+
+/* The shard's mark protects what a connection may touch. */
+static void check_mark_protects(const struct sim_world *world, unsigned shard, uint16_t channel, uint64_t held)
+{
+    uint64_t mark = shards_mark(&world->plane.followed[channel], shard);
+
+    if (held < mark)
+        fail(world, "shard %u's mark is %" PRIu64 " and a connection may touch frame %" PRIu64, shard, mark, held);
+}
+
+static void check_connections(struct sim_world *world, unsigned shard)
+{
+    const struct list_node *connections = connections_of(world, shard);
+    uint64_t *lowest = world->held.lowest[shard];
+
+    for (unsigned i = 0; i < world->plane.followed_count; i++)
+        lowest[i] = HOLDS_NONE;
+    for (const struct list_node *node = connections->next; node != connections; node = node->next) {
+        const struct connection *connection = connection_at(node);
+        uint64_t held = lowest_held(world, connection);
+
+        if (held == HOLDS_NONE)
+            continue;
+        check_mark_protects(world, shard, connection->channel, held);
+        if (held < lowest[connection->channel])
+            lowest[connection->channel] = held;
     }
-    return lowest;
 }
+
+/* --- the log --- */
 
 static void check_channel(const struct sim_world *world, const struct channel *channel, const struct channel_marks *marks)
 {
@@ -59,215 +86,176 @@ static void check_channel(const struct sim_world *world, const struct channel *c
                  mark_of(marks, i));
 }
 
-static uint64_t sum_of_disconnects(const struct shard_counters *counters)
+static void check_nothing_held_is_freed(const struct sim_world *world, unsigned number)
 {
-    uint64_t sum = 0;
+    struct channel_figures figures;
 
-    for (unsigned cause = 0; cause < DISCONNECT_CAUSES; cause++)
-        sum += counter_read(&counters->disconnects[cause]);
-    return sum;
+    channel_figures_get(world->plane.followed[number].channel, &figures);
+    for (unsigned i = 0; i < world->plan.shards; i++)
+        if (world->held.lowest[i][number] != 0 && world->held.lowest[i][number] < figures.tail)
+            fail(world, "frame %" PRIu64 " is freed (the log begins at %" PRIu64 ") and a connection may touch it",
+                 world->held.lowest[i][number], figures.tail);
 }
 
-static void check_shard(const struct sim_world *world, unsigned index)
-{
-    const struct shard_counters *counters = shard_counters_get(world->plane.shards[index]);
-    uint64_t opened = counter_read(&counters->new_connections), closed = counter_read(&counters->closed_connections);
-    uint64_t causes = sum_of_disconnects(counters);
-
-    if (closed + counter_read(&counters->active_connections) != opened)
-        fail(world, "shard %u has lost count of its connections", index);
-    if (causes < closed || causes > opened)
-        fail(world, "shard %u has closed %" PRIu64 " of %" PRIu64 " connections for %" PRIu64 " reasons", index, closed, opened,
-             causes);
-}
-
-void check_step(struct sim_world *world)
+static void check_log(const struct sim_world *world)
 {
     const struct plane *plane = &world->plane;
-    struct channel_figures figures;
 
     check_channel(world, plane->target, &plane->target_marks);
     if (plane->source != plane->target)
         check_channel(world, plane->source, &plane->source_marks);
-    channel_figures_get(plane->target, &figures);
-    for (unsigned i = 0; i < world->plan.shards; i++) {
-        check_connections(world, i, figures.tail);
-        check_shard(world, i);
+    for (unsigned i = 0; i < plane->followed_count; i++)
+        check_nothing_held_is_freed(world, i);
+}
+
+/* --- counts --- */
+
+static void check_counts(const struct sim_world *world, unsigned shard)
+{
+    const struct shard_counters *counters = shard_counters_get(world->plane.shards[shard]);
+    uint64_t opened = counter_read(&counters->new_connections), closed = counter_read(&counters->closed_connections);
+    uint64_t causes = 0;
+
+    for (unsigned cause = 0; cause < DISCONNECT_CAUSES; cause++)
+        causes += counter_read(&counters->disconnects[cause]);
+    if (closed + counter_read(&counters->active_connections) != opened)
+        fail(world, "shard %u has lost count of its connections", shard);
+    if (causes < closed || causes > opened)
+        fail(world, "shard %u has closed %" PRIu64 " of %" PRIu64 " connections for %" PRIu64 " reasons", shard, closed, opened,
+             causes);
+}
+
+void check_step(struct sim_world *world, unsigned thread)
+{
+    const struct access_plan *access = &world->plan.access;
+
+    if (thread >= THREAD_SHARDS) {
+        check_connections(world, thread - THREAD_SHARDS);
+        check_counts(world, thread - THREAD_SHARDS);
     }
-    if (limits_connections(plane->limits) > world->plan.instance_limit)
-        fail(world, "%u places are taken of %u", limits_connections(plane->limits), world->plan.instance_limit);
+    check_log(world);
+    if (limits_connections(world->plane.limits) > access->instance_limit)
+        fail(world, "%u places are taken of %u", limits_connections(world->plane.limits), access->instance_limit);
 }
 
 /* --- when all threads sleep --- */
 
-/* Nothing is held that nobody holds, and nobody waits for what is there. */
-static void check_marks_at_rest(const struct sim_world *world, unsigned shard, const struct channel_figures *figures)
+/* Nothing is held that nobody holds. */
+static void check_mark_at_rest(const struct sim_world *world, unsigned shard, unsigned number)
 {
-    uint64_t held = check_connections(world, shard, figures->tail);
-    uint64_t mark = mark_of(&world->plane.target_marks, shard);
+    const struct followed *followed = &world->plane.followed[number];
+    uint64_t mark = shards_mark(followed, shard), head = channel_head(followed->channel);
+    uint64_t held = world->held.lowest[shard][number];
 
-    if (held != HOLDS_NONE ? mark != held : mark <= figures->head)
+    if (held == 0)
+        return;
+    if (held != HOLDS_NONE ? mark != held : mark <= head)
         fail(world, "shard %u holds the log from %" PRIu64 " (head %" PRIu64 ") and its connections hold %" PRIu64, shard, mark,
-             figures->head, held);
+             head, held);
 }
 
 /*
  * True if a send that holds what is below the floor waits for its answer, and who takes what it is offered is not cut off; or if a
  * connection was reset and its notification is on its way.
  */
-static bool is_in_service(const struct sim_world *world, uint64_t floor)
+static bool is_in_service(const struct sim_world *world, unsigned number)
 {
+    uint64_t floor = channel_floor(world->plane.followed[number].channel);
+
     for (unsigned shard = 0; shard < world->plan.shards; shard++) {
-        const struct list_node *connections = &sim_of(world->plane.shard_engines[shard])->connections;
-        for (struct list_node *node = connections->next; node != connections; node = node->next) {
-            const struct connection *connection = &LIST_ENTRY(node, struct sim_connection, node)->common;
-            if ((connection->offered_bytes > 0 || connection->dead) && connection->held_sequence < floor)
+        const struct list_node *connections = connections_of(world, shard);
+        for (const struct list_node *node = connections->next; node != connections; node = node->next) {
+            const struct connection *connection = connection_at(node);
+            if ((connection->offered_bytes > 0 || connection->dead) && connection->channel == number &&
+                connection->held_sequence < floor)
                 return true;
         }
     }
     return false;
 }
 
-/* Whoever keeps a message from its room has been told to let go, and does so at once. */
+/* Whoever keeps a message from its room has been told to let go, and does so at once; also where that holds up the encoder. */
 static void check_nobody_waits(const struct sim_world *world)
 {
-    bool waiting = channel_is_waiting(world->plane.target) || channel_is_waiting(world->plane.source);
-    uint64_t floor = channel_floor(world->plane.target);
+    bool waits = channel_is_waiting(world->plane.target) || channel_is_waiting(world->plane.source);
 
-    if (waiting && !is_in_service(world, floor))
-        fail(world, "all sleep while a message waits for room in the log (floor %" PRIu64 ")", floor);
+    for (unsigned i = 0; i < world->plane.followed_count; i++)
+        if (waits && is_in_service(world, i))
+            return;
+    if (waits)
+        fail(world, "all sleep while a message waits for room in the log (floor %" PRIu64 ")",
+             channel_floor(world->plane.target));
 }
 
-static void check_places_of_hosts(const struct sim_world *world)
-{
-    uint32_t taken[CLIENT_HOSTS] = {0};
+/* --- places --- */
 
-    for (unsigned i = 0; i < world->plan.clients; i++)
-        taken[i % CLIENT_HOSTS] += world->clients[i].state == CLIENT_OPEN;
-    for (unsigned i = 0; i < CLIENT_HOSTS && world->plan.ip_limit > 0; i++)
-        if (taken[i] > world->plan.ip_limit)
-            fail(world, "%u subscribers are there from one address, which may have %u", taken[i], world->plan.ip_limit);
+struct places {
+    uint32_t by_address[PLACES], by_app[MAX_APPS];
+};
+
+/* What the shard made of who asked, and of what for. */
+static void check_identity(const struct sim_world *world, const struct subscriber *subscriber, const struct client *client)
+{
+    struct ip_address ip = request_place(client->place);
+
+    if (!ip_address_equal(&subscriber->request.ip, &ip) || subscriber->request.app != client->app)
+        fail(world, "subscriber %u is taken for somebody else", client->index);
+}
+
+static void count_place(struct places *places, const struct subscriber *subscriber)
+{
+    for (unsigned i = 0; i < PLACES; i++) {
+        struct ip_address ip = request_place(i);
+        places->by_address[i] += ip_address_equal(&subscriber->request.ip, &ip);
+    }
+    if (subscriber->request.app != ADMISSION_NO_APP)
+        places->by_app[subscriber->request.app]++;
+}
+
+static void count_places(const struct sim_world *world, struct places *places)
+{
+    for (unsigned shard = 0; shard < world->plan.shards; shard++) {
+        const struct list_node *connections = connections_of(world, shard);
+        for (const struct list_node *node = connections->next; node != connections; node = node->next) {
+            const struct subscriber *subscriber = connection_at(node)->owner;
+            const struct client *client = witness_client_of(connection_at(node));
+            if (!subscriber || !subscriber->admitted)
+                continue;
+            count_place(places, subscriber);
+            if (client && client->state == CLIENT_OPEN)
+                check_identity(world, subscriber, client);
+        }
+    }
+}
+
+static void check_places(const struct sim_world *world)
+{
+    const struct access_plan *access = &world->plan.access;
+    struct places places = {0};
+
+    count_places(world, &places);
+    for (unsigned i = 0; i < PLACES && access->ip_limit > 0; i++)
+        if (places.by_address[i] > access->ip_limit)
+            fail(world, "%u subscribers are there from one address, which may have %u", places.by_address[i], access->ip_limit);
+    for (unsigned i = 0; i < access->apps; i++)
+        if (places.by_app[i] > access->app_limit)
+            fail(world, "%u subscribers are there of one app, which may have %u", places.by_app[i], access->app_limit);
 }
 
 void check_rest(struct sim_world *world)
 {
     const struct plane *plane = &world->plane;
-    struct channel_figures figures;
     uint64_t active = 0;
 
-    channel_figures_get(plane->target, &figures);
     for (unsigned i = 0; i < world->plan.shards; i++) {
-        check_marks_at_rest(world, i, &figures);
+        for (unsigned number = 0; number < plane->followed_count; number++)
+            check_mark_at_rest(world, i, number);
         active += counter_read(&shard_counters_get(plane->shards[i])->active_connections);
     }
     check_nobody_waits(world);
     check_who_is_left(world);
-    check_places_of_hosts(world);
+    if (world->plan.access.has_limits || world->plan.access.is_forwarded)
+        check_places(world);
     if (limits_connections(plane->limits) != active)
         fail(world, "%u places are taken and %" PRIu64 " subscribers are there", limits_connections(plane->limits), active);
-}
-
-/* --- when all is calm --- */
-
-static void check_feed_is_through(const struct sim_world *world, const struct feed *feed)
-{
-    for (size_t i = feed->next_sent; i < feed->sent_count; i++) {
-        const struct content *content = feed->sent[i].content;
-        if (!content->published || (!content->shared && content->brought == feed))
-            fail(world, "message %zu of builder %u's connection %u never arrived", i, feed->builder->index, feed->number);
-    }
-}
-
-/* Whoever does wrong is gone by now, and every builder is connected again. */
-static void check_builder_is_connected(const struct sim_world *world, const struct sim_builder *builder)
-{
-    bool open = false;
-
-    for (const struct feed *feed = builder->feeds; feed; feed = feed->next) {
-        if (feed->misbehaved && feed->line.connection)
-            fail(world, "builder %u's connection %u is bad and not ended", builder->index, feed->number);
-        if (feed_is_open(feed))
-            check_feed_is_through(world, feed);
-        open |= feed_is_open(feed);
-    }
-    if (!open && world->plan.network.reset_permille_per_s == 0)
-        fail(world, "builder %u is not connected again", builder->index);
-}
-
-static void check_client_is_served(const struct sim_world *world, const struct client *client)
-{
-    uint64_t open_ns = sim_world_now(world) - client->opened_ns;
-
-    if (client->misbehaved || (client->mute && world->plan.client_ping))
-        fail(world, "subscriber %u does wrong and is not ended", client->index);
-    if (client->close_sent || client->close_received || client->left)
-        return;
-    if (client->next_pong != client->next_ping && open_ns > LONG_ENOUGH_NS)
-        fail(world, "subscriber %u has no answer to its last ping", client->index);
-    if (world->plan.client_ping && client->pings_received == 0 && open_ns > world->plan.ping_interval_ns + LONG_ENOUGH_NS)
-        fail(world, "subscriber %u has not been pinged", client->index);
-    if (!record_is_complete(client))
-        fail(world, "subscriber %u got %" PRIu64 " frames from %" PRIu64 " on and not the last", client->index, client->received,
-             client->first);
-}
-
-void check_calm(struct sim_world *world)
-{
-    for (unsigned i = 0; i < world->plan.builders; i++)
-        check_builder_is_connected(world, &world->builders[i]);
-    if (channel_head(world->plane.target) != channel_head(world->plane.source))
-        fail(world, "the encoder is behind");
-    for (unsigned i = 0; i < world->plan.clients; i++)
-        if (world->clients[i].state == CLIENT_OPEN)
-            check_client_is_served(world, &world->clients[i]);
-}
-
-/* --- endings --- */
-
-static void check_log_is_empty(const struct sim_world *world, struct channel *channel)
-{
-    struct channel_figures figures;
-
-    channel_reclaim(channel);
-    channel_figures_get(channel, &figures);
-    if (figures.tail != figures.head + 1 || figures.held_bytes != 0 || figures.frames != 0)
-        fail(world, "all have left and the %s log holds %" PRIu64 " frames", figures.name, figures.frames);
-}
-
-static void check_shard_is_empty(const struct sim_world *world, unsigned index)
-{
-    const struct shard_counters *counters = shard_counters_get(world->plane.shards[index]);
-    const struct engine_counters *engine = &world->plane.shard_engines[index]->counters;
-
-    if (counter_read(&counters->active_connections) != 0 || counter_read(&engine->open_connections) != 0 ||
-        counter_read(&counters->handshaking) != 0 || counter_read(&counters->blocked_subscribers) != 0)
-        fail(world, "all have left and shard %u has %" PRIu64 " subscribers, %" PRIu64 " connections, %" PRIu64 " blocked", index,
-             counter_read(&counters->active_connections), counter_read(&engine->open_connections),
-             counter_read(&counters->blocked_subscribers));
-    if (sum_of_disconnects(counters) != counter_read(&counters->new_connections))
-        fail(world, "shard %u: some ended for no reason that was counted", index);
-    if (world->draining && !shard_is_drained(world->plane.shards[index]))
-        fail(world, "shard %u is not drained", index);
-}
-
-void check_end(struct sim_world *world)
-{
-    const struct plane *plane = &world->plane;
-    uint64_t sent = 0, delivered = world->delivered;
-
-    for (unsigned i = 0; i < world->plan.clients; i++)
-        if (world->clients[i].line.connection)
-            fail(world, "client %u has left and its connection has not ended", i);
-    for (unsigned i = 0; i < world->plan.shards; i++) {
-        check_shard_is_empty(world, i);
-        sent += counter_read(&shard_counters_get(plane->shards[i])->sent_messages);
-    }
-    if (delivered > sent)
-        fail(world, "%" PRIu64 " messages were delivered and %" PRIu64 " counted", delivered, sent);
-    if (limits_connections(plane->limits) != 0)
-        fail(world, "all have left and %u places are taken", limits_connections(plane->limits));
-    if (!ingest_is_stopped(plane->ingest))
-        fail(world, "the ingest has not stopped");
-    check_log_is_empty(world, plane->target);
-    check_log_is_empty(world, plane->source);
 }

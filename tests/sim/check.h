@@ -3,15 +3,24 @@
 #define TESTS_SIM_CHECK_H
 
 #include "sim/client.h"
+#include "sim/plane.h"
 
-/* After every turn of a thread. */
-void check_step(struct sim_world *world);
+/* What connections of a shard hold of a channel, as of the shard's last step; 0 is not yet known. */
+struct held {
+    uint64_t lowest[MAX_SHARDS][MAX_FOLLOWED];
+};
+
+/* After a thread's turn, or a part of one. */
+void check_step(struct sim_world *world, unsigned thread);
 /* When no thread has anything to do at this moment. */
 void check_rest(struct sim_world *world);
-/* When all is calm: everything arrived. */
-void check_calm(struct sim_world *world);
-/* When all have left. */
-void check_end(struct sim_world *world);
+
+/* --- when all is calm, and at the end (calm_check.c) --- */
+
+/* Everything arrived. */
+void check_calm(const struct sim_world *world);
+/* All have left. */
+void check_end(const struct sim_world *world);
 
 /* --- why subscribers are ended (cause_check.c) --- */
 

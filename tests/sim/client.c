@@ -10,9 +10,6 @@ static struct sim_world *world_of(const struct client *client)
     return client->line.world;
 }
 
-static char relay_path[] = "/ws";
-static const struct ws_uri relay_uri = {.host = "relay", .port = RELAY_PORT, .target = relay_path};
-
 static uint64_t draw(void *context)
 {
     return random_next(context);
@@ -24,9 +21,10 @@ void client_create(struct sim_world *world, unsigned index)
 
     client->index = index;
     client->line = (struct sim_line){.kind = LINE_CLIENT, .world = world, .engine = world->client_engines[index % CLIENT_HOSTS]};
-    client->message = malloc(world->plan.max_message_bytes + 1);
+    client->uri = (struct ws_uri){.host = "relay", .port = RELAY_PORT, .target = client->path};
     client->ws_options = (struct ws_client_options){
-        .uri = &relay_uri, .max_message_bytes = world->plan.max_message_bytes, .draw = draw, .context = &client->random};
+        .uri = &client->uri, .max_message_bytes = world->plan.max_message_bytes, .draw = draw, .context = &client->random};
+    client->message = malloc(world->plan.max_message_bytes + 1);
     random_seed(&client->random, random_next(&world->random));
     client->act_ns = sim_world_now(world) + between(&client->random, 0, 300 * NS_PER_MS);
 }
@@ -102,6 +100,9 @@ static void check_close(const struct client *client, uint16_t code)
     case WS_CLOSE_TOO_BIG:
         expected = client->misbehaved;
         break;
+    case WS_CLOSE_POLICY:
+        expected = client->cause == DISCONNECT_FLOOD;
+        break;
     case WS_CLOSE_NORMAL:
     case WS_CLOSE_NO_STATUS:
         expected = client->close_sent;
@@ -172,20 +173,14 @@ static void opened(struct client *client)
 
     client->state = CLIENT_OPEN;
     client->opened_ns = sim_world_now(world);
-    client->first_to = record_of_subscribers(world)->count; /* what is published from now on must come */
-    if (client->first_to == 0)
-        client->first_to = 1;
-    trace(world, "client %u: subscribed, between %llu and %llu", client->index, (unsigned long long)client->first_from,
-          (unsigned long long)client->first_to);
+    client->stream.to = record_head(record_of(client)) + 1; /* what is published from now on must come */
+    trace(world, "client %u: subscribed, between %llu and %llu", client->index, (unsigned long long)client->stream.from,
+          (unsigned long long)client->stream.to);
 }
 
 static void refused(struct client *client, int status)
 {
-    bool expected = status == client->expected_status ||
-                    (status == 429 && client->expected_status == 101 && world_of(client)->plan.limited) ||
-                    (status == 408 && client->expected_status != 200) || (status == 503 && world_of(client)->draining);
-
-    if (!expected)
+    if (!request_may_be_answered(client, status))
         fail(world_of(client), "client %u was answered %d, expected %d", client->index, status, client->expected_status);
     client->state = CLIENT_REFUSED;
     trace(world_of(client), "client %u: answered %d", client->index, status);
@@ -243,7 +238,7 @@ void client_closed(struct client *client, int error)
 {
     struct sim_world *world = world_of(client);
 
-    trace(world, "client %u: gone after %llu frames: %s", client->index, (unsigned long long)client->received,
+    trace(world, "client %u: gone after %llu frames: %s", client->index, (unsigned long long)client->stream.received,
           error ? strerror(-error) : "in order");
     check_ending(client, error);
     client->state = CLIENT_AWAY;

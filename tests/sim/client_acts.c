@@ -1,8 +1,6 @@
-/* What a subscriber does of its own accord: asks well or badly, stalls, chatters, breaks the protocol, leaves. */
+/* What a subscriber does of its own accord: connects, chatters, stalls, leaves. */
 #include "sim/world.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ACT_NS (60 * NS_PER_MS) /* on average */
@@ -12,45 +10,13 @@ static struct sim_world *world_of(const struct client *client)
     return client->line.world;
 }
 
-static void ping(struct client *client)
+void client_ping(struct client *client)
 {
     client->next_ping++;
     client_send_control(client, WS_PING, &client->next_ping, sizeof client->next_ping);
 }
 
-/* --- asking --- */
-
-/* Bad requests, and what they are answered. */
-static const struct {
-    const char *text;
-    int status;
-} bad_requests[] = {
-    {"GET /nowhere HTTP/1.1\r\nHost: relay\r\n\r\n", 404},
-    {"GET /healthz HTTP/1.1\r\nHost: relay\r\n\r\n", 200},
-    {"POST /ws HTTP/1.1\r\nHost: relay\r\n\r\n", 405},
-    {"GET /ws HTTP/1.1\r\nHost: relay\r\n\r\n", 400},
-    {"\r\nwhat is this?\r\n\r\n", 400},
-    {"GET /ws HTTP/1.1\r\nHost: relay\r\nUpgrade: web", 0}, /* never ends */
-};
-
-static void ask_badly(struct client *client)
-{
-    size_t which = random_below(&client->random, sizeof bad_requests / sizeof bad_requests[0]);
-
-    client->expected_status = bad_requests[which].status;
-    sim_line_say(&client->line, bad_requests[which].text, strlen(bad_requests[which].text));
-    trace(world_of(client), "client %u: asks badly, expects %d", client->index, client->expected_status);
-}
-
-static void ask(struct client *client)
-{
-    char text[512];
-
-    client->expected_status = 101;
-    sim_line_say(&client->line, text, (size_t)ws_client_write_request(&client->ws, text, sizeof text));
-    if (random_below(&client->random, 6) == 0)
-        ping(client); /* without waiting for the answer */
-}
+/* --- connecting --- */
 
 void client_connected(struct client *client, int error)
 {
@@ -63,14 +29,10 @@ void client_connected(struct client *client, int error)
         return;
     }
     client->state = CLIENT_ASKING;
-    ws_client_start(&client->ws, &client->ws_options, client->head);
-    client->first_from = record_of_subscribers(world)->count;
-    if (client->first_from == 0)
-        client->first_from = 1;
-    if (world->phase == PHASE_FLOW && chance(&client->random, world->plan.client_fault_permille / 4))
-        ask_badly(client);
-    else
-        ask(client);
+    request_send(client);
+    client->stream.from = record_head(record_of(client)) + 1;
+    if (client->expected_status == 101 && random_below(&client->random, 6) == 0)
+        client_ping(client); /* without waiting for the answer */
 }
 
 void client_connect(struct client *client)
@@ -82,8 +44,10 @@ void client_connect(struct client *client)
     line->length = line->said_bytes = line->taken_bytes = 0;
     line->finish = false;
     client->message_length = 0;
-    client->first = client->received = client->next_ping = client->next_pong = client->pings_received = 0;
-    client->misbehaved = client->left = client->mute = false;
+    memset(&client->stream, 0, sizeof client->stream);
+    client->next_ping = client->next_pong = client->pings_received = 0;
+    client->misbehaved = client->flooded = client->left = client->mute = false;
+    client->timed_out_status = 0;
     client->cause = DISCONNECT_CAUSES;
     client->testimony = (struct testimony){0};
     client->close_sent = client->close_received = false;
@@ -125,7 +89,7 @@ void client_leave(struct client *client, bool politely)
         client->state = CLIENT_LEAVING;
 }
 
-/* --- behaving badly --- */
+/* --- acting --- */
 
 void client_stall(struct client *client, bool stalled)
 {
@@ -136,66 +100,20 @@ void client_stall(struct client *client, bool stalled)
     sim_connection_stall(client->line.connection, stalled);
 }
 
-static void say_masked_data(struct client *client, uint8_t first_byte, size_t length)
-{
-    static const uint8_t mask[4] = {9, 9, 9, 9};
-    uint8_t header[WS_MAX_HEADER_BYTES], junk[2000] = {9};
-    size_t header_length = ws_write_header(header, first_byte & 15, length, mask);
-
-    header[0] = first_byte;
-    sim_line_say(&client->line, header, header_length);
-    sim_line_say(&client->line, junk, length < sizeof junk ? length : sizeof junk);
-}
-
-static void break_protocol(struct client *client)
-{
-    client->misbehaved = true;
-    switch (random_below(&client->random, 4)) {
-    case 0:
-        sim_line_say(&client->line, "\x82\x01x", 3); /* not masked */
-        break;
-    case 1:
-        say_masked_data(client, 0x83, 10); /* no such opcode */
-        break;
-    case 2:
-        say_masked_data(client, 0xc2, 10); /* reserved bit */
-        break;
-    default:
-        say_masked_data(client, 0x82, SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES + 1);
-    }
-}
-
-void client_misbehave(struct client *client)
-{
-    uint64_t choice = random_below(&client->random, 5);
-
-    trace(world_of(client), "client %u: misbehaves (%llu)", client->index, (unsigned long long)choice);
-    if (choice == 0)
-        break_protocol(client);
-    else if (choice == 1)
-        client->mute = true;
-    else if (choice == 2)
-        client_leave(client, false);
-    else
-        client_stall(client, true);
-}
-
 /* What it says without harm: a ping, or data, which is dropped. */
 static void chatter(struct client *client)
 {
     uint64_t choice = random_below(&client->random, 8);
 
     if (choice == 0) {
-        ping(client);
+        client_ping(client);
     } else if (choice == 1) {
-        say_masked_data(client, 0x82, random_below(&client->random, 2000));
+        client_say_data(client, 0x82, random_below(&client->random, 2000));
     } else if (choice == 2) {
-        say_masked_data(client, 0x01, 0); /* an empty first fragment of a text ... */
-        say_masked_data(client, 0x80, 0); /* ... and its end */
+        client_say_data(client, 0x01, 0); /* an empty first fragment of a text ... */
+        client_say_data(client, 0x80, 0); /* ... and its end */
     }
 }
-
-/* --- acting --- */
 
 uint64_t client_deadline(const struct client *client)
 {
@@ -219,7 +137,9 @@ void client_act(struct client *client)
     else if (client->state == CLIENT_OPEN && !client->misbehaved && !client->close_sent && !client->close_received) {
         if (world->phase == PHASE_FLOW)
             chatter(client);
-        if (world->phase == PHASE_FLOW && chance(&client->random, world->plan.client_fault_permille))
+        if (world->phase == PHASE_FLOW && chance(&client->random, world->plan.client.flood_permille))
+            client_flood(client);
+        if (world->phase == PHASE_FLOW && chance(&client->random, world->plan.client.fault_permille))
             client_misbehave(client);
     }
 }

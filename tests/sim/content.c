@@ -6,13 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER_BYTES 4 /* of a frame of 126 to 65,535 bytes */
+#define HEADER_BYTES   4 /* of a frame of 126 to 65,535 bytes */
+#define SMALLEST_BYTES 64
+#define BOMB_BYTES     (3u << 20) /* more than any log holds */
 
 /* Most messages are small, a few nearly as large as may be. */
 static size_t draw_length(struct sim_world *world)
 {
     uint64_t most = world->plan.payload_bytes, grain = world->plan.grain_bytes;
-    uint64_t length = between(&world->random, 64, random_below(&world->random, 4) == 0 ? most : most / 8 + 64);
+    uint64_t length =
+        between(&world->random, SMALLEST_BYTES, random_below(&world->random, 4) == 0 ? most : most / 8 + SMALLEST_BYTES);
 
     if (grain == 0)
         return length;
@@ -20,21 +23,42 @@ static size_t draw_length(struct sim_world *world)
     return length < most ? length : most;
 }
 
-struct content *content_create(struct sim_world *world, bool shared)
+/* JSON of `length` bytes, which are filled with one of `letters` letters each. */
+static struct content *create(struct sim_world *world, size_t length, unsigned letters)
 {
     struct content *content = calloc(1, sizeof *content);
-    size_t length = draw_length(world);
     int head;
 
-    content->shared = shared;
     content->bytes = malloc(length + 1);
     head = snprintf((char *)content->bytes, length, "{\"payload_id\":\"0x%016llx\",\"index\":%zu,\"x\":\"",
                     (unsigned long long)world->plan.seed, world->content_count);
     for (size_t i = (size_t)head; i < length; i++)
-        content->bytes[i] = (uint8_t)('a' + (random_next(&world->random) & 15));
+        content->bytes[i] = (uint8_t)('a' + (letters > 1 ? random_next(&world->random) % letters : 0));
     memcpy(content->bytes + length - 2, "\"}", 2);
     content->length = length;
     world->contents[world->content_count++] = content;
+    return content;
+}
+
+struct content *content_create(struct sim_world *world, bool shared)
+{
+    struct content *content = create(world, draw_length(world), 16);
+
+    content->shared = shared;
+    return content;
+}
+
+struct content *content_create_tiny(struct sim_world *world)
+{
+    return create(world, SMALLEST_BYTES, 16);
+}
+
+struct content *content_create_bomb(struct sim_world *world, bool is_too_big)
+{
+    struct content *content = create(world, is_too_big ? BOMB_BYTES : world->plan.max_message_bytes, 1);
+
+    content->is_bomb = true;
+    content->is_too_big = is_too_big;
     return content;
 }
 

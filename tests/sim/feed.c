@@ -47,10 +47,10 @@ void feed_closed(struct feed *feed, int error)
 
     trace(world, "builder %u: connection %u ended: %s", feed->builder->index, feed->number,
           error ? strerror(-error) : "in order");
-    /* What it has not sent yet may be a pong. */
-    bool behind = feed->line.taken_bytes < feed->line.said_bytes;
-    if (error != 0 && !behind && !feed->misbehaved && !feed->mute && !feed->stalled && world->phase != PHASE_END &&
-        world->plan.network.reset_permille_per_s == 0)
+    /* Who could not send its pong, or sent it late, is given up for good reason. */
+    bool behind = feed->pong_waited || feed->line.taken_bytes < feed->line.said_bytes;
+    bool good = !feed->misbehaved && !feed->mute && !feed->stalled && !feed->flooded;
+    if (error != 0 && !behind && good && world->phase != PHASE_END && world->plan.network.reset_permille_per_s == 0)
         fail(world, "the relay gave up a good builder's connection");
     if (!ws_reader_is_idle(&feed->reader) && feed->upgraded && error == 0 && !feed->close_received && !feed->misbehaved)
         fail(world, "the relay ended within a frame");
@@ -98,7 +98,7 @@ static void note_sent(struct feed *feed, struct content *content, bool brotli)
 void feed_send(struct feed *feed, struct content *content)
 {
     struct random *random = &feed->builder->random;
-    bool brotli = content->length > 0 && chance(random, world_of(feed)->plan.brotli_permille);
+    bool brotli = content->length > 0 && (content->is_bomb || chance(random, world_of(feed)->plan.builder.brotli_permille));
 
     /* With one upstream the relay need not look into brotli, so it knows only copies in the same form. */
     if (world_of(feed)->plan.builders == 1 && content->sent)
@@ -169,7 +169,7 @@ void feed_misbehave(struct feed *feed)
 {
     struct sim_builder *builder = feed->builder;
     struct random *random = &builder->random;
-    uint64_t choice = random_below(random, 7);
+    uint64_t choice = random_below(random, 8);
 
     trace(world_of(feed), "builder %u: connection %u misbehaves (%llu)", builder->index, feed->number,
           (unsigned long long)choice);
@@ -193,6 +193,10 @@ void feed_misbehave(struct feed *feed)
         break;
     case 5:
         feed->mute = true;
+        break;
+    case 6: /* its machine is gone, and nobody tells */
+        feed->misbehaved = true;
+        sim_connection_vanish(feed->line.connection);
         break;
     default:
         feed->stalled = true;
@@ -282,7 +286,7 @@ static void check_close(const struct feed *feed, uint16_t code)
         expected = feed->misbehaved;
         break;
     default:
-        expected = feed->mute || feed->stalled; /* no pong came */
+        expected = feed->mute || feed->stalled || feed->flooded || feed->pong_waited; /* no pong came in time */
     }
     if (!expected)
         fail(world_of(feed), "the relay closed a good builder's connection with %u", code);
@@ -296,6 +300,7 @@ static void take_event(struct feed *feed, const struct ws_event *event)
     case WS_EVENT_NONE:
         break;
     case WS_EVENT_PING:
+        feed->pong_waited = feed->line.taken_bytes < feed->line.said_bytes;
         if (!feed->mute && !feed->close_sent)
             sim_line_say(&feed->line, frame, ws_write_control(frame, WS_PONG, event->bytes, event->length, NULL));
         break;

@@ -82,20 +82,6 @@ void trace(const struct sim_world *world, const char *format, ...)
     putchar('\n');
 }
 
-static void print_totals(const struct totals *totals)
-{
-    printf("sim: %" PRIu64 " seeds, %" PRIu64 " steps: %" PRIu64 " published, %" PRIu64 " delivered, %" PRIu64
-           " duplicates, %" PRIu64 " compressed, %" PRIu64 " waits for room, %" PRIu64 " wraps\n",
-           totals->seeds, totals->steps, totals->published, totals->delivered, totals->duplicates, totals->compressed,
-           totals->refusals, totals->wraps);
-    printf("     %" PRIu64 " limited, %" PRIu64 " bad requests, %" PRIu64 " handshake time-outs, %" PRIu64
-           " upstream errors; ended:",
-           totals->limited, totals->bad_requests, totals->handshake_timeouts, totals->upstream_errors);
-    for (unsigned cause = 0; cause < DISCONNECT_CAUSES; cause++)
-        printf(" %s %" PRIu64, disconnect_cause_name((enum disconnect_cause)cause), totals->disconnects[cause]);
-    putchar('\n');
-}
-
 static void run_seed(uint64_t seed, struct totals *totals)
 {
     struct plan plan;
@@ -137,6 +123,6 @@ int main(int argc, char **argv)
         setvbuf(stdout, NULL, _IOLBF, 0);
     for (uint64_t i = seed != 0 ? seed : first, end = seed != 0 ? seed : first + seeds - 1; i <= end; i++)
         run_seed(i, &totals);
-    print_totals(&totals);
+    totals_print(&totals);
     return 0;
 }

@@ -1,8 +1,10 @@
 /* What the world does by itself: it makes flashblocks, then calms down, and ends. */
+#include "engine/sim/sim.h"
 #include "sim/world.h"
 
-#define CALM_NS (9 * NS_PER_S)  /* all time-outs and a few attempts to connect */
-#define END_NS  (12 * NS_PER_S) /* handshakes, closes and the drain end well before */
+#define CALM_NS            (9 * NS_PER_S)   /* all time-outs and a few attempts to connect */
+#define FLOODED_MESSAGE_NS (10 * NS_PER_MS) /* to pass through a log of a few frames */
+#define END_NS             (12 * NS_PER_S)  /* handshakes, closes and the drain end well before */
 
 /* --- flashblocks --- */
 
@@ -25,7 +27,8 @@ static void calm_down(struct sim_world *world)
     trace(world, "--- calm");
     machine_recover(world);
     world->phase = PHASE_CALM;
-    world->phase_end_ns = sim_world_now(world) + CALM_NS;
+    world->phase_end_ns = sim_world_now(world) + CALM_NS + world->flood * FLOODED_MESSAGE_NS;
+    world->network->options.late_notification_permille = 0;
     for (unsigned i = 0; i < world->plan.clients; i++) {
         struct client *client = &world->clients[i];
         if (client->line.connection && client->unstall_ns != 0)
@@ -35,10 +38,24 @@ static void calm_down(struct sim_world *world)
         world->builders[i].refusals = 0;
 }
 
+/* Whoever vanished and was not missed so far: the network finds out. */
+static void reset_vanished(struct sim_world *world)
+{
+    for (unsigned i = 0; i < world->plan.shards; i++) {
+        struct sim_engine *engine = sim_engine_of(world->plane.shard_engines[i]);
+        for (struct list_node *node = engine->connections.next; node != &engine->connections; node = node->next) {
+            struct sim_connection *connection = LIST_ENTRY(node, struct sim_connection, node);
+            if (connection->link->vanished[sim_peer_of(connection)])
+                sim_connection_reset(&connection->common);
+        }
+    }
+}
+
 static void begin_end(struct sim_world *world)
 {
     check_calm(world);
     trace(world, "--- end");
+    reset_vanished(world);
     world->phase = PHASE_END;
     world->phase_end_ns = sim_world_now(world) + END_NS;
     world->stop_ns = sim_world_now(world) + between(&world->random, 0, 2 * NS_PER_S);

@@ -1,10 +1,8 @@
-/* The data plane under test, wired as the relay wires it, on simulated engines; its threads are turned by the world. */
+/* The data plane under test, wired as the relay wires it, on simulated engines. */
 #include "sim/world.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { THREAD_INGEST, THREAD_CONTROL, THREAD_ENCODER, THREAD_SHARDS };
 
 static const struct ip_address relay_ip = {{[10] = 0xff, [11] = 0xff, 10, 0, 0, 1}};
 
@@ -14,14 +12,36 @@ static void must(int error)
         abort();
 }
 
-/* --- putting it together --- */
+/* --- the log --- */
 
-static struct channel *create_channel(const struct plan *plan, const char *name, struct channel_marks *marks)
+bool plane_selects(uint16_t selection, size_t payload_bytes)
 {
-    struct channel_options options = {.name = name, .arena_bytes = plan->arena_bytes, .entries = plan->entries, .marks = marks};
+    return payload_bytes % (selection + 1u) == 0;
+}
+
+static bool is_selected(const void *context, const struct channel_frame *frame)
+{
+    const uint16_t *number = context;
+
+    return plane_selects(*number, frame->length - frame->header_length);
+}
+
+static struct channel *create_channel(struct sim_world *world, const char *name, struct channel_marks *marks)
+{
+    static const uint16_t numbers[MAX_SELECTIONS] = {1, 2, 3};
+    const struct plan *plan = &world->plan;
+    struct channel_options options = {.name = name,
+                                      .arena_bytes = plan->arena_bytes,
+                                      .entries = plan->entries,
+                                      .selections = plan->access.selections,
+                                      .marks = marks};
     struct channel *channel;
 
     must(channel_create(&channel, &options));
+    for (uint16_t i = 0; i < plan->access.selections; i++) {
+        selection_init(&world->plane.selections[i], UINT64_MAX, is_selected, &numbers[i]); /* nothing is noted */
+        channel_set_selection(channel, i + 1, &world->plane.selections[i]);
+    }
     return channel;
 }
 
@@ -30,15 +50,36 @@ static void create_channels(struct sim_world *world)
     struct plane *plane = &world->plane;
 
     channel_marks_init(&plane->target_marks, world->plan.shards);
-    plane->target = create_channel(&world->plan, world->plan.compress ? brotli_encoding.name : "json", &plane->target_marks);
+    plane->target = create_channel(world, world->plan.compress ? brotli_encoding.name : "json", &plane->target_marks);
     plane->source = plane->target;
     if (world->plan.compress) {
-        channel_marks_init(&plane->source_marks, 1);
-        plane->source = create_channel(&world->plan, "json", &plane->source_marks);
+        channel_marks_init(&plane->source_marks, 1 + world->plan.shards);
+        plane->source = create_channel(world, "json", &plane->source_marks);
     }
     world->source.channel = plane->source;
     world->target.channel = plane->target;
 }
+
+/* Once there are those who publish in them. */
+static void choose_followed(struct sim_world *world)
+{
+    struct plane *plane = &world->plane;
+    struct waker *ingest = engine_waker(plane->ingest_engine);
+    bool compress = world->plan.compress;
+
+    plane->followed[0] = (struct followed){.channel = plane->target,
+                                           .marks = &plane->target_marks,
+                                           .publisher = compress ? encoder_waker(plane->encoder) : ingest,
+                                           .record = compress ? &world->target : &world->source};
+    plane->followed[1] = (struct followed){.channel = plane->source,
+                                           .marks = &plane->source_marks,
+                                           .first_reader = 1,
+                                           .publisher = ingest,
+                                           .record = &world->source};
+    plane->followed_count = world->plan.access.has_both_channels ? 2 : 1;
+}
+
+/* --- the threads' parts --- */
 
 static void create_ingest(struct sim_world *world)
 {
@@ -50,7 +91,8 @@ static void create_ingest(struct sim_world *world)
                                      .channel = plane->source,
                                      .decompress = !plan->compress,
                                      .wakers = plane->ingest_wakes,
-                                     .waker_count = plan->compress ? 1 : plan->shards,
+                                     .waker_count = (plan->compress ? 1 : 0) +
+                                                    (plan->compress && !plan->access.has_both_channels ? 0 : plan->shards),
                                      .max_message_bytes = plan->max_message_bytes,
                                      .max_backoff_ns = NS_PER_S,
                                      .ping_interval_ns = plan->ping_interval_ns,
@@ -85,29 +127,38 @@ static void create_encoder(struct sim_world *world)
     must(encoder_create(&plane->encoder, &options));
 }
 
+static void name_channels(const struct plane *plane, struct shard_options *options)
+{
+    options->channel_count = plane->followed_count;
+    for (unsigned i = 0; i < plane->followed_count; i++)
+        options->channels[i] = (struct shard_channel){.channel = plane->followed[i].channel,
+                                                      .marks = plane->followed[i].marks,
+                                                      .reader = plane->followed[i].first_reader + options->index,
+                                                      .publisher = plane->followed[i].publisher};
+}
+
 static void create_shard(struct sim_world *world, unsigned index)
 {
     const struct plan *plan = &world->plan;
     struct plane *plane = &world->plane;
-    struct shard_options options = {
-        .index = index,
-        .channels = {{.channel = plane->target,
-                      .marks = &plane->target_marks,
-                      .reader = index,
-                      .publisher = plan->compress ? encoder_waker(plane->encoder) : engine_waker(plane->ingest_engine)}},
-        .channel_count = 1,
-        .admission = &plane->admission,
-        .max_subscribers = plan->instance_limit + 8,
-        .message_buffer_size = plan->message_buffer_size,
-        .client_send_timeout_ns = plan->send_timeout_ns,
-        .client_ping = plan->client_ping,
-        .client_ping_interval_ns = plan->ping_interval_ns,
-        .client_pong_timeout_ns = plan->pong_timeout_ns,
-        .seed = random_next(&world->random)};
+    struct shard_options options = {.index = index,
+                                    .admission = &plane->admission,
+                                    .access = &plane->access,
+                                    .ip_header = plan->access.is_forwarded ? FORWARDED_FOR : NULL,
+                                    .max_subscribers = plan->access.instance_limit + 8,
+                                    .message_buffer_size = plan->message_buffer_size,
+                                    .client_send_timeout_ns = plan->send_timeout_ns,
+                                    .client_ping = plan->client_ping,
+                                    .client_ping_interval_ns = plan->ping_interval_ns,
+                                    .client_pong_timeout_ns = plan->pong_timeout_ns,
+                                    .seed = random_next(&world->random)};
     struct engine_options engine_options = {
         .receive_buffers = 16, .receive_buffer_bytes = 4096, .sends_per_turn = plan->sends_per_turn};
     struct address address = {.port = RELAY_PORT};
 
+    if (plan->access.descriptors > 0)
+        engine_options.descriptors = &plane->descriptors;
+    name_channels(plane, &options);
     must(shard_create(&plane->shards[index], &options));
     shard_engine_options(plane->shards[index], &engine_options);
     witness_place(&plane->witnesses[index], world, &engine_options);
@@ -117,11 +168,30 @@ static void create_shard(struct sim_world *world, unsigned index)
     must(shard_attach(plane->shards[index], plane->shard_engines[index]));
 }
 
+/* --- access --- */
+
+static void publish_keys(struct sim_world *world)
+{
+    const struct access_plan *plan = &world->plan.access;
+    struct access_app apps[MAX_APPS];
+    struct access_table *table;
+
+    must(snapshot_group_create(&world->plane.snapshots, 0));
+    if (plan->apps == 0)
+        return;
+    for (unsigned i = 0; i < plan->apps; i++)
+        apps[i] = (struct access_app){.name = "app", .key = (char *)request_key(i), .connection_limit = plan->app_limit};
+    must(access_table_create(&table, apps, plan->apps, plan->is_public));
+    snapshot_publish(world->plane.snapshots, &world->plane.access, access_table_snapshot(table));
+}
+
 static void create_admission(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
-    struct limits_options options = {
-        .instance_limit = world->plan.instance_limit, .ip_limit = world->plan.ip_limit, .seed = random_next(&world->random)};
+    struct limits_options options = {.instance_limit = world->plan.access.instance_limit,
+                                     .ip_limit = world->plan.access.ip_limit,
+                                     .apps = world->plan.access.apps,
+                                     .seed = random_next(&world->random)};
 
     must(limits_create(&plane->limits, &options));
     admission_queue_init(&plane->admission.requests);
@@ -133,21 +203,36 @@ static void create_admission(struct sim_world *world)
     plane->admission.control_event = -1;
 }
 
-void plane_create(struct sim_world *world)
+/* --- life --- */
+
+static void name_wakers(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
+    unsigned ingest_wakes = 0;
 
+    if (world->plan.compress)
+        plane->ingest_wakes[ingest_wakes++] = encoder_waker(plane->encoder);
+    for (unsigned i = 0; i < world->plan.shards; i++) {
+        if (world->plan.compress)
+            plane->encoder_wakes[i] = plane->shard_wakers[i];
+        if (!world->plan.compress || world->plan.access.has_both_channels)
+            plane->ingest_wakes[ingest_wakes++] = plane->shard_wakers[i];
+    }
+}
+
+void plane_create(struct sim_world *world)
+{
     create_channels(world);
+    publish_keys(world);
     create_admission(world);
     create_ingest(world);
     if (world->plan.compress)
         create_encoder(world);
+    choose_followed(world);
+    atomic_init(&world->plane.descriptors.left, world->plan.access.descriptors);
     for (unsigned i = 0; i < world->plan.shards; i++)
         create_shard(world, i);
-    if (world->plan.compress)
-        plane->ingest_wakes[0] = encoder_waker(plane->encoder);
-    for (unsigned i = 0; i < world->plan.shards; i++)
-        (world->plan.compress ? plane->encoder_wakes : plane->ingest_wakes)[i] = plane->shard_wakers[i];
+    name_wakers(world);
 }
 
 void plane_destroy(struct sim_world *world)
@@ -162,109 +247,11 @@ void plane_destroy(struct sim_world *world)
     ingest_destroy(plane->ingest);
     encoder_destroy(plane->encoder);
     limits_destroy(plane->limits);
+    snapshot_publish(plane->snapshots, &plane->access, NULL);
+    snapshot_group_destroy(plane->snapshots);
     channel_destroy(plane->target);
     if (plane->source != plane->target)
         channel_destroy(plane->source);
     for (unsigned i = 0; i < world->plan.builders; i++)
         ws_uri_dispose(&plane->upstreams[i]);
-}
-
-/* --- its threads --- */
-
-unsigned plane_threads(const struct sim_world *world)
-{
-    return THREAD_SHARDS + world->plan.shards;
-}
-
-const char *plane_thread_name(unsigned thread)
-{
-    static const char *const names[] = {"ingest", "control", "encoder", "shard 0", "shard 1", "shard 2"};
-
-    return names[thread];
-}
-
-/* Awake, or woken, or something happened that its engine waits for. */
-static bool engine_is_runnable(const struct engine *engine)
-{
-    return !waker_is_sleeping(&engine->waker) || engine_sim_is_due(engine);
-}
-
-bool plane_thread_is_runnable(const struct sim_world *world, unsigned thread)
-{
-    const struct plane *plane = &world->plane;
-
-    switch (thread) {
-    case THREAD_INGEST:
-        return engine_is_runnable(plane->ingest_engine);
-    case THREAD_CONTROL:
-        return !admission_queue_is_empty(&plane->admission.requests);
-    case THREAD_ENCODER:
-        return plane->encoder && !waker_is_sleeping(encoder_waker(plane->encoder));
-    default:
-        return engine_is_runnable(plane->shard_engines[thread - THREAD_SHARDS]);
-    }
-}
-
-uint64_t plane_thread_deadline(const struct sim_world *world, unsigned thread)
-{
-    const struct plane *plane = &world->plane;
-
-    if (thread == THREAD_INGEST)
-        return ingest_next_deadline(plane->ingest);
-    if (thread < THREAD_SHARDS)
-        return CLOCK_NEVER;
-    return shard_next_deadline(plane->shards[thread - THREAD_SHARDS]);
-}
-
-static void turn_control(struct sim_world *world)
-{
-    struct plane *plane = &world->plane;
-    struct admission_request *next;
-
-    for (struct admission_request *request = admission_queue_take(&plane->admission.requests); request; request = next) {
-        next = request->next;
-        if (request->kind == ADMISSION_ENTER)
-            request->verdict = (uint8_t)limits_enter(plane->limits, NULL, &request->ip, request->app);
-        else
-            limits_leave(plane->limits, &request->ip, request->app);
-        admission_answer(&plane->admission, request);
-    }
-}
-
-static uint64_t tell_time(void *context)
-{
-    return sim_world_now(context);
-}
-
-/* As its thread does: announces its sleep, looks once more, and goes on if there was something. */
-static void turn_encoder(struct sim_world *world)
-{
-    struct waker *waker = encoder_waker(world->plane.encoder);
-
-    waker_prepare_sleep(waker);
-    if (encoder_turn(world->plane.encoder, tell_time, world))
-        waker_end_sleep(waker);
-}
-
-void plane_thread_turn(struct sim_world *world, unsigned thread)
-{
-    switch (thread) {
-    case THREAD_INGEST:
-        ingest_turn(world->plane.ingest, CLOCK_NEVER);
-        break;
-    case THREAD_CONTROL:
-        turn_control(world);
-        break;
-    case THREAD_ENCODER:
-        turn_encoder(world);
-        break;
-    default:
-        shard_turn(world->plane.shards[thread - THREAD_SHARDS], CLOCK_NEVER);
-    }
-}
-
-void plane_note_look(const struct sim_thread *thread, uint64_t told_ns)
-{
-    if (thread->index >= THREAD_SHARDS)
-        thread->world->plane.looked_ns[thread->index - THREAD_SHARDS] = told_ns;
 }

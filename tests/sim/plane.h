@@ -3,6 +3,7 @@
 #define TESTS_SIM_PLANE_H
 
 #include "access/limits.h"
+#include "flashrelay/access.h"
 #include "flashrelay/admission.h"
 #include "flashrelay/encoder.h"
 #include "flashrelay/ingest.h"
@@ -13,12 +14,27 @@
 #include "sim/thread.h"
 #include "sim/witness.h"
 
-#define RELAY_PORT  8545
-#define MAX_THREADS (3 + MAX_SHARDS)
+#define RELAY_PORT   8545
+#define MAX_FOLLOWED 2
+
+enum { THREAD_INGEST, THREAD_CONTROL, THREAD_ENCODER, THREAD_SHARDS /* the first of them */ };
+enum { MAX_THREADS = THREAD_SHARDS + MAX_SHARDS };
+
+/* A channel that subscribers follow, by the number that every shard has for it. */
+struct followed {
+    struct channel *channel;
+    struct channel_marks *marks;
+    unsigned first_reader; /* the first shard's */
+    struct waker *publisher;
+    const struct record *record;
+};
 
 struct plane {
     struct channel_marks source_marks, target_marks;
     struct channel *source, *target; /* the same where nothing is compressed */
+    struct selection selections[MAX_SELECTIONS];
+    struct followed followed[MAX_FOLLOWED];
+    unsigned followed_count;
     struct ingest *ingest;
     struct engine *ingest_engine;
     struct ws_uri upstreams[MAX_BUILDERS];
@@ -27,16 +43,24 @@ struct plane {
     struct engine *shard_engines[MAX_SHARDS];
     struct waker *shard_wakers[MAX_SHARDS];
     struct witness witnesses[MAX_SHARDS];
-    uint64_t looked_ns[MAX_SHARDS]; /* up to when a shard has been told what happened */
+    uint64_t told_ns[MAX_SHARDS]; /* up to when a shard has been told what happened */
+    struct snapshot_group *snapshots;
+    struct snapshot_slot access;
+    struct descriptor_budget descriptors;
     struct admission admission;
     struct admission_queue answers[MAX_SHARDS];
     struct limits *limits;
-    struct waker *ingest_wakes[MAX_SHARDS], *encoder_wakes[MAX_SHARDS];
+    struct waker *ingest_wakes[MAX_SHARDS + 1], *encoder_wakes[MAX_SHARDS];
 };
 
 void plane_create(struct sim_world *world);
 void plane_destroy(struct sim_world *world);
-/* The threads: ingest, shards, encoder, control. */
+
+/* True if a frame with this much payload is in the selection; all are in number 0. */
+bool plane_selects(uint16_t selection, size_t payload_bytes);
+
+/* --- its threads (plane_threads.c) --- */
+
 unsigned plane_threads(const struct sim_world *world);
 bool plane_thread_is_runnable(const struct sim_world *world, unsigned thread);
 uint64_t plane_thread_deadline(const struct sim_world *world, unsigned thread);

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Copies that come later than this may be taken for new. The relay remembers for 10 s from arrival; waiting for room blurs it. */
-#define CERTAINLY_REMEMBERED_NS (INGEST_RECENT_NS - NS_PER_S)
+/* Copies that come later than this may be taken for new. The relay remembers for 10 s from arrival; waiting for room, and stalls, blur it. */
+#define CERTAINLY_REMEMBERED_NS (INGEST_RECENT_NS - 6 * NS_PER_S)
 
 /* --- keeping --- */
 
@@ -38,16 +38,9 @@ uint64_t record_head(const struct record *record)
     return record->count > 0 ? record->count - 1 : 0;
 }
 
-const struct record *record_of_subscribers(const struct sim_world *world)
+const struct record *record_of(const struct client *client)
 {
-    return world->plan.compress ? &world->target : &world->source;
-}
-
-uint64_t record_next_frame(const struct record *record, uint64_t sequence)
-{
-    while (sequence < record->count && !record->frames[sequence].payload)
-        sequence++;
-    return sequence;
+    return client->line.world->plane.followed[client->channel].record;
 }
 
 /* Takes the frame out of the channel; NULL for a gap. */
@@ -92,12 +85,12 @@ static struct content *find_content(const struct sim_world *world, const struct 
     return NULL;
 }
 
-/* True if the relay may have dropped this one as a copy of what another connection brought. */
+/* True if the relay may have dropped this one: as a copy of what another connection brought, or because it is too big. */
 static bool may_be_passed_over(const struct feed *feed, const struct sent *sent)
 {
     const struct content *content = sent->content;
 
-    return content->published && (content->shared || content->brought != feed);
+    return content->is_too_big || (content->published && (content->shared || content->brought != feed));
 }
 
 /* Where in what the feed sent `content` is the next that may be published; sent_count if it is not. */
@@ -206,19 +199,37 @@ void record_published(struct sim_world *world, const struct channel *channel)
 
 /* --- what a subscriber got --- */
 
-static bool is_frame(const struct client *client, const struct record *record, uint64_t sequence)
+static bool is_for(const struct client *client, const struct published_frame *frame)
 {
+    return frame->payload && plane_selects(client->selection, frame->length);
+}
+
+/* The first frame for the subscriber from `sequence` on; the record's end if there is none. */
+static uint64_t next_for(const struct client *client, uint64_t sequence)
+{
+    const struct record *record = record_of(client);
+
+    while (sequence < record->count && !is_for(client, &record->frames[sequence]))
+        sequence++;
+    return sequence;
+}
+
+static bool is_frame(const struct client *client, uint64_t sequence)
+{
+    const struct record *record = record_of(client);
+
     return sequence < record->count && is_bytes(client->message, client->message_length, &record->frames[sequence]);
 }
 
-/* True if all that was received since `first` would be the same had it begun at `other`. */
-static bool is_same_so_far(const struct record *record, uint64_t first, uint64_t other, uint64_t frames)
+/* True if all that was received would be the same had it begun at `other`. */
+static bool is_same_so_far(const struct client *client, uint64_t other)
 {
-    uint64_t a = first, b = other;
+    const struct record *record = record_of(client);
+    uint64_t a = client->stream.first, b = other;
 
-    for (uint64_t i = 0; i < frames; i++, a++, b++) {
-        a = record_next_frame(record, a);
-        b = record_next_frame(record, b);
+    for (uint64_t i = 0; i < client->stream.received; i++, a++, b++) {
+        a = next_for(client, a);
+        b = next_for(client, b);
         if (b >= record->count || record->frames[a].length != record->frames[b].length ||
             memcmp(record->frames[a].payload, record->frames[b].payload, record->frames[a].length) != 0)
             return false;
@@ -226,13 +237,13 @@ static bool is_same_so_far(const struct record *record, uint64_t first, uint64_t
     return true;
 }
 
-/* The sequence number of the frame that comes after `frames` frames from `first` on. */
-static uint64_t position_after(const struct record *record, uint64_t first, uint64_t frames)
+/* What has to come next if the stream began at `first`. */
+static uint64_t find_next_from(const struct client *client, uint64_t first)
 {
-    uint64_t sequence = record_next_frame(record, first);
+    uint64_t sequence = next_for(client, first);
 
-    for (; frames > 0; frames--)
-        sequence = record_next_frame(record, sequence + 1);
+    for (uint64_t i = 0; i < client->stream.received; i++)
+        sequence = next_for(client, sequence + 1);
     return sequence;
 }
 
@@ -240,38 +251,46 @@ static uint64_t position_after(const struct record *record, uint64_t first, uint
  * The first frame that a subscriber gets tells where its stream begins, but for messages that were sent several times: where the first
  * guess turns out to be wrong, a later beginning that explains as much is taken.
  */
+static bool find_other_beginning(struct client *client)
+{
+    uint64_t from = client->stream.received > 0 ? client->stream.first + 1 : client->stream.from;
+
+    for (uint64_t first = from; first <= client->stream.to; first++) {
+        if (client->stream.received > 0 && !is_same_so_far(client, first))
+            continue;
+        client->stream.next = find_next_from(client, first);
+        if (!is_frame(client, client->stream.next))
+            continue;
+        client->stream.first = first;
+        return true;
+    }
+    return false;
+}
+
 void record_check_message(struct client *client, uint8_t opcode)
 {
     struct sim_world *world = client->line.world;
-    const struct record *record = record_of_subscribers(world);
-    uint64_t from = client->received > 0 ? client->first : client->first_from;
 
     if (opcode != WS_BINARY)
         fail(world, "subscriber %u got a message that is not binary", client->index);
-    for (uint64_t first = from; first <= client->first_to; first++) {
-        if (first != client->first && client->received > 0 && !is_same_so_far(record, client->first, first, client->received))
-            continue;
-        if (!is_frame(client, record, position_after(record, first, client->received)))
-            continue;
-        client->first = first;
-        client->received++;
-        world->delivered++;
-        return;
-    }
-    fail(world, "subscriber %u got a message of %zu bytes that is not the next frame, %llu (its first: %llu; received: %llu)",
-         client->index, client->message_length, (unsigned long long)position_after(record, client->first, client->received),
-         (unsigned long long)client->first, (unsigned long long)client->received);
+    client->stream.next = next_for(client, client->stream.next);
+    if ((client->stream.received == 0 || !is_frame(client, client->stream.next)) && !find_other_beginning(client))
+        fail(world, "subscriber %u got a message of %zu bytes that is not the next frame (its first: %llu; received: %llu)",
+             client->index, client->message_length, (unsigned long long)client->stream.first,
+             (unsigned long long)client->stream.received);
+    client->stream.received++;
+    client->stream.next++;
+    world->delivered++;
 }
 
 bool record_is_complete(const struct client *client)
 {
-    const struct record *record = record_of_subscribers(client->line.world);
+    const struct record *record = record_of(client);
 
-    if (client->received == 0)
-        return record_next_frame(record, client->first_to) >= record->count;
-    for (uint64_t first = client->first; first <= client->first_to; first++)
-        if ((first == client->first || is_same_so_far(record, client->first, first, client->received)) &&
-            position_after(record, first, client->received) >= record->count)
+    if (client->stream.received == 0)
+        return next_for(client, client->stream.to) >= record->count;
+    for (uint64_t first = client->stream.first; first <= client->stream.to; first++)
+        if ((first == client->stream.first || is_same_so_far(client, first)) && find_next_from(client, first) >= record->count)
             return true;
     return false;
 }

@@ -17,6 +17,8 @@ struct content {
     size_t brotli_length;
     bool sent;                  /* at least once, by somebody */
     bool shared;                /* all builders may send it; else one, several times */
+    bool is_bomb;               /* always sent as brotli */
+    bool is_too_big;            /* as JSON: it must not be published */
     bool published;             /* at least once */
     uint64_t published_ns;      /* when last */
     const struct feed *brought; /* of what is not shared: by which connection last */
@@ -37,6 +39,10 @@ struct record {
 };
 
 struct content *content_create(struct sim_world *world, bool shared);
+/* A small one, of which there may be thousands. */
+struct content *content_create_tiny(struct sim_world *world);
+/* One that is little as brotli: as much as is allowed, or far more. */
+struct content *content_create_bomb(struct sim_world *world, bool is_too_big);
 void content_pack(struct content *content);
 void contents_destroy(struct sim_world *world);
 
@@ -45,13 +51,11 @@ void record_published(struct sim_world *world, const struct channel *channel);
 void record_dispose(struct record *record);
 /* The newest sequence number, 0 while empty. */
 uint64_t record_head(const struct record *record);
-/* What subscribers receive. */
-const struct record *record_of_subscribers(const struct sim_world *world);
+/* What the subscriber follows. */
+const struct record *record_of(const struct client *client);
 /* A whole message reached a subscriber. */
 void record_check_message(struct client *client, uint8_t opcode);
 /* True if the subscriber has got everything up to the newest frame. */
 bool record_is_complete(const struct client *client);
-/* The frame that a subscriber must get next, behind those of `sequence`. */
-uint64_t record_next_frame(const struct record *record, uint64_t sequence);
 
 #endif

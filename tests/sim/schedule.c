@@ -8,10 +8,18 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-enum { MOST_TASKS = 3 + MAX_SHARDS + MAX_BUILDERS + CLIENT_HOSTS + MAX_BUILDERS + MAX_CLIENTS + 1 };
+enum { MOST_TASKS = MAX_THREADS + MAX_BUILDERS + CLIENT_HOSTS + MAX_BUILDERS + MAX_CLIENTS + 2 };
 
 struct task {
-    enum task_kind { TASK_THREAD, TASK_BUILDER_ENGINE, TASK_CLIENT_ENGINE, TASK_BUILDER, TASK_CLIENT, TASK_WORLD } kind;
+    enum task_kind {
+        TASK_THREAD,
+        TASK_BUILDER_ENGINE,
+        TASK_CLIENT_ENGINE,
+        TASK_BUILDER,
+        TASK_CLIENT,
+        TASK_MACHINE,
+        TASK_WORLD
+    } kind;
     unsigned index;
 };
 
@@ -20,7 +28,7 @@ static void run(struct sim_world *world, struct task task)
     switch (task.kind) {
     case TASK_THREAD:
         sim_thread_run(&world->threads[task.index]);
-        check_step(world);
+        check_step(world, task.index);
         break;
     case TASK_BUILDER_ENGINE:
         engine_turn(world->builders[task.index].engine, 0);
@@ -33,6 +41,9 @@ static void run(struct sim_world *world, struct task task)
         break;
     case TASK_CLIENT:
         client_act(&world->clients[task.index]);
+        break;
+    case TASK_MACHINE:
+        machine_act(world);
         break;
     case TASK_WORLD:
         phases_act(world);
@@ -61,7 +72,7 @@ static void consider_threads(struct schedule *schedule, struct sim_world *world)
     for (unsigned i = 0; i < plane_threads(world); i++) {
         const struct sim_thread *thread = &world->threads[i];
         bool is_runnable = thread->is_within_turn || plane_thread_is_runnable(world, i);
-        uint64_t due_ns = is_runnable ? 0 : plane_thread_deadline(world, i);
+        uint64_t due_ns = is_runnable ? 0 : thread->deadline_ns;
 
         if (due_ns <= sim_world_now(world))
             schedule->rest = false;
@@ -85,6 +96,7 @@ static void make_schedule(struct schedule *schedule, struct sim_world *world)
         consider(schedule, world, TASK_CLIENT_ENGINE, i, engine_sim_is_due(world->client_engines[i]) ? 0 : CLOCK_NEVER);
     for (unsigned i = 0; i < world->plan.clients; i++)
         consider(schedule, world, TASK_CLIENT, i, client_deadline(&world->clients[i]));
+    consider(schedule, world, TASK_MACHINE, 0, machine_deadline(world));
     consider(schedule, world, TASK_WORLD, 0, phases_deadline(world));
 }
 

@@ -39,12 +39,19 @@ static void note_arrival(void *fake_stack)
         __sanitizer_finish_switch_fiber(fake_stack, &running.stack_bottom, &running.stack_bytes);
 }
 
+/* It has announced its sleep at the turn's beginning, and looks once more for what there is to do before it falls asleep. */
+static void turn(struct sim_thread *thread)
+{
+    plane_thread_turn(thread->world, thread->index);
+    thread->deadline_ns = plane_thread_deadline(thread->world, thread->index);
+}
+
 static void take_turn(void)
 {
     struct sim_thread *thread = running.thread;
 
     note_arrival(NULL);
-    plane_thread_turn(thread->world, thread->index);
+    turn(thread);
     thread->is_within_turn = false;
     leave_stack(thread, NULL);
 }
@@ -69,8 +76,8 @@ static void enter_stack(struct sim_thread *thread)
 
 void sim_thread_create(struct sim_thread *thread, struct sim_world *world, unsigned index)
 {
-    *thread = (struct sim_thread){.world = world, .index = index};
-    if (world->plan.interruption_permille == 0)
+    *thread = (struct sim_thread){.world = world, .index = index, .deadline_ns = plane_thread_deadline(world, index)};
+    if (world->plan.machine.interruption_permille == 0)
         return;
     thread->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (thread->stack == MAP_FAILED)
@@ -104,7 +111,7 @@ void sim_thread_run(struct sim_thread *thread)
     if (thread->stack)
         run_on_stack(thread);
     else
-        plane_thread_turn(thread->world, thread->index);
+        turn(thread);
     running.thread = NULL;
 }
 
@@ -143,7 +150,7 @@ void sim_thread_point(void)
         trace(world, "%s stalls within a turn, for %llu ms", plane_thread_name(thread->index),
               (unsigned long long)(stall_ns / NS_PER_MS));
         interrupt(thread, stall_ns);
-    } else if (chance(&world->random, world->plan.interruption_permille)) {
+    } else if (chance(&world->random, world->plan.machine.interruption_permille)) {
         interrupt(thread, draw_interruption(&world->random));
     }
 }

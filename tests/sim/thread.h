@@ -14,6 +14,7 @@ struct sim_world;
 struct sim_thread {
     struct sim_world *world;
     unsigned index;
+    uint64_t deadline_ns;     /* of its sleep, as it saw it when it fell asleep */
     uint64_t paused_until_ns; /* other threads have the core, or the whole process has none */
     uint64_t stall_ns;        /* for how long it will be interrupted at its next point; 0: it will not */
     bool is_within_turn;

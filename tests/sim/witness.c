@@ -31,9 +31,9 @@ void witness_note_open(const struct connection *end)
         client->testimony.opened_ns = sim_world_now(client->line.world);
 }
 
-static struct moment moment_now(const struct sim_world *world)
+static struct moment moment_now(const struct client *client)
 {
-    return (struct moment){.ns = sim_world_now(world), .head = record_head(record_of_subscribers(world))};
+    return (struct moment){.ns = sim_world_now(client->line.world), .head = record_head(record_of(client))};
 }
 
 /* --- what is told --- */
@@ -41,7 +41,10 @@ static struct moment moment_now(const struct sim_world *world)
 static void on_accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
 {
     const struct witness *witness = context;
+    struct client *client = witness_client_of(connection);
 
+    if (client)
+        client->testimony.accepted_ns = now_ns;
     sim_thread_point();
     witness->handler->accepted(witness->context, connection, peer, now_ns);
 }
@@ -73,16 +76,17 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
 }
 
 /* True if the shard has to watch it from now on. */
-static bool note_progress(struct testimony *testimony, const struct connection *connection,
-                          const struct engine_progress *progress, const struct moment *now)
+static bool note_progress(struct client *client, const struct connection *connection, const struct engine_progress *progress)
 {
+    struct testimony *testimony = &client->testimony;
+    struct moment now = moment_now(client);
     bool begins = !testimony->behind && connection->blocked;
 
-    testimony->reported_ns = now->ns;
+    testimony->reported_ns = now.ns;
     if (begins)
-        testimony->refused_first = *now;
+        testimony->refused_first = now;
     if (begins || progress->bytes + progress->acknowledged > 0)
-        testimony->moved_ns = now->ns;
+        testimony->moved_ns = now.ns;
     testimony->behind = (testimony->behind || begins) && engine_has_unsent(connection);
     return begins;
 }
@@ -91,19 +95,20 @@ static void on_progressed(void *context, struct connection *connection, const st
 {
     const struct witness *witness = context;
     struct client *client = witness_client_of(connection);
-    struct moment now = moment_now(witness->world);
-    bool begins = client && note_progress(&client->testimony, connection, progress, &now);
+    bool begins = client && note_progress(client, connection, progress);
 
     sim_thread_point();
     witness->handler->progressed(witness->context, connection, progress, now_ns);
     if (begins)
-        client->testimony.refused_latest = moment_now(witness->world);
+        client->testimony.refused_latest = moment_now(client);
 }
 
 static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     const struct witness *witness = context;
 
+    if (connection->held_sequence != HOLDS_NONE)
+        fail(witness->world, "a connection has closed and holds frame %llu", (unsigned long long)connection->held_sequence);
     sim_thread_point();
     witness->handler->closed(witness->context, connection, error, now_ns);
 }

@@ -19,7 +19,7 @@ struct moment {
 
 /* What the engine has told of one subscriber's connection. */
 struct testimony {
-    uint64_t opened_ns;
+    uint64_t accepted_ns, opened_ns;
     uint64_t consumed_bytes;                  /* of what the subscriber sent */
     uint64_t pong_ns;                         /* when its last pong was handed over */
     bool behind;                              /* it refused bytes, and has not taken everything since */

@@ -16,8 +16,7 @@
 #include "sim/record.h"
 #include "sim/schedule.h"
 #include "sim/thread.h"
-
-#define CLIENT_HOSTS 3
+#include "sim/totals.h"
 
 enum phase { PHASE_FLOW, PHASE_CALM, PHASE_END };
 
@@ -26,6 +25,7 @@ struct sim_world {
     struct random random;
     struct sim_network *network;
     struct plane plane;
+    struct held held;
     struct record source, target; /* the same frames where nothing is compressed: then only `source` is used */
     struct content **contents;
     size_t content_count;
@@ -36,16 +36,14 @@ struct sim_world {
     enum phase phase;
     uint64_t phase_end_ns, next_flashblock_ns, stop_ns;
     unsigned produced;
+    uint64_t flood; /* messages that were sent in floods */
     struct sim_thread threads[MAX_THREADS];
+    struct engine *short_engine; /* that has no descriptors; NULL: none */
+    uint64_t short_until_ns;
     uint64_t steps, steps_at_this_time;
     uint64_t delivered; /* messages, to all subscribers */
+    uint64_t stalls;    /* of threads, begun */
     bool draining;
-};
-
-/* What happened in all seeds so far: a run in which something never happened proves little. */
-struct totals {
-    uint64_t seeds, steps, published, delivered, duplicates, refusals, wraps, disconnects[DISCONNECT_CAUSES];
-    uint64_t limited, bad_requests, handshake_timeouts, upstream_errors, compressed;
 };
 
 /* Runs one seed to its end; does not return if something is wrong. Adds to `totals`. */
