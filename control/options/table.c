@@ -237,6 +237,7 @@ const struct option option_table[] = {
      .type = &option_engine,
      .field = FIELD(engine),
      .initial = "auto",
+     .is_common_variable = true,
      .meaning = "how bytes are moved: io_uring, or epoll where that is forbidden; auto: the first that this system "
                 "allows, as the log then says"},
     {.name = "zerocopy",

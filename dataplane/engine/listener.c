@@ -153,7 +153,7 @@ bool listener_turn(struct listener *listener, uint64_t now_ns, uint64_t *deadlin
     }
     if (listener->ready && may_accept(listener, now_ns))
         count = accept_some(listener, ACCEPTS_PER_TURN, now_ns);
-    if (now_ns<listener->retry_at_ns && * deadline_ns> listener->retry_at_ns)
-        *deadline_ns = listener->retry_at_ns;
+    if (now_ns < listener->retry_at_ns)
+        *deadline_ns = *deadline_ns < listener->retry_at_ns ? *deadline_ns : listener->retry_at_ns;
     return count > 0 || (listener->ready && may_accept(listener, now_ns));
 }

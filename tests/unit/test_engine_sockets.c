@@ -459,6 +459,28 @@ static void without_descriptors_of_the_budget_accepting_waits(void **state)
     engine_world_close(world);
 }
 
+/* Descriptors may come free elsewhere in the process, which nobody tells. */
+static void out_of_descriptors_accepting_is_tried_again(void **state)
+{
+    struct engine_world *world = engine_world_open(&defaults);
+    int peer = peer_connect(world, 0);
+    struct rlimit before, low;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = before;
+    low.rlim_cur = (rlim_t)peer + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    ENGINE_WORLD_UNTIL(world, counter_read(&world->engine->counters.accept_pauses) == 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    alarm(20); /* without a deadline of its own it sleeps for ever */
+    while (world->end_count == 0)
+        engine_turn(world->engine, CLOCK_NEVER);
+    alarm(0);
+    close(peer);
+    engine_world_close(world);
+}
+
 static void a_stopped_listener_leaves_nobody_behind(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
@@ -683,6 +705,7 @@ int main(void)
         cmocka_unit_test(a_turn_that_tells_of_an_end_does_not_sleep),
         cmocka_unit_test(out_of_descriptors_accepting_waits),
         cmocka_unit_test(without_descriptors_of_the_budget_accepting_waits),
+        cmocka_unit_test(out_of_descriptors_accepting_is_tried_again),
         cmocka_unit_test(a_stopped_listener_leaves_nobody_behind),
         cmocka_unit_test(who_sends_much_leaves_buffers_to_others),
         cmocka_unit_test(a_taken_port_is_noticed),

@@ -184,6 +184,31 @@ static void the_budget_of_a_turn_keeps_the_order_of_service(void **state)
     engine_world_close(world);
 }
 
+/* Somebody else takes the place of the one who ended; who waited behind is served all the same. */
+static void who_ends_while_it_waits_keeps_nobody_from_service(void **state)
+{
+    struct engine_options options = {.sends_per_turn = 1, .max_connections = 3, .zerocopy = ENGINE_ZEROCOPY_OFF};
+    struct engine_world *world = engine_world_open(&options);
+    int peers[4];
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        peers[i] = peer_open(world, 0);
+    peers[3] = peer_connect(world, 0);
+    engine_world_append(world, 1, 1000);
+    for (unsigned i = 0; i < 3; i++)
+        engine_world_send_frames(world, i, 1, 2);
+    engine_abort(world->engine, world->ends[1].connection);
+    ENGINE_WORLD_UNTIL(world, world->end_count == 4);
+    peer_read_frame(world, peers[0], 1, 1000);
+    peer_read_frame(world, peers[2], 1, 1000);
+    engine_world_send_text(world, 3, "hello");
+    ENGINE_WORLD_UNTIL(world, world->ends[3].sent_bytes == 5);
+    for (unsigned i = 0; i < 4; i++)
+        close(peers[i]);
+    engine_world_close(world);
+}
+
 static void sending_to_who_has_gone_closes(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
@@ -236,6 +261,7 @@ int main(void)
         cmocka_unit_test(who_reads_slowly_blocks_and_drains),
         cmocka_unit_test(a_blocked_one_may_skip_what_has_not_begun),
         cmocka_unit_test(the_budget_of_a_turn_keeps_the_order_of_service),
+        cmocka_unit_test(who_ends_while_it_waits_keeps_nobody_from_service),
         cmocka_unit_test(sending_to_who_has_gone_closes),
         cmocka_unit_test(long_control_runs_are_finished_before_the_end),
     };

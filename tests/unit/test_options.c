@@ -132,6 +132,9 @@ static void every_kind_of_engine_can_be_asked_for(void **state)
     assert_string_equal(options.engine, "epoll");
     assert_int_equal(READ(UPSTREAM, "--engine", "steam"), OPTIONS_BAD);
     assert_non_null(strstr(error, "expected auto, uring or epoll"));
+    assert_int_equal(read_all(LIST(UPSTREAM), LIST("ENGINE=steam"), NULL), OPTIONS_RUN);
+    assert_string_equal(options.engine, "auto");
+    assert_non_null(strstr(warnings.texts[0], "ENGINE=steam is left out: expected auto, uring or epoll"));
 }
 
 static void flag_over_variable_over_file(void **state)
