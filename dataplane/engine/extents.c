@@ -358,7 +358,7 @@ void extents_take_runs(struct engine *engine, struct connection *connection, con
     extents_take(engine, connection, length, progress);
     while ((taken_bytes -= length) > 0) {
         struct engine_progress more;
-        const uint8_t *bytes;
+        const uint8_t *bytes = NULL;
 
         runs++;
         length = extents_next_run(engine, connection, taken_bytes < runs->iov_len ? taken_bytes : runs->iov_len, &bytes);

@@ -41,7 +41,7 @@ static void a_peer_is_accepted_with_its_address(void **state)
 /* The engine's descriptor of a connection of which `peer` is the other end. */
 static int other_end_of(int peer)
 {
-    struct sockaddr_in ours, theirs;
+    struct sockaddr_in ours = {0}, theirs = {0};
 
     for (int descriptor = 0; descriptor < 1024; descriptor++) {
         socklen_t length = sizeof ours, their_length = sizeof theirs;
