@@ -84,6 +84,18 @@ static void check_send_timeout(const struct suspect *suspect)
         fail(suspect->world, "subscriber %u is cut off for taking nothing too early", index);
 }
 
+/* Nothing is on its way to the subscriber or from it, and it answers what it gets. */
+static bool has_answered_everything(const struct suspect *suspect)
+{
+    const struct client *client = suspect->client;
+    const struct sim_connection *own = (const struct sim_connection *)(const void *)client->line.connection;
+
+    if (client->mute || client->close_sent || client->line.taken_bytes < client->line.said_bytes)
+        return false;
+    return suspect->end->extent_count == 0 && sim_connection_unread_bytes(&own->common) == 0 &&
+           sim_connection_unread_bytes(suspect->end) == 0;
+}
+
 static void check_pong_timeout(const struct suspect *suspect)
 {
     const struct testimony *testimony = &suspect->client->testimony;
@@ -91,6 +103,8 @@ static void check_pong_timeout(const struct suspect *suspect)
 
     if (!suspect->world->plan.client_ping || suspect->told_ns < heard_ns + suspect->world->plan.pong_timeout_ns)
         fail(suspect->world, "subscriber %u is cut off for want of a pong too early", suspect->client->index);
+    if (has_answered_everything(suspect))
+        fail(suspect->world, "subscriber %u is cut off for want of a pong and was not asked for one", suspect->client->index);
 }
 
 /* --- the rest --- */

@@ -2,7 +2,6 @@
 
 #include "sim/world.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -74,21 +73,25 @@ static void enter_stack(struct sim_thread *thread)
 
 /* --- life --- */
 
-void sim_thread_create(struct sim_thread *thread, struct sim_world *world, unsigned index)
+/* One per thread, for all runs of this process. */
+static void *stack_of(unsigned index)
 {
-    *thread = (struct sim_thread){.world = world, .index = index, .deadline_ns = plane_thread_deadline(world, index)};
-    if (world->plan.machine.interruption_permille == 0)
-        return;
-    thread->stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (thread->stack == MAP_FAILED)
+    static void *stacks[MAX_THREADS];
+
+    if (stacks[index])
+        return stacks[index];
+    void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stack == MAP_FAILED)
         abort();
+    stacks[index] = stack;
+    return stack;
 }
 
-void sim_thread_destroy(struct sim_thread *thread)
+void sim_thread_init(struct sim_thread *thread, struct sim_world *world, unsigned index)
 {
-    assert(!thread->is_within_turn);
-    if (thread->stack)
-        munmap(thread->stack, STACK_BYTES);
+    *thread = (struct sim_thread){.world = world, .index = index, .deadline_ns = plane_thread_deadline(world, index)};
+    if (world->plan.machine.interruption_permille > 0)
+        thread->stack = stack_of(index);
 }
 
 /* --- running --- */

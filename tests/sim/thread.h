@@ -19,12 +19,11 @@ struct sim_thread {
     uint64_t stall_ns;        /* for how long it will be interrupted at its next point; 0: it will not */
     bool is_within_turn;
     ucontext_t context;
-    void *stack;
+    void *stack;      /* NULL: its turns are whole */
     void *fake_stack; /* the address sanitizer's */
 };
 
-void sim_thread_create(struct sim_thread *thread, struct sim_world *world, unsigned index);
-void sim_thread_destroy(struct sim_thread *thread);
+void sim_thread_init(struct sim_thread *thread, struct sim_world *world, unsigned index);
 
 /* Begins a turn, or goes on with the one that was interrupted: to its end, or to the next interruption. */
 void sim_thread_run(struct sim_thread *thread);

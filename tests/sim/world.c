@@ -16,7 +16,7 @@ static void create(struct sim_world *world, const struct plan *plan)
     world->empty->length = 0;
     plane_create(world);
     for (unsigned i = 0; i < plane_threads(world); i++)
-        sim_thread_create(&world->threads[i], world, i);
+        sim_thread_init(&world->threads[i], world, i);
     for (unsigned i = 0; i < plan->builders; i++)
         sim_builder_create(world, i);
     for (unsigned i = 0; i < CLIENT_HOSTS; i++)
@@ -29,8 +29,6 @@ static void create(struct sim_world *world, const struct plan *plan)
 
 static void destroy(struct sim_world *world)
 {
-    for (unsigned i = 0; i < plane_threads(world); i++)
-        sim_thread_destroy(&world->threads[i]);
     plane_destroy(world);
     for (unsigned i = 0; i < world->plan.builders; i++) {
         engine_destroy(world->builders[i].engine);

@@ -310,8 +310,10 @@ void sim_link_fail(struct sim_link *link)
 
 void sim_link_forget_arrived(struct sim_link *link, uint8_t side)
 {
-    if (sim_chance(link->network, RST_DROP_PERMILLE))
-        destroy_segments(&link->streams[side].arrived);
+    if (!sim_chance(link->network, RST_DROP_PERMILLE))
+        return;
+    destroy_segments(&link->streams[side].arrived);
+    link->streams[side].fin_arrived = false;
 }
 
 /* --- connecting --- */
