@@ -6,6 +6,8 @@
 
 /* What one turn ends of each kind, so that thousands at once keep nobody waiting. */
 #define EXPIRIES_PER_TURN 256
+/* A thread that comes later than this to what has ended was held up: the machine had no time for it. */
+#define HELD_UP_NS (100 * NS_PER_MS)
 
 static void end_handshakes(struct shard *shard)
 {
@@ -16,21 +18,36 @@ static void end_handshakes(struct shard *shard)
         handshake_time_out(shard, LIST_ENTRY(timer, struct subscriber, timer));
 }
 
+/* Ended while the thread was held up: who was not pinged meanwhile, or too late, could not answer in time. */
+static bool is_excused(const struct shard *shard, const struct timer *timer)
+{
+    return timer->deadline_ns <= shard->held_up_until_ns;
+}
+
 static void end_pongs(struct shard *shard)
 {
     struct timer *timer;
 
-    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pongs, shard->told_ns)); left--)
-        session_close(shard, LIST_ENTRY(timer, struct subscriber, pong), DISCONNECT_PONG_TIMEOUT, WS_CLOSE_INTERNAL_ERROR,
-                      "no pong in time");
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pongs, shard->told_ns)); left--) {
+        if (is_excused(shard, timer))
+            timer_start(&shard->pongs, timer, shard->now_ns);
+        else
+            session_close(shard, LIST_ENTRY(timer, struct subscriber, pong), DISCONNECT_PONG_TIMEOUT, WS_CLOSE_INTERNAL_ERROR,
+                          "no pong in time");
+    }
 }
 
 static void end_pings(struct shard *shard)
 {
     struct timer *timer;
 
-    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pings, shard->told_ns)); left--)
-        session_ping(shard, LIST_ENTRY(timer, struct subscriber, timer));
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pings, shard->told_ns)); left--) {
+        struct subscriber *subscriber = LIST_ENTRY(timer, struct subscriber, timer);
+
+        if (is_excused(shard, timer))
+            timer_start(&shard->pongs, &subscriber->pong, shard->now_ns);
+        session_ping(shard, subscriber);
+    }
 }
 
 static void end_closing(struct shard *shard)
@@ -39,15 +56,6 @@ static void end_closing(struct shard *shard)
 
     for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->closing, shard->told_ns)); left--)
         subscriber_abort(shard, LIST_ENTRY(timer, struct subscriber, timer));
-}
-
-/* What has ended and is beyond the limit is for the next turn, which does not sleep. */
-void expiry_turn(struct shard *shard)
-{
-    end_handshakes(shard);
-    end_pongs(shard);
-    end_pings(shard);
-    end_closing(shard);
 }
 
 static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
@@ -61,4 +69,25 @@ uint64_t expiry_deadline(const struct shard *shard)
 
     deadline_ns = earlier(deadline_ns, timer_queue_deadline(&shard->pings));
     return earlier(deadline_ns, timer_queue_deadline(&shard->pongs));
+}
+
+/* True if the thread has come to its next expiry far too late. */
+static bool was_held_up(const struct shard *shard)
+{
+    return shard->told_ns > HELD_UP_NS && shard->told_ns - HELD_UP_NS > shard->next_expiry_ns;
+}
+
+/* What has ended and is beyond the limit is for the next turn, which does not sleep. */
+void expiry_turn(struct shard *shard)
+{
+    uint64_t next_ns;
+
+    if (was_held_up(shard))
+        shard->held_up_until_ns = shard->told_ns;
+    end_handshakes(shard);
+    end_pongs(shard);
+    end_pings(shard);
+    end_closing(shard);
+    next_ns = expiry_deadline(shard);
+    shard->next_expiry_ns = next_ns > shard->told_ns ? next_ns : shard->told_ns;
 }

@@ -32,6 +32,8 @@ struct shard {
     bool accept_paused;
 
     struct timer_queue handshaking, pings, pongs, closing;
+    uint64_t next_expiry_ns;                /* when the next of them was to end, as of the last turn */
+    uint64_t held_up_until_ns;              /* what ended by then ended while the thread was held up; 0: it never was */
     struct timer_queue blocked;             /* who took bytes last is last */
     uint64_t lag_heads[SHARD_MAX_CHANNELS]; /* the heads at the last look at all of them */
     uint64_t lag_look_ns;                   /* when to look again even if nothing is published, CLOCK_NEVER */

@@ -80,6 +80,7 @@ static void init_timers(struct shard *shard)
     timer_queue_init(&shard->pongs, options->client_pong_timeout_ns);
     timer_queue_init(&shard->blocked, send_timeout_ns > 0 ? send_timeout_ns : CLOCK_NEVER);
     shard->lag_look_ns = CLOCK_NEVER;
+    shard->next_expiry_ns = CLOCK_NEVER;
 }
 
 int shard_create(struct shard **out, const struct shard_options *options)

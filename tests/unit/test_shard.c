@@ -377,6 +377,33 @@ static void who_opens_in_a_turn_that_stalls_has_time_to_answer(void **state)
     shard_world_close(world);
 }
 
+/* Nobody was pinged while the shard got no turn, so nobody has failed to answer. */
+static void who_was_not_pinged_for_a_stall_has_time_to_answer(void **state)
+{
+    struct shard_options options = {
+        .client_ping = true, .client_ping_interval_ns = 500 * NS_PER_MS, .client_pong_timeout_ns = 1200 * NS_PER_MS};
+    struct shard_world *world = shard_world_open((struct shard_world_options){.shard = options});
+    struct mock_client *alive = mock_client_subscribe(world), *mute = mock_client_subscribe(world);
+
+    (void)state;
+    shard_world_run(world, 600 * NS_PER_MS);
+    mock_client_say_frame(world, alive, WS_PONG, NULL, 0);
+    mock_client_say_frame(world, mute, WS_PONG, NULL, 0);
+    shard_world_run(world, 10 * NS_PER_MS);
+    sim_network_advance(world->network, sim_network_now(world->network) + 5 * NS_PER_S);
+    for (unsigned i = 0; i < 20; i++) {
+        shard_world_run(world, 50 * NS_PER_MS);
+        mock_client_say_frame(world, alive, WS_PONG, NULL, 0);
+        assert_int_equal(shard_world_disconnects(world, DISCONNECT_PONG_TIMEOUT), 0);
+    }
+    assert_int_equal(alive->pings, 3);
+    shard_world_run(world, 500 * NS_PER_MS);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_PONG_TIMEOUT), 1);
+    assert_true(mute->closed);
+    assert_false(alive->closed);
+    shard_world_close(world);
+}
+
 static void who_is_cut_off_in_a_turn_that_stalls_has_time_to_take_the_close(void **state)
 {
     struct shard_world *world;
@@ -675,6 +702,7 @@ int main(void)
         cmocka_unit_test(who_refuses_nothing_below_the_floor_stays),
         cmocka_unit_test(what_was_not_offered_yet_is_no_ones_lag),
         cmocka_unit_test(who_opens_in_a_turn_that_stalls_has_time_to_answer),
+        cmocka_unit_test(who_was_not_pinged_for_a_stall_has_time_to_answer),
         cmocka_unit_test(who_is_cut_off_in_a_turn_that_stalls_has_time_to_take_the_close),
         cmocka_unit_test(pings_are_answered),
         cmocka_unit_test(a_pong_overtakes_frames_that_have_not_begun),
