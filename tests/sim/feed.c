@@ -49,7 +49,9 @@ void feed_closed(struct feed *feed, int error)
           error ? strerror(-error) : "in order");
     /* Who could not send its pong, or sent it late, is given up for good reason. */
     bool behind = feed->pong_waited || feed->line.taken_bytes < feed->line.said_bytes;
-    bool good = !feed->misbehaved && !feed->mute && !feed->stalled && !feed->flooded;
+    /* While the relay stalls, the time that a builder has to end a connection passes. */
+    bool ending = feed->close_sent && world->plan.machine.stall_per_million > 0;
+    bool good = !ending && !feed->misbehaved && !feed->mute && !feed->stalled && !feed->flooded;
     if (error != 0 && !behind && good && world->phase != PHASE_END && world->plan.network.reset_permille_per_s == 0)
         fail(world, "the relay gave up a good builder's connection");
     if (!ws_reader_is_idle(&feed->reader) && feed->upgraded && error == 0 && !feed->close_received && !feed->misbehaved)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #define PLENTY 1000 /* of places, or of messages to lag behind */
+#define FEW    20   /* clients */
 
 /* --- drawing --- */
 
@@ -96,7 +97,7 @@ static void draw_people(struct plan *plan, struct random *random)
 
     plan->shards = (unsigned)between(random, 1, is_crowd ? MAX_SHARDS : 3);
     plan->builders = (unsigned)between(random, 1, MAX_BUILDERS);
-    plan->clients = (unsigned)between(random, 2, once_in(random, 3) ? 20 : 10);
+    plan->clients = (unsigned)between(random, 2, once_in(random, 3) ? FEW : 10);
     plan->flashblocks = (unsigned)between(random, 20, 120);
     if (is_crowd) {
         plan->clients = (unsigned)between(random, 50, MAX_CLIENTS);
@@ -113,7 +114,7 @@ static void draw_behaviour(struct plan *plan, struct random *random)
     plan->client.fault_permille = once_in(random, 4) ? 0 : draw_permille(random, 5, 120);
     plan->builder.fault_permille = once_in(random, 2) ? 0 : draw_permille(random, 2, 30);
     plan->builder.brotli_permille = once_in(random, 5) ? draw_permille(random, 0, 999) : 0;
-    if (is_coarse && once_in(random, 40))
+    if (is_coarse && plan->clients <= FEW && once_in(random, 40))
         plan->builder.flood_permille = draw_permille(random, 2, 20);
     if (!plan->compress && once_in(random, 8))
         plan->builder.bomb_permille = draw_permille(random, 5, 50);
