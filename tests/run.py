@@ -92,7 +92,7 @@ def programs(folder, pattern):
 def unit_jobs(_options):
     for variant, folder in (("release", BUILD), ("asan", BUILD / "asan"), ("tsan", BUILD / "tsan")):
         for path in programs(folder, "test_*"):
-            yield Job("unit", f"{variant}/{path.name}", [path], count_cmocka, 180)
+            yield Job("unit", f"{variant}/{path.name}", [path], count_cmocka, 600)
 
 
 def arm64_jobs(options):

@@ -197,7 +197,7 @@ def test_an_upstream_that_floods_with_pings(builder, start_relay, subscribe):
 def test_an_upstream_that_takes_no_bytes(builder, start_relay, subscribe):
     """Its pings' answers find no room; its messages go through all the same."""
     builder.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
-    relay = start_relay(builder)
+    relay = start_relay(builder, "--subscriber-pong-timeout-ms=600000")
     request = builder.accept_request()
     request.read = lambda: None
     upstream = request.accept()
