@@ -209,6 +209,28 @@ void check_handshake_time_out(struct shard *shard, struct subscriber *subscriber
     time_handshake_out(shard, subscriber);
 }
 
+/* --- closing --- */
+
+void abort_subscriber(struct shard *shard, struct subscriber *subscriber) __asm__("__real_subscriber_abort");
+void check_abort(struct shard *shard, struct subscriber *subscriber) __asm__("__wrap_subscriber_abort");
+
+/* Who was told to close has its time for it, unless it keeps what is below the floor. */
+void check_abort(struct shard *shard, struct subscriber *subscriber)
+{
+    const struct client *client = subscriber->state == SUBSCRIBER_CLOSING ? witness_client_of(subscriber->connection) : NULL;
+
+    if (client && !subscriber->connection->dead) {
+        const struct sim_world *world = client->line.world;
+        uint64_t told_ns = world->plane.told_ns[subscriber->request.shard];
+        sim_thread_begin_check();
+        if (told_ns < client->testimony.finished_ns + SHARD_CLOSE_TIMEOUT_NS &&
+            subscriber->connection->held_sequence >= channel_floor(channel_of(client)))
+            fail(world, "client %u's connection is aborted before its time to close has ended", client->index);
+        sim_thread_end_check();
+    }
+    abort_subscriber(shard, subscriber);
+}
+
 /* Nobody is ended for nothing: the relay gave a cause, or it was the client itself, or the network. */
 void check_ending(const struct client *client, int error)
 {

@@ -1,5 +1,6 @@
 /*
  * The simulator: runs the whole data plane but its system calls, a seed at a time. What is wrong is told with the command that repeats it.
+ * tests/sim/README.md says what is simulated and what is checked.
  */
 #include "common/command_line.h"
 #include "flashrelay/log.h"

@@ -28,6 +28,7 @@ INTERPOSE(struct admission_request *, admission_queue_take, struct admission_que
 INTERPOSE(bool, admission_queue_is_empty, const struct admission_queue *queue)
 INTERPOSE(uint64_t, engine_now, struct engine *engine)
 INTERPOSE(void, engine_select, struct engine *engine, struct connection *connection, uint16_t selection)
+INTERPOSE(void, engine_finish, struct engine *engine, struct connection *connection)
 INTERPOSE(uint64_t, engine_turn, struct engine *engine, uint64_t deadline_ns)
 
 /* --- the log --- */
@@ -131,6 +132,14 @@ void point_engine_select(struct engine *engine, struct connection *connection, u
 {
     witness_note_open(connection);
     real_engine_select(engine, connection, selection);
+}
+
+/* Called as the relay ends a connection in order, or a peer does. */
+void point_engine_finish(struct engine *engine, struct connection *connection)
+{
+    if (sim_thread_running() && !connection->finishing)
+        witness_note_finish(connection);
+    real_engine_finish(engine, connection);
 }
 
 uint64_t point_engine_now(struct engine *engine)

@@ -31,6 +31,14 @@ void witness_note_open(const struct connection *end)
         client->testimony.opened_ns = sim_world_now(client->line.world);
 }
 
+void witness_note_finish(const struct connection *end)
+{
+    struct client *client = witness_client_of(end);
+
+    if (client)
+        client->testimony.finished_ns = sim_world_now(client->line.world);
+}
+
 static struct moment moment_now(const struct client *client)
 {
     return (struct moment){.ns = sim_world_now(client->line.world), .head = record_head(record_of(client))};

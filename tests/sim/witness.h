@@ -19,7 +19,7 @@ struct moment {
 
 /* What the engine has told of one subscriber's connection. */
 struct testimony {
-    uint64_t accepted_ns, opened_ns;
+    uint64_t accepted_ns, opened_ns, finished_ns;
     uint64_t consumed_bytes;                  /* of what the subscriber sent */
     uint64_t pong_ns;                         /* when its last pong was handed over */
     bool behind;                              /* it refused bytes, and has not taken everything since */
@@ -45,6 +45,9 @@ struct client *witness_client_of(const struct connection *end);
 
 /* A shard makes a subscriber of this connection. */
 void witness_note_open(const struct connection *end);
+
+/* The relay has said all that it has to say on this connection, and waits for the peer's end. */
+void witness_note_finish(const struct connection *end);
 
 /* A subscriber says a pong, whose last byte is the byte `end` of what it says. */
 void witness_expect_pong(struct client *client, uint64_t end);
