@@ -25,16 +25,35 @@ static size_t page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Creates a memfd of `length` bytes and maps it, aligned as its pages are. */
+/* Maps a whole file at a multiple of `alignment`, which the kernel promises only for pages of its pool. NULL if there is no room. */
+static uint8_t *map_aligned(int descriptor, size_t length, size_t alignment)
+{
+    uint8_t *room = mmap(NULL, length + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (room == MAP_FAILED)
+        return NULL;
+    size_t before = round_up((uintptr_t)room, alignment) - (uintptr_t)room;
+    void *base = mmap(room + before, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0);
+    if (base == MAP_FAILED) {
+        munmap(room, length + alignment);
+        return NULL;
+    }
+    if (before > 0)
+        munmap(room, before);
+    munmap(room + before + length, alignment - before);
+    return base;
+}
+
+/* Creates a memfd of `length` bytes and maps it, aligned as its pages are or may become. */
 static int map_memfd(struct channel_memory *memory, size_t length, unsigned flags)
 {
     int descriptor = memfd_create("flashrelay-log", MFD_CLOEXEC | flags), error;
 
     if (descriptor < 0)
         return -errno;
-    void *base = ftruncate(descriptor, (off_t)length) == 0 ? mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
-                                                           : MAP_FAILED;
-    if (base == MAP_FAILED) {
+    size_t alignment = length >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : page_bytes();
+    uint8_t *base = ftruncate(descriptor, (off_t)length) == 0 ? map_aligned(descriptor, length, alignment) : NULL;
+    if (!base) {
         error = -errno;
         close(descriptor);
         return error;
