@@ -85,8 +85,9 @@ def count_program(_text, status):
     return Result(1, 0) if status == 0 else Result(0, 1)
 
 
-def programs(folder, pattern):
-    return sorted(path for path in folder.glob(pattern) if os.access(path, os.X_OK) and path.is_file() and not path.suffix)
+def programs(folder, pattern, sources="unit"):
+    """What was built of tests/<sources>/<pattern>.c; what is left of sources that are gone does not count."""
+    return [folder / source.stem for source in sorted((ROOT / "tests" / sources).glob(f"{pattern}.c")) if (folder / source.stem).exists()]
 
 
 def unit_jobs(_options):
@@ -105,7 +106,7 @@ def arm64_jobs(options):
 
 def kernel_jobs(_options):
     """What depends on the kernel, one after the other and with patience."""
-    for path in programs(BUILD, "test_engine_*"):
+    for path in [*programs(BUILD, "test_engine_*"), *programs(BUILD, "test_channel")]:
         yield Job("kernel", path.name, [path], count_cmocka, 1800, alone=True)
     env = {"FLASHRELAY_BIN": str(BUILD), "FLASHRELAY_TEST_SCALE": "0.1", "FLASHRELAY_TEST_PATIENCE_S": "120"}
     for name in ("routes", "protocol", "fanout", "lag", "limits", "upstreams", "keys", "health", "compression", "shutdown", "container",
@@ -124,7 +125,7 @@ def stress_jobs(_options):
 
 
 def fuzz_jobs(options):
-    for path in programs(BUILD / "fuzz", "fuzz_*"):
+    for path in programs(BUILD / "fuzz", "fuzz_*", "fuzz"):
         corpus = ROOT / "tests/fuzz/corpus" / path.name
         grown = BUILD / "fuzz-corpus" / path.name
         grown.mkdir(parents=True, exist_ok=True)
@@ -139,7 +140,7 @@ def e2e_jobs(_options):
     A file a job: they mostly wait, so several at once take no longer than one. What measures, or loads the machine, is alone. The thread
     sanitizer is left out where a figure, a file or a text is looked at rather than threads.
     """
-    not_for_tsan = ("test_cli", "test_container", "test_flashbench", "test_hardening", "test_readme")
+    not_for_tsan = ("test_cli", "test_container", "test_flashbench", "test_hardening", "test_readme", "test_run")
     for variant, folder, scale, without in (("release", BUILD, "1", ()), ("asan", BUILD / "asan", "0.1", ()),
                                             ("tsan", BUILD / "tsan", "0.1", not_for_tsan)):
         env = {"FLASHRELAY_BIN": str(folder), "FLASHRELAY_TEST_SCALE": scale}
