@@ -9,10 +9,11 @@ distribution_sources() {
 
 # The same for release $1, from the mirror $MIRROR if that is set.
 sources_of_release() {
-    local codename
+    local codename components
     codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    components=$(. /etc/os-release && if [ "$ID" = ubuntu ]; then echo main universe; else echo main; fi)
     if [ -n "${MIRROR:-}" ]; then
-        echo "$MIRROR $1 main"
+        echo "$MIRROR $1 $components"
     else
         distribution_sources | sed -E "s/ $codename([ -])/ $1\1/"
     fi
