@@ -8,7 +8,7 @@
 
 #define HEADER_BYTES   4 /* of a frame of 126 to 65,535 bytes */
 #define SMALLEST_BYTES 64
-#define BOMB_BYTES     (3u << 20) /* more than any log holds */
+#define BOMB_BYTES     (3u << 20)
 
 /* Most messages are small, a few nearly as large as may be. */
 static size_t draw_length(struct sim_world *world)
@@ -55,7 +55,9 @@ struct content *content_create_tiny(struct sim_world *world)
 
 struct content *content_create_bomb(struct sim_world *world, bool is_too_big)
 {
-    struct content *content = create(world, is_too_big ? BOMB_BYTES : world->plan.max_message_bytes, 1);
+    size_t limit = world->plan.max_message_bytes;
+    size_t length = random_below(&world->random, 2) == 0 ? limit + 1 : BOMB_BYTES;
+    struct content *content = create(world, is_too_big ? length : limit, 1);
 
     content->is_bomb = true;
     content->is_too_big = is_too_big;

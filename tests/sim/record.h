@@ -41,7 +41,7 @@ struct record {
 struct content *content_create(struct sim_world *world, bool shared);
 /* A small one, of which there may be thousands. */
 struct content *content_create_tiny(struct sim_world *world);
-/* One that is little as brotli: as much as is allowed, or far more. */
+/* One that is little as brotli: as much as is allowed, or more. */
 struct content *content_create_bomb(struct sim_world *world, bool is_too_big);
 void content_pack(struct content *content);
 void contents_destroy(struct sim_world *world);
