@@ -559,34 +559,36 @@ static void a_taken_port_is_noticed(void **state)
     assert_int_equal(socket_prove_free(NULL, &same), 0);
 }
 
-struct thread_waker {
-    struct engine_world *world;
-    struct waker *from;
+/* A thread that wakes the world's engine: one without an engine of its own, or with one. */
+struct waking_thread {
+    struct engine_world *world, *own;
+    pthread_t thread;
     _Atomic bool done;
 };
 
-/* Wakes as often as the world falls asleep, until told to stop. */
 static void *wake_often(void *argument)
 {
-    struct thread_waker *waker = argument;
+    struct waking_thread *thread = argument;
 
-    while (!atomic_load(&waker->done))
-        waker_wake(engine_waker(waker->world->engine), waker->from);
+    while (!atomic_load(&thread->done)) {
+        if (thread->own)
+            engine_turn(thread->own->engine, 0);
+        waker_wake(engine_waker(thread->world->engine), thread->own ? engine_waker(thread->own->engine) : NULL);
+    }
     return NULL;
 }
 
-static void wakes_end_every_sleep(struct engine_world *world, struct waker *from)
+static void every_sleep_is_ended(struct engine_world *world, struct engine_world *own)
 {
-    struct thread_waker waker = {.world = world, .from = from};
-    pthread_t thread;
+    struct waking_thread thread = {.world = world, .own = own};
 
-    assert_int_equal(pthread_create(&thread, NULL, wake_often, &waker), 0);
+    assert_int_equal(pthread_create(&thread.thread, NULL, wake_often, &thread), 0);
     for (unsigned i = 0; i < 1000; i++) {
         engine_prepare_sleep(world->engine);
         engine_turn(world->engine, CLOCK_NEVER);
     }
-    atomic_store(&waker.done, true);
-    pthread_join(thread, NULL);
+    atomic_store(&thread.done, true);
+    pthread_join(thread.thread, NULL);
     assert_true(world->woken > 0);
     assert_int_equal(counter_read(&world->engine->counters.wakeups), world->woken);
 }
@@ -596,52 +598,24 @@ static void another_thread_wakes_the_engine(void **state)
     struct engine_world *world = engine_world_open(&defaults);
 
     (void)state;
-    wakes_end_every_sleep(world, NULL);
-    engine_world_close(world);
-}
-
-struct engine_waker_thread {
-    struct engine_world *world, *own;
-    _Atomic bool done;
-};
-
-/* The same from a thread with an engine of its own. */
-static void *wake_from_engine(void *argument)
-{
-    struct engine_waker_thread *waker = argument;
-
-    engine_turn(waker->own->engine, 0);
-    while (!atomic_load(&waker->done)) {
-        waker_wake(engine_waker(waker->world->engine), engine_waker(waker->own->engine));
-        engine_turn(waker->own->engine, 0);
-    }
-    return NULL;
-}
-
-static void wakes_from_an_engine_end_every_sleep(const char *kind)
-{
-    struct engine_world *own = engine_world_open_kind(kind, &defaults), *world = engine_world_open(&defaults);
-    struct engine_waker_thread waker = {.world = world, .own = own};
-    pthread_t thread;
-
-    assert_int_equal(pthread_create(&thread, NULL, wake_from_engine, &waker), 0);
-    for (unsigned i = 0; i < 1000; i++) {
-        engine_prepare_sleep(world->engine);
-        engine_turn(world->engine, CLOCK_NEVER);
-    }
-    atomic_store(&waker.done, true);
-    pthread_join(thread, NULL);
-    assert_true(world->woken > 0);
-    engine_world_close(own);
+    every_sleep_is_ended(world, NULL);
     engine_world_close(world);
 }
 
 static void an_engine_of_any_kind_wakes_the_engine(void **state)
 {
     (void)state;
-    for (unsigned i = 0; engine_kinds[i]; i++)
-        if (engine_world_has_kind(engine_kinds[i]->name))
-            wakes_from_an_engine_end_every_sleep(engine_kinds[i]->name);
+    for (unsigned i = 0; engine_kinds[i]; i++) {
+        struct engine_world *world, *own;
+
+        if (!engine_world_has_kind(engine_kinds[i]->name))
+            continue;
+        world = engine_world_open(&defaults);
+        own = engine_world_open_kind(engine_kinds[i]->name, &defaults);
+        every_sleep_is_ended(world, own);
+        engine_world_close(own);
+        engine_world_close(world);
+    }
 }
 
 static void who_is_awake_is_not_woken(void **state)
