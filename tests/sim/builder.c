@@ -93,13 +93,21 @@ static void unstall(struct sim_builder *builder)
             sim_connection_stall(feed->line.connection, false);
 }
 
+/* The newest connection, if a message of its own can be sent there now; else NULL. */
+static struct feed *feed_for_own(const struct sim_builder *builder)
+{
+    struct feed *feed = builder->feeds;
+
+    return feed && feed_is_open(feed) && builder->world->content_count < MAX_CONTENTS ? feed : NULL;
+}
+
 /* A message of its own, perhaps twice, on one connection: what that repeats is forwarded. */
 static void send_private(struct sim_builder *builder)
 {
     struct sim_world *world = builder->world;
-    struct feed *feed = builder->feeds;
+    struct feed *feed = feed_for_own(builder);
 
-    if (!feed || !feed_is_open(feed) || world->content_count == MAX_CONTENTS)
+    if (!feed)
         return;
     bool empty = world->plan.builders == 1 && random_below(&builder->random, 4) == 0;
     struct content *content = empty ? world->empty : content_create(world, false);
@@ -111,9 +119,9 @@ static void send_private(struct sim_builder *builder)
 static void flood(struct sim_builder *builder)
 {
     struct sim_world *world = builder->world;
-    struct feed *feed = builder->feeds;
+    struct feed *feed = feed_for_own(builder);
 
-    if (!feed || !feed_is_open(feed) || world->content_count == MAX_CONTENTS)
+    if (!feed)
         return;
     bool empty = world->plan.builders == 1 && random_below(&builder->random, 2) == 0;
     struct content *content = empty ? world->empty : content_create_tiny(world);
@@ -128,9 +136,9 @@ static void flood(struct sim_builder *builder)
 static void throw_bomb(struct sim_builder *builder)
 {
     struct sim_world *world = builder->world;
-    struct feed *feed = builder->feeds;
+    struct feed *feed = feed_for_own(builder);
 
-    if (!feed || !feed_is_open(feed) || world->content_count == MAX_CONTENTS)
+    if (!feed)
         return;
     struct content *content = content_create_bomb(world, random_below(&builder->random, 4) == 0);
     trace(world, "builder %u: a message that is %zu bytes of JSON", builder->index, content->length);

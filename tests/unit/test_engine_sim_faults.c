@@ -20,42 +20,65 @@
         }                                                                                           \
     } while (0)
 
+/* A connection on which the server sends frames of a channel. */
+struct sending {
+    struct engine_pair *pair;
+    struct channel *channel;
+    struct pair_peer *peer, *accepted; /* the client's end, and the server's */
+};
+
+static struct sending open_sending(const struct sim_network_options *options)
+{
+    struct sending sending = {.pair = pair_open(options)};
+
+    sending.channel = pair_open_channel(sending.pair);
+    sending.peer = pair_establish(sending.pair, &sending.accepted);
+    return sending;
+}
+
+static void send_frames(const struct sending *sending, unsigned count, size_t length)
+{
+    pair_append_frames(sending->channel, count, length);
+    pair_offer(&sending->pair->server, sending->accepted, 1, count + 1);
+}
+
+static void close_sending(const struct sending *sending)
+{
+    pair_close(sending->pair);
+    channel_destroy(sending->channel);
+}
+
 static void notifications_may_take_seconds(void **state)
 {
     struct sim_network_options options = pair_plain_network;
-    struct pair_peer *accepted, *peer;
     uint64_t sent_ns;
 
     (void)state;
     options.zerocopy_permille = options.late_notification_permille = 1000;
-    struct engine_pair *pair = pair_open(&options);
-    struct channel *channel = pair_open_channel(pair);
-    peer = pair_establish(pair, &accepted);
-    pair_append_frames(channel, 1, 1000);
-    pair_offer(&pair->server, accepted, 1, 2);
+    struct sending sending = open_sending(&options);
+    struct engine_pair *pair = sending.pair;
+    struct pair_peer *peer = sending.peer, *accepted = sending.accepted;
+    send_frames(&sending, 1, 1000);
     sent_ns = sim_network_now(pair->network);
     RUN_UNTIL(pair, peer->length > 0, NS_PER_S);
-    pair_assert_received_frames(peer, channel, 1, 2);
+    pair_assert_received_frames(peer, sending.channel, 1, 2);
     assert_int_equal(accepted->connection->pinned_sequence, 1);
     RUN_UNTIL(pair, accepted->connection->pinned_sequence == HOLDS_NONE, 10 * NS_PER_S);
     assert_true(accepted->connection->pinned_sequence == HOLDS_NONE);
     assert_in_range(sim_network_now(pair->network) - sent_ns, 100 * NS_PER_MS, 5 * NS_PER_S);
-    pair_close(pair);
-    channel_destroy(channel);
+    close_sending(&sending);
 }
 
 static void a_tcp_of_its_own_pins_until_acknowledged(void **state)
 {
     struct sim_network_options options = pair_plain_network;
-    struct pair_peer *accepted, *peer;
 
     (void)state;
     options.own_tcp = true;
-    struct engine_pair *pair = pair_open(&options);
-    struct channel *channel = pair_open_channel(pair);
-    peer = pair_establish(pair, &accepted);
-    pair_append_frames(channel, 2, 1000);
-    pair_offer(&pair->server, accepted, 1, 3);
+    struct sending sending = open_sending(&options);
+    struct engine_pair *pair = sending.pair;
+    struct pair_peer *peer = sending.peer, *accepted = sending.accepted;
+    send_frames(&sending, 2, 1000);
     engine_turn(pair->server.engine, 0);
     assert_int_equal(accepted->taken_frames, 2); /* taken where sent for the first time */
     RUN_UNTIL(pair, peer->length > 0, NS_PER_S);
@@ -69,23 +92,20 @@ static void a_tcp_of_its_own_pins_until_acknowledged(void **state)
     engine_finish(pair->server.engine, accepted->connection);
     pair_settle(pair);
     assert_int_equal(accepted->acknowledged_bytes, peer->length);
-    pair_close(pair);
-    channel_destroy(channel);
+    close_sending(&sending);
 }
 
 static void acknowledgements_are_told_to_who_is_blocked(void **state)
 {
     struct sim_network_options options = pair_plain_network;
-    struct pair_peer *accepted, *peer;
 
     (void)state;
     options.own_tcp = true;
-    struct engine_pair *pair = pair_open(&options);
-    struct channel *channel = pair_open_channel(pair);
-    peer = pair_establish(pair, &accepted);
+    struct sending sending = open_sending(&options);
+    struct engine_pair *pair = sending.pair;
+    struct pair_peer *peer = sending.peer, *accepted = sending.accepted;
     sim_connection_stall(peer->connection, true);
-    pair_append_frames(channel, 2, 8000);
-    pair_offer(&pair->server, accepted, 1, 3);
+    send_frames(&sending, 2, 8000);
     pair_settle(pair);
     assert_true(accepted->connection->blocked);
     assert_int_equal(accepted->acknowledged_bytes, accepted->taken_bytes);
@@ -93,25 +113,22 @@ static void acknowledgements_are_told_to_who_is_blocked(void **state)
     engine_abort(pair->server.engine, accepted->connection); /* lets go of what was not acknowledged at once */
     pair_settle(pair);
     assert_null(accepted->connection);
-    pair_close(pair);
-    channel_destroy(channel);
+    close_sending(&sending);
 }
 
 static void who_vanishes_leaves_everything_as_it_was(void **state)
 {
     struct sim_network_options options = pair_plain_network;
-    struct pair_peer *accepted, *peer;
 
     (void)state;
     options.zerocopy_permille = 1000;
-    struct engine_pair *pair = pair_open(&options);
-    struct channel *channel = pair_open_channel(pair);
-    peer = pair_establish(pair, &accepted);
+    struct sending sending = open_sending(&options);
+    struct engine_pair *pair = sending.pair;
+    struct pair_peer *peer = sending.peer, *accepted = sending.accepted;
     pair_say(&pair->client, peer, "lost", 4);
     engine_turn(pair->client.engine, 0);
     sim_connection_vanish(peer->connection);
-    pair_append_frames(channel, 2, 8000);
-    pair_offer(&pair->server, accepted, 1, 3);
+    send_frames(&sending, 2, 8000);
     pair_settle(pair);
     assert_int_equal(peer->closes, 1);
     assert_int_equal(peer->close_error, -ECONNRESET);
@@ -122,8 +139,7 @@ static void who_vanishes_leaves_everything_as_it_was(void **state)
     engine_abort(pair->server.engine, accepted->connection);
     pair_settle(pair);
     assert_int_equal(accepted->closes, 1);
-    pair_close(pair);
-    channel_destroy(channel);
+    close_sending(&sending);
 }
 
 static void without_descriptors_nobody_is_accepted_or_connected(void **state)
