@@ -47,6 +47,8 @@ class Job:
             try:
                 status = subprocess.run(self.command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT,
                                         env={**os.environ, **SANITIZERS, **self.env}, timeout=self.timeout_s, check=False).returncode
+                if status < 0:
+                    out.write(f"\nended by signal {-status}\n")
             except subprocess.TimeoutExpired:
                 out.write(f"\nstopped after {self.timeout_s} s\n")
                 status = -1
