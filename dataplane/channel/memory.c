@@ -25,7 +25,10 @@ static size_t page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Maps a whole file at a multiple of `alignment`, which the kernel promises only for pages of its pool. NULL if there is no room. */
+/*
+ * Maps a whole file at a multiple of `alignment`; NULL if there is no room. Where mapping over the room fails the kernel may leave a hole, and another
+ * thread's mapping may be in it by then: only what lies around it is unmapped.
+ */
 static uint8_t *map_aligned(int descriptor, size_t length, size_t alignment)
 {
     uint8_t *room = mmap(NULL, length + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -34,25 +37,28 @@ static uint8_t *map_aligned(int descriptor, size_t length, size_t alignment)
         return NULL;
     size_t before = round_up((uintptr_t)room, alignment) - (uintptr_t)room;
     void *base = mmap(room + before, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0);
-    if (base == MAP_FAILED) {
-        munmap(room, length + alignment);
-        return NULL;
-    }
     if (before > 0)
         munmap(room, before);
     munmap(room + before + length, alignment - before);
-    return base;
+    return base == MAP_FAILED ? NULL : base;
 }
 
-/* Creates a memfd of `length` bytes and maps it, aligned as its pages are or may become. */
+/* Maps a whole file. The kernel aligns pages of its pool by itself; other memory is aligned as huge pages that it may become. */
+static uint8_t *map_file(int descriptor, size_t length, bool pool)
+{
+    if (!pool && length >= HUGE_PAGE_BYTES)
+        return map_aligned(descriptor, length, HUGE_PAGE_BYTES);
+    void *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    return base == MAP_FAILED ? NULL : base;
+}
+
 static int map_memfd(struct channel_memory *memory, size_t length, unsigned flags)
 {
     int descriptor = memfd_create("flashrelay-log", MFD_CLOEXEC | flags), error;
 
     if (descriptor < 0)
         return -errno;
-    size_t alignment = length >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : page_bytes();
-    uint8_t *base = ftruncate(descriptor, (off_t)length) == 0 ? map_aligned(descriptor, length, alignment) : NULL;
+    uint8_t *base = ftruncate(descriptor, (off_t)length) == 0 ? map_file(descriptor, length, (flags & MFD_HUGETLB) != 0) : NULL;
     if (!base) {
         error = -errno;
         close(descriptor);

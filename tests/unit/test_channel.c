@@ -1,3 +1,4 @@
+#include "channel/memory.h"
 #include "flashrelay/channel.h"
 #include "flashrelay/random.h"
 #include "flashrelay/ws.h"
@@ -5,8 +6,10 @@
 #include "support/skip.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -696,6 +699,42 @@ static void an_arena_is_populated_as_it_fills(void **state)
     channel_destroy(channel);
 }
 
+/* Maps, writes to and unmaps two megabytes, again and again: an unmapping of somebody else's memory ends the process. */
+static void *map_and_write(void *context)
+{
+    const atomic_bool *ends = context;
+    const size_t length = 2 << 20;
+
+    while (!atomic_load(ends)) {
+        volatile uint8_t *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED)
+            continue;
+        for (size_t i = 0; i < length; i += 1 << 16)
+            memory[i] = 1;
+        munmap((void *)memory, length);
+    }
+    return NULL;
+}
+
+/* Where the system has no huge pages in its pool, the first attempt to map an arena is refused, and another is made. */
+static void mapping_an_arena_leaves_the_memory_of_other_threads_alone(void **state)
+{
+    enum { ROUNDS = 5000 };
+    atomic_bool ends = false;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, map_and_write, &ends), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        struct channel_memory memory;
+        assert_int_equal(channel_memory_memfd.map(NULL, &memory, 16 << 20), 0);
+        assert_int_equal((uintptr_t)memory.base % HUGE_PAGE_BYTES, 0);
+        channel_memory_memfd.unmap(NULL, &memory);
+    }
+    atomic_store(&ends, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -707,6 +746,7 @@ int main(void)
         cmocka_unit_test(a_view_without_free_entries_raises_its_floor),
         cmocka_unit_test(the_arena_comes_from_the_given_source),
         cmocka_unit_test(an_arena_is_populated_as_it_fills),
+        cmocka_unit_test(mapping_an_arena_leaves_the_memory_of_other_threads_alone),
         cmocka_unit_test(an_empty_message_is_a_frame),
         cmocka_unit_test(consecutive_frames_are_one_run),
         cmocka_unit_test(a_gap_has_no_bytes_and_ends_no_run),
