@@ -30,13 +30,19 @@ static const uint64_t *allocation_counter(void)
     return NULL;
 }
 
-void thread_register(const char *name)
+void thread_set_name(const char *name)
 {
-    const uint64_t *allocated = allocation_counter();
     char cut[THREAD_NAME_BYTES];
 
     snprintf(cut, sizeof cut, "%s", name);
     pthread_setname_np(pthread_self(), cut);
+}
+
+void thread_register(const char *name)
+{
+    const uint64_t *allocated = allocation_counter();
+
+    thread_set_name(name);
     pthread_mutex_lock(&mutex);
     for (unsigned i = 0; i < THREAD_REGISTRY_SLOTS && !own; i++) {
         if (slots[i].taken)
@@ -44,7 +50,7 @@ void thread_register(const char *name)
         own = &slots[i];
         own->taken = true;
         own->allocated = allocated;
-        snprintf(own->name, sizeof own->name, "%s", cut);
+        snprintf(own->name, sizeof own->name, "%s", name);
     }
     pthread_mutex_unlock(&mutex);
 }

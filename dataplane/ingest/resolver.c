@@ -89,7 +89,7 @@ static void *run_look_up(void *context)
     struct resolver_answer answer;
     bool orphaned;
 
-    thread_register("resolver");
+    thread_set_name("resolver");
     look_up(&answer, resolver->host, resolver->port);
     pthread_mutex_lock(&resolver->lock);
     orphaned = resolver->orphaned;
@@ -98,7 +98,6 @@ static void *run_look_up(void *context)
     pthread_mutex_unlock(&resolver->lock);
     if (orphaned)
         resolver_free(resolver);
-    thread_unregister();
     return NULL;
 }
 

@@ -8,7 +8,10 @@
 #define THREAD_NAME_BYTES     16 /* the kernel's limit, with terminator */
 #define THREAD_REGISTRY_SLOTS 256
 
-/* Names the calling thread, first thing in it; threads beyond THREAD_REGISTRY_SLOTS are named but not entered. */
+/* Names the calling thread for debuggers, cut at the kernel's limit, and does no more: for threads that do one thing and end, of which several may run at once. */
+void thread_set_name(const char *name);
+
+/* Names the calling thread and enters it, first thing in it; no two that run at once have the same name. Threads beyond THREAD_REGISTRY_SLOTS are named but not entered. */
 void thread_register(const char *name);
 
 /* Takes the calling thread out again, last thing in it. Does nothing for a thread that is not entered. */

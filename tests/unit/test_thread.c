@@ -46,6 +46,20 @@ static void threads_come_and_go(void **state)
     assert_false(find("a-name-that-is-", &bytes));
 }
 
+static void a_thread_that_is_only_named_is_not_entered(void **state)
+{
+    char name[THREAD_NAME_BYTES], before[THREAD_NAME_BYTES];
+    uint64_t bytes;
+
+    (void)state;
+    pthread_getname_np(pthread_self(), before, sizeof before);
+    thread_set_name("only-named-and-no-more");
+    pthread_getname_np(pthread_self(), name, sizeof name);
+    assert_string_equal(name, "only-named-and-");
+    assert_false(find("only-named-and-", &bytes));
+    thread_set_name(before);
+}
+
 #ifdef FLASHRELAY_JEMALLOC
 static void allocations_are_counted(void **state)
 {
@@ -70,6 +84,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_come_and_go),
+        cmocka_unit_test(a_thread_that_is_only_named_is_not_entered),
 #ifdef FLASHRELAY_JEMALLOC
         cmocka_unit_test(allocations_are_counted),
 #endif
