@@ -1,4 +1,4 @@
-/* The access table: exactly the keys it was made of are found, whatever their number, and apps keep theirs. */
+/* The access table: it finds exactly the keys that it was made of, however many there are, and apps keep their numbers. */
 #include "flashrelay/access.h"
 
 #include <errno.h>
@@ -84,7 +84,7 @@ static void a_table_without_keys_has_no_app(void **state)
     assert_int_equal(find(""), -ENOENT);
 }
 
-/* An app that is gone leaves its number empty, and those behind it keep theirs. */
+/* An app that was removed leaves its number unused; the apps after it keep their numbers. */
 static void apps_keep_their_numbers(void **state)
 {
     struct access_app apps[3];

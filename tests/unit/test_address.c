@@ -1,4 +1,4 @@
-/* Addresses: one form for both families, and what is no address. */
+/* Addresses: one form for IPv4 and IPv6, and texts that are refused as no address. */
 #include "flashrelay/address.h"
 
 #include <arpa/inet.h>

@@ -29,7 +29,7 @@ static void requests_come_oldest_first(void **state)
     assert_true(admission_queue_is_empty(&queue));
 }
 
-/* An engine that does nothing but note that it was woken. */
+/* How often the waker of an engine was woken; the test has no engine behind it. */
 static int wakes;
 
 static void count_wake(struct waker *waker, struct waker *from)

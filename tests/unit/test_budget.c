@@ -1,4 +1,4 @@
-/* What one upstream may cost, per turn and per second. */
+/* The budget of one upstream: what the ingest takes from it per turn and per second. */
 #include "ingest/budget.h"
 
 #include "flashrelay/ingest.h"
@@ -43,7 +43,7 @@ static void one_large_message_spends_a_turn(void **state)
     assert_false(budget_is_spent(&budget));
 }
 
-/* Takes turns at `now_ns` until nothing is left, and returns how many messages those were. */
+/* Begins a turn at `now_ns` and takes messages until the budget is spent; returns how many messages were taken. */
 static unsigned spend_all(struct budget *budget, uint64_t now_ns)
 {
     unsigned messages = 0;
@@ -71,7 +71,7 @@ static void messages_are_limited_per_second(void **state)
     }
     assert_in_range(messages, (now_ns - NS_PER_S) * INGEST_MESSAGES_PER_S / NS_PER_S * 9 / 10,
                     (now_ns - NS_PER_S) * INGEST_MESSAGES_PER_S / NS_PER_S);
-    now_ns += 60 * NS_PER_S; /* not more is saved up */
+    now_ns += 60 * NS_PER_S; /* a longer pause saves up no more messages */
     assert_int_equal(spend_all(&budget, now_ns), INGEST_MESSAGES_AT_ONCE);
 }
 

@@ -492,7 +492,7 @@ static void model_move_reader(struct model *model)
         channel_mark_set(&marks, reader, mark + random_below(&model->random, model->head + 2 - mark));
 }
 
-/* Walks from somewhere to the head in random bites, by channel_run and channel_advance, and compares with the model. */
+/* Walks from a random frame to the head in pieces of random size, by channel_run and channel_advance, and compares with the model. */
 static void model_walk(struct model *model)
 {
     uint64_t lowest = lowest_mark();
@@ -579,7 +579,7 @@ static void a_view_names_the_frames_of_another_channel(void **state)
     assert_int_equal(figures_of(view).held_bytes, 0);
     assert_int_equal(figures_of(view).frames, 2);
     assert_int_equal(channel_append(view, 4, 2, payload, 1, 0), -EMSGSIZE);
-    /* A mark protects the frame in both. */
+    /* A reader's mark protects the frame in the channel and in the view. */
     channel_mark_set(&marks, 0, 3);
     channel_reclaim(channel);
     channel_reclaim(view);
@@ -589,7 +589,7 @@ static void a_view_names_the_frames_of_another_channel(void **state)
     channel_destroy(channel);
 }
 
-/* Frames of its own between those of another: the arena's room is that of its own alone. */
+/* A view may append frames of its own between those of the other channel; only its own frames take room in its arena. */
 static void a_view_may_have_frames_of_its_own(void **state)
 {
     struct channel *channel = open_channel(ENTRIES, 1), *view = open_view(ARENA);
@@ -682,7 +682,7 @@ static size_t resident_bytes(const struct channel *channel)
     return resident;
 }
 
-/* Reserved at the start, present as far as it was used. */
+/* The arena is reserved at the start; its pages become resident only as far as the arena is used. */
 static void an_arena_is_populated_as_it_fills(void **state)
 {
     struct channel *channel = make_channel(&marks, 1, 64 << 20, ENTRIES);
@@ -699,7 +699,7 @@ static void an_arena_is_populated_as_it_fills(void **state)
     channel_destroy(channel);
 }
 
-/* Maps, writes to and unmaps two megabytes, again and again: an unmapping of somebody else's memory ends the process. */
+/* Maps, writes to and unmaps two megabytes, again and again: the process crashes if another thread unmaps this memory. */
 static void *map_and_write(void *context)
 {
     const atomic_bool *ends = context;
@@ -716,7 +716,7 @@ static void *map_and_write(void *context)
     return NULL;
 }
 
-/* Where the system has no huge pages in its pool, the first attempt to map an arena is refused, and another is made. */
+/* Where the system's pool has no huge pages, the first attempt to map an arena is refused and a second one is made. */
 static void mapping_an_arena_leaves_the_memory_of_other_threads_alone(void **state)
 {
     enum { ROUNDS = 5000 };

@@ -1,4 +1,4 @@
-/* .env files: every form of a value, and what is none. */
+/* .env files: every form of a value, and lines that are left out because they are no assignment. */
 #include "options/dotenv.h"
 
 #include <setjmp.h>

@@ -19,9 +19,9 @@
 enum { ARENA = 8192, ENTRIES = 64, LARGEST = 4000 };
 
 struct encoder_world {
-    struct channel_marks source_marks, target_marks; /* reader 0 each: the encoder, a subscriber */
+    struct channel_marks source_marks, target_marks; /* reader 0 of the source is the encoder, of the target a subscriber */
     struct channel *source, *target;
-    struct waker ingest, shard; /* only woken */
+    struct waker ingest, shard; /* only count how often they are woken */
     struct waker *wakers[1];
     struct encoder *encoder;
     unsigned ingest_wakes, shard_wakes;
@@ -47,7 +47,7 @@ static uint64_t clock_of(void *context)
     return f->clock_ns += 1000;
 }
 
-/* An encoding that goes by a message's first letter: encodes an 'e' (as the message twice), leaves out an 'l', passes on the rest. */
+/* An encoding that decides by a message's first letter: it encodes 'e' (as the message twice), leaves out 'l', passes on all others. */
 static int create_letters(void **context)
 {
     *context = malloc(1);
@@ -77,7 +77,7 @@ static enum encoding_outcome encode_letters(void *context, const uint8_t *bytes,
 static const struct encoding letters_encoding = {
     .name = "letters", .create = create_letters, .destroy = free, .output_limit = twice, .encode = encode_letters};
 
-/* What a test starts with: cmocka's initial state. */
+/* What set_up makes for a test; given as cmocka's initial state. */
 struct scene {
     const struct encoding *encoding;
     size_t target_bytes;
@@ -127,7 +127,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* JSON of `length` bytes that does not compress to nothing. */
+/* Writes a text of `length` bytes that begins like JSON and compresses to no less than about half. */
 static void make_json(char *text, size_t length, unsigned seed)
 {
     srand(seed);
@@ -262,7 +262,7 @@ static void an_encoding_encodes_passes_on_and_leaves_out(void **state)
     assert_int_equal(histogram_count(&counters->encode_ns), 1);
 }
 
-/* A gap takes a sequence number too: a subscriber that has nothing to receive has to move its mark from time to time. */
+/* A message that is left out takes an entry, too (a gap): readers that receive nothing are woken to move their marks. */
 static void messages_left_out_in_a_row_wake_the_readers_when_entries_run_short(void **state)
 {
     struct encoder_world *f = *state;
@@ -339,7 +339,7 @@ static void the_source_waits_for_the_encoder_and_its_publisher_is_woken(void **s
     assert_int_equal(channel_head(f->target), 3);
 }
 
-/* A subscriber that lets go one message at a time: each of 40 passes through a log that holds two. */
+/* The subscriber lets go of one message at a time: 40 messages pass through a log that has room for two. */
 static void nothing_is_lost_while_the_target_has_no_room(void **state)
 {
     struct encoder_world *f = *state;
@@ -369,7 +369,7 @@ static void nothing_is_lost_while_the_target_has_no_room(void **state)
     assert_int_equal(counter_read(&counters->messages), 40);
 }
 
-/* --- sleep --- */
+/* --- sleeping and waking --- */
 
 struct worker {
     struct encoder_world *world;
@@ -396,7 +396,7 @@ static void *work(void *context)
     return NULL;
 }
 
-/* With a time-out of an hour a wake-up that is lost never ends. */
+/* The encoder waits for up to an hour, so a lost wake-up would stop the test. */
 static void no_wake_up_is_lost(void **state)
 {
     struct encoder_world *f = *state;

@@ -1,4 +1,4 @@
-/* What the epoll engine has alone: how few system calls it makes, and its deadlines. */
+/* What only the epoll engine has: how few system calls it makes, and its deadlines. */
 #include "engine/epoll/epoll.h"
 #include "flashrelay/clock.h"
 #include "support/engine_world.h"
@@ -17,7 +17,7 @@
 
 static const struct engine_options defaults;
 
-/* The system calls so far that are neither the one of a turn nor that of a send. */
+/* The number of system calls so far, without the one per turn and the one per send. */
 static uint64_t other_system_calls(const struct engine_world *world)
 {
     const struct engine_counters *counters = &world->engine->counters;
@@ -25,7 +25,7 @@ static uint64_t other_system_calls(const struct engine_world *world)
     return counter_read(&counters->system_calls) - counter_read(&counters->turns) - counter_read(&counters->sends);
 }
 
-/* Control bytes on both sides of frames that do not lie one behind the other. */
+/* Pending are frames, control bytes, more frames that do not follow the first ones in the log, and more control bytes. */
 static void all_that_is_pending_is_one_send(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
@@ -95,7 +95,7 @@ static void a_message_is_one_read(void **state)
     engine_world_close(world);
 }
 
-/* Whoever has more to say than its share is heard to the end without another event. */
+/* A peer that sent more than its share of a turn is read to the end without another event. */
 static void what_exceeds_a_share_is_read_in_later_turns(void **state)
 {
     enum { LENGTH = 4000 };
@@ -110,7 +110,7 @@ static void what_exceeds_a_share_is_read_in_later_turns(void **state)
     sent_ns = engine_now(world->engine);
     peer_write(peer, bytes, sizeof bytes);
     for (unsigned i = 1; i <= 3; i++) {
-        assert_true(engine_turn(world->engine, CLOCK_NEVER) < sent_ns); /* what it has told ends before */
+        assert_true(engine_turn(world->engine, CLOCK_NEVER) < sent_ns); /* not all that had arrived by then is reported yet */
         assert_int_equal(world->ends[0].received_bytes, 1024 * i);
     }
     assert_true(engine_turn(world->engine, CLOCK_NEVER) >= sent_ns);
@@ -119,7 +119,7 @@ static void what_exceeds_a_share_is_read_in_later_turns(void **state)
     engine_world_close(world);
 }
 
-/* The first of two who have more to say than their share ends, and somebody else takes its place; the second is heard to the end. */
+/* Two peers sent more than their share. The first one's connection is aborted and a third peer takes its slot; the second is read on. */
 static void who_ends_before_it_was_heard_keeps_nobody_from_it(void **state)
 {
     enum { LENGTH = 4000 };
@@ -146,7 +146,7 @@ static void who_ends_before_it_was_heard_keeps_nobody_from_it(void **state)
     engine_world_close(world);
 }
 
-/* Also where the system can wait for whole milliseconds only. */
+/* A turn sleeps at least until its deadline; without `has_nanoseconds` the engine can wait for whole milliseconds only. */
 static void assert_sleeps_last(bool has_nanoseconds)
 {
     static const struct engine_handler handler = {.woken = ignore_woken};

@@ -360,7 +360,7 @@ static void a_reset_fails_both(void **state)
     pair_close(pair);
 }
 
-/* Its connections have no descriptors. */
+/* The simulated engine's connections have no descriptors. */
 static void a_simulated_connection_does_not_move(void **state)
 {
     struct engine_pair *pair = pair_open(&pair_plain_network);
@@ -430,11 +430,11 @@ static void a_turn_that_did_something_does_not_sleep(void **state)
     pair_close(pair);
 }
 
-/* --- everything at once --- */
+/* --- a random run with faults --- */
 
 enum { CONNECTIONS = 20, ROUNDS = 60 };
 
-/* A hash of all that the two sides saw. */
+/* Sends frames over a network with delays, short and late sends and resets. Returns a hash of what the clients received and of the time. */
 static uint64_t run_rough_weather(uint64_t seed)
 {
     struct sim_network_options options = {.seed = seed,

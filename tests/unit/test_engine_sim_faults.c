@@ -1,4 +1,4 @@
-/* What the simulated engine can be made to suffer: late notifications, a TCP of its own, want of buffers and descriptors, lost peers. */
+/* Faults and modes of the simulated engine: late notifications, its own TCP, lack of buffers and descriptors, vanished peers. */
 #include "flashrelay/clock.h"
 #include "support/engine_pair.h"
 
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-/* Turns and time, until `condition` holds or that much time has passed. */
+/* Takes turns and lets time pass until `condition` holds or `limit_ns` have passed. */
 #define RUN_UNTIL(pair, condition, limit_ns)                                                        \
     do {                                                                                            \
         uint64_t end_ns_ = sim_network_now((pair)->network) + (limit_ns);                           \
@@ -80,12 +80,13 @@ static void a_tcp_of_its_own_pins_until_acknowledged(void **state)
     struct pair_peer *peer = sending.peer, *accepted = sending.accepted;
     send_frames(&sending, 2, 1000);
     engine_turn(pair->server.engine, 0);
-    assert_int_equal(accepted->taken_frames, 2); /* taken where sent for the first time */
+    assert_int_equal(accepted->taken_frames, 2); /* a frame is taken once it was sent for the first time */
     RUN_UNTIL(pair, peer->length > 0, NS_PER_S);
     assert_int_equal(accepted->connection->pinned_sequence, 1); /* the acknowledgement is on its way */
     pair_settle(pair);
     assert_true(accepted->connection->pinned_sequence == HOLDS_NONE);
-    assert_int_equal(accepted->acknowledged_bytes, 0); /* not told alone while it neither is blocked nor finishes */
+    /* Acknowledgements alone are not reported while the connection is neither blocked nor finishing. */
+    assert_int_equal(accepted->acknowledged_bytes, 0);
     pair_say(&pair->server, accepted, "x", 1);
     pair_settle(pair);
     assert_int_equal(accepted->acknowledged_bytes, peer->length - 1);
@@ -110,7 +111,7 @@ static void acknowledgements_are_told_to_who_is_blocked(void **state)
     assert_true(accepted->connection->blocked);
     assert_int_equal(accepted->acknowledged_bytes, accepted->taken_bytes);
     assert_int_equal(accepted->taken_bytes, options.window_bytes);
-    engine_abort(pair->server.engine, accepted->connection); /* lets go of what was not acknowledged at once */
+    engine_abort(pair->server.engine, accepted->connection); /* releases at once what was not acknowledged */
     pair_settle(pair);
     assert_null(accepted->connection);
     close_sending(&sending);
@@ -186,7 +187,10 @@ static void a_budget_of_descriptors_is_kept(void **state)
     assert_int_equal(atomic_load(&budget.left), 1);
 }
 
-/* What was not told for want of buffers is told in a later turn, and until then the last look is an older one. */
+/*
+ * Bytes that were not reported for lack of receive buffers are reported in a later turn; until then engine_turn returns an older time, by
+ * which everything that had arrived is reported.
+ */
 static void a_starved_turn_has_not_told_everything(void **state)
 {
     struct sim_network_options options = pair_plain_network;

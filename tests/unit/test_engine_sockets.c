@@ -158,7 +158,7 @@ static void a_refused_connect_is_reported_and_gone(void **state)
     engine_world_close(world);
 }
 
-/* A port of loopback where connecting takes for ever: its backlog is full. The descriptors keep it so. */
+/* A port of loopback where connecting takes for ever, because its backlog is full until the caller closes `descriptors`. */
 static struct address busy_port(int descriptors[3])
 {
     struct sockaddr_in sockaddr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -375,14 +375,14 @@ static void a_pause_is_exact(void **state)
     engine_world_close(world);
 }
 
-/* The handler of an accepted connection may have started a timer that the turn's deadline does not know. */
+/* The handler of an accepted connection may have started a timer that ends before the turn's deadline. */
 static void a_turn_that_accepts_does_not_sleep(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_connect(world, 0);
 
     (void)state;
-    alarm(20); /* one that sleeps does so for ever */
+    alarm(20); /* a turn that sleeps would sleep for ever */
     while (world->end_count == 0)
         engine_turn(world->engine, CLOCK_NEVER);
     alarm(0);
@@ -398,7 +398,7 @@ static void a_turn_that_tells_of_an_end_does_not_sleep(void **state)
     (void)state;
     engine_world_settle(world);
     engine_abort(world->engine, world->ends[0].connection);
-    alarm(20); /* one that sleeps does so for ever */
+    alarm(20); /* a turn that sleeps would sleep for ever */
     while (world->ends[0].closes == 0)
         engine_turn(world->engine, CLOCK_NEVER);
     alarm(0);
@@ -420,7 +420,7 @@ static void out_of_descriptors_accepting_waits(void **state)
     engine_world_settle(world);
     assert_int_equal(world->end_count, 1);
     assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
-    /* The descriptor that comes free is used at once, not when accepting is tried again anyway. */
+    /* The descriptor that becomes free is used at once, not only when the engine retries accepting. */
     engine_abort(world->engine, world->ends[0].connection);
     engine_world_settle(world);
     assert_int_equal(world->end_count, 2);
@@ -430,7 +430,7 @@ static void out_of_descriptors_accepting_waits(void **state)
     engine_world_close(world);
 }
 
-/* Whoever closes gives a descriptor back, and accepting goes on; at the end of the listener nobody is left behind. */
+/* A connection that closes returns its descriptor to the budget, and accepting goes on. A stopped listener accepts all that are queued. */
 static void without_descriptors_of_the_budget_accepting_waits(void **state)
 {
     enum { PEERS = 6 };
@@ -459,7 +459,7 @@ static void without_descriptors_of_the_budget_accepting_waits(void **state)
     engine_world_close(world);
 }
 
-/* Descriptors may come free elsewhere in the process, which nobody tells. */
+/* Descriptors may become free elsewhere in the process, of which the engine is not notified. */
 static void out_of_descriptors_accepting_is_tried_again(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
@@ -473,7 +473,7 @@ static void out_of_descriptors_accepting_is_tried_again(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
     ENGINE_WORLD_UNTIL(world, counter_read(&world->engine->counters.accept_pauses) == 1);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    alarm(20); /* without a deadline of its own it sleeps for ever */
+    alarm(20); /* without a deadline of its own for the retry the engine would sleep for ever */
     while (world->end_count == 0)
         engine_turn(world->engine, CLOCK_NEVER);
     alarm(0);
@@ -506,7 +506,7 @@ static void a_stopped_listener_leaves_nobody_behind(void **state)
     engine_world_close(world);
 }
 
-/* Eight who have said much before anybody was heard, and one who said little after them: all of a turn's buffers are not theirs. */
+/* Four peers sent much before the engine read anything, and a fifth sent one byte after them: the four do not get all buffers of a turn. */
 static void who_sends_much_leaves_buffers_to_others(void **state)
 {
     enum { LOUD = 4, MUCH = 256 << 10 };
@@ -525,7 +525,7 @@ static void who_sends_much_leaves_buffers_to_others(void **state)
     }
     peer_write(quiet, "x", 1);
     for (unsigned turns = 0; world->ends[LOUD].received_bytes == 0; turns++) {
-        assert_true(turns < LOUD + 3); /* each of the loud may fill all buffers once */
+        assert_true(turns < LOUD + 3); /* each loud peer may fill all buffers once */
         engine_world_turn(world);
     }
     for (unsigned i = 0; i < LOUD; i++)
@@ -550,7 +550,7 @@ static void a_taken_port_is_noticed(void **state)
     assert_int_equal(socket_prove_free(NULL, &same), -EADDRINUSE);
     assert_int_equal(socket_prove_free(NULL, &any), -EADDRINUSE);
     assert_int_equal(socket_prove_free(NULL, &any6), -EADDRINUSE);
-    /* Our side ends first: its end stays behind in TIME_WAIT, which must not keep the next one from starting. */
+    /* The engine ends the connection first, so its end stays in TIME_WAIT, which must not make the port count as taken. */
     engine_finish(world->engine, world->ends[0].connection);
     engine_world_settle(world);
     close(peer);
@@ -559,7 +559,7 @@ static void a_taken_port_is_noticed(void **state)
     assert_int_equal(socket_prove_free(NULL, &same), 0);
 }
 
-/* A thread that wakes the world's engine: one without an engine of its own, or with one. */
+/* A thread that wakes the world's engine; `own` is the world of the thread's own engine, NULL if it has none. */
 struct waking_thread {
     struct engine_world *world, *own;
     pthread_t thread;

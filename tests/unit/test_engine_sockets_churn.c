@@ -1,6 +1,6 @@
 /*
- * Three engines on kernel sockets, one connecting, one listening, one to which connections of the listening one move, and back, while
- * everything happens at random: what arrives is whole, and nothing stays.
+ * A random run of three engines on kernel sockets: one connects, one listens, and connections move between the listening engine and the
+ * third. Every stream arrives whole, and no connection, hold or descriptor is left at the end.
  */
 #include "flashrelay/channel.h"
 #include "flashrelay/clock.h"
@@ -35,7 +35,7 @@ struct churn_side {
     struct engine *engine;
     struct place places[PLACES];
     unsigned opened, closed, failed, moved;
-    struct churn_side *other; /* of a server: where its connections move */
+    struct churn_side *other; /* of a server: the server to which its connections move; NULL for the client */
 };
 
 struct churn {
@@ -46,7 +46,7 @@ struct churn {
     struct random random;
 };
 
-/* One at a time: handlers of both sides need it. */
+/* The run in progress, of which there is one at a time; the handlers of all sides need it. */
 static struct churn *churn;
 
 static bool chance(unsigned percent)
@@ -144,7 +144,7 @@ static void closed(void *context, struct connection *connection, int error, uint
         place->connection = NULL;
 }
 
-/* It goes on at the other server, or, if that is full, ends here. */
+/* The connection goes on at the other server, or is closed if that has no room for it. */
 static void detached(void *context, struct connection *connection, const struct engine_handoff *handoff, uint64_t now_ns)
 {
     struct churn_side *side = context, *other = side->other;
@@ -200,7 +200,7 @@ static void connect_one(struct churn_side *client, const struct address *server)
     client->opened += place->connection != NULL;
 }
 
-/* What was dropped is offered again: no gap for who reads. */
+/* Drops the frames that have not begun and offers them again later, so that the client sees no gap. */
 static void drop_and_resume(struct churn_side *server, struct place *place)
 {
     uint64_t resume_from;
@@ -210,7 +210,7 @@ static void drop_and_resume(struct churn_side *server, struct place *place)
         place->position = resume_from;
 }
 
-/* Something at random to one of a side's connections. */
+/* Does something random to one of a side's connections. */
 static void disturb(struct churn_side *side)
 {
     struct place *place = &side->places[random_below(&churn->random, PLACES)];
@@ -234,7 +234,7 @@ static void publish(void)
     append_filled(churn->channel, channel_head(churn->channel) + 1, PAYLOAD, 0);
 }
 
-/* Offers what is new to everybody; who is too far behind goes. */
+/* Offers new frames to all connections of a server; aborts a connection whose next frame is below the channel's floor. */
 static void offer(struct churn_side *server)
 {
     uint64_t end = channel_head(churn->channel) + 1;

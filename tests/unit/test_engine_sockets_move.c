@@ -43,7 +43,7 @@ static void with_each_kind(void (*test)(const char *kind))
             test(engine_kinds[i]->name);
 }
 
-/* Moves the newest end of `from`; it is the newest of `to` then. */
+/* Moves the newest end of `from` to `to`; returns it as the newest end of `to`. */
 static struct end *move(struct engine_world *from, struct engine_world *to)
 {
     struct end *end = &from->ends[from->end_count - 1];
@@ -60,7 +60,10 @@ static struct end *move(struct engine_world *from, struct engine_world *to)
 
 enum { FRAMES = 20, PAYLOAD = 50000 };
 
-/* A peer that reads slowly; it is sent frames of which it took a part, control bytes and frames further on, and said more than was heard. */
+/*
+ * Opens a peer that reads slowly. Its connection has frames to send of which a part was taken, then control bytes, then later frames, and
+ * has received bytes that were not consumed.
+ */
 static int open_busy_peer(struct engine_world *world)
 {
     int peer = peer_open(world, 4096);
@@ -234,7 +237,7 @@ static void who_is_connecting_moves_once_it_is_connected(void **state)
     with_each_kind(connecting_ends_first);
 }
 
-/* Handed over for service behind others, for whose sake its turn comes later: neither served nor read meanwhile. */
+/* A connection that waits for service behind others when it is detached is neither served nor read before it moves. */
 static void is_not_served_here(const char *kind)
 {
     enum { OTHERS = 5 };
@@ -348,7 +351,7 @@ static void who_ends_or_moves_does_not_move(void **state)
     engine_world_close(world);
 }
 
-/* Nothing of the engine listens to it any more: whoever has the descriptor may use it, or send it to another process. */
+/* The engine no longer uses the descriptor: its new owner may use it, or send it to another process. */
 static void a_detached_descriptor_is_the_callers(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);

@@ -184,7 +184,7 @@ static void the_budget_of_a_turn_keeps_the_order_of_service(void **state)
     engine_world_close(world);
 }
 
-/* Somebody else takes the place of the one who ended; who waited behind is served all the same. */
+/* A new connection takes the slot of one that was aborted while it waited for service; the connection that waits behind it is served. */
 static void who_ends_while_it_waits_keeps_nobody_from_service(void **state)
 {
     struct engine_options options = {.sends_per_turn = 1, .max_connections = 3, .zerocopy = ENGINE_ZEROCOPY_OFF};

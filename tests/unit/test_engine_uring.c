@@ -1,4 +1,4 @@
-/* What the io_uring engine has alone: a turn's one system call, buffers that connections share, and zero-copy sends. */
+/* What only the io_uring engine has: one system call per turn, receive buffers that connections share, and zero-copy sends. */
 #include "flashrelay/engine_uring.h"
 #include "flashrelay/random.h"
 #include "support/engine_world.h"
@@ -62,7 +62,7 @@ static void who_finds_no_buffer_reads_when_one_comes_back(void **state)
     engine_world_close(world);
 }
 
-/* The kernel fills all buffers for it before anybody can stop it. */
+/* The kernel fills all receive buffers for one connection before the engine can stop it; what that does not consume must not keep them. */
 static void what_is_kept_of_one_leaves_buffers_to_others(void **state)
 {
     struct engine_options options = {.receive_buffers = 2};
@@ -94,7 +94,10 @@ static void what_is_kept_of_one_leaves_buffers_to_others(void **state)
     engine_world_close(world);
 }
 
-/* The world's engine with zero-copy on, or NULL where this kernel or its limits refuse. */
+/*
+ * A world whose engine made a zero-copy send, of frame 1 to end 0, which is closed; NULL where this kernel or its limits refuse zero-copy
+ * sends.
+ */
 static struct engine_world *zerocopy_world(enum engine_zerocopy zerocopy)
 {
     struct engine_options options = {.zerocopy = zerocopy};
@@ -171,7 +174,7 @@ static void zerocopy_holds_a_frame_until_its_notification(void **state)
     engine_world_close(world);
 }
 
-/* The kernel still reads the frame for this connection: it moves once the peer has it. */
+/* While the kernel still reads a frame for a connection, the connection does not move; it moves once the peer has the frame. */
 static void what_is_pinned_delays_a_move(void **state)
 {
     struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
@@ -201,7 +204,7 @@ static void what_is_pinned_delays_a_move(void **state)
     engine_world_close(world);
 }
 
-/* Everything is taken and the peer's FIN is here, but the kernel still reads the frame: only an abort ends that. */
+/* The socket took everything and the peer's FIN came, but the kernel still reads the frame: the connection stays until it is aborted. */
 static void an_orderly_end_waits_for_what_is_pinned(void **state)
 {
     struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
@@ -232,7 +235,7 @@ static void an_orderly_end_waits_for_what_is_pinned(void **state)
     engine_world_close(world);
 }
 
-/* Once the peer has taken everything the end is orderly. */
+/* Once the peer has read everything, the connection closes without an error. */
 static void an_orderly_end_follows_the_notification(void **state)
 {
     struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
@@ -256,7 +259,7 @@ static void an_orderly_end_follows_the_notification(void **state)
     engine_world_close(world);
 }
 
-/* Loopback's receiver reads from the sender's pages, so the kernel copies: one send finds that out for everybody. */
+/* On loopback the receiver would read from the sender's pages, so the kernel copies; one zero-copy send finds that out for all. */
 static void one_connection_asks_whether_the_kernel_copies(void **state)
 {
     enum { PEERS = 8, FRAMES = 20 };

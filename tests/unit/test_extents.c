@@ -30,7 +30,7 @@ static void ignore_channel(struct engine *engine, const struct channel *channel)
 
 static const struct engine_ops no_ops = {.add_channel = ignore_channel};
 
-/* Ten frames of FRAME_BYTES, each filled with its sequence number. */
+/* Makes an engine that does no I/O, one connection, and a channel with ten frames of FRAME_BYTES, each filled with its sequence number. */
 static int open_world(void **state)
 {
     struct extents_world *f = aligned_alloc(64, sizeof *f);
@@ -274,7 +274,7 @@ static void a_pin_outlives_the_extents(void **state)
     assert_int_equal(f->connection.held_sequence, HOLDS_NONE);
 }
 
-/* Takes some of up to three runs, at random, and appends them to what was got; how much. */
+/* Takes a random part of up to three runs and copies it to `got`; returns how many bytes were taken. */
 static size_t take_some_runs(struct extents_world *f, struct random *random, uint8_t *got)
 {
     struct engine_progress progress;

@@ -1,4 +1,4 @@
-/* Who is served when: seen at the engine, where the order of service is still known. */
+/* In which order a fan-out serves its subscribers, observed in the engine's handler, where the order of service is still known. */
 #include "flashrelay/clock.h"
 #include "flashrelay/engine_sim.h"
 #include "shard/fanout.h"
@@ -28,11 +28,11 @@ struct fanout_world {
     struct fanout fanout;
     struct random random;
     uint64_t sequence;
-    uint32_t served[SUBSCRIBERS]; /* in this round, in order */
+    uint32_t served[SUBSCRIBERS]; /* the subscribers' numbers, in the order in which this round served them */
     unsigned served_count;
 };
 
-/* --- what the engine tells --- */
+/* --- the engines' handlers --- */
 
 static void on_accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
 {
@@ -151,7 +151,7 @@ static void world_close(struct fanout_world *world)
     free(world);
 }
 
-/* Publishes a message and serves it to everybody; a turn takes a millisecond. */
+/* Publishes a message and serves it to all subscribers; a turn takes a millisecond. */
 static void run_round(struct fanout_world *world)
 {
     uint64_t now_ns = sim_network_now(world->network);
@@ -162,7 +162,7 @@ static void run_round(struct fanout_world *world)
         fanout_turn(&world->fanout, &world->random, sim_network_now(world->network));
         turn(world);
     }
-    while (fanout_is_due(&world->fanout)) /* the round's end, which only finds that nobody is left */
+    while (fanout_is_due(&world->fanout)) /* ends the round, which has no subscriber left to serve */
         fanout_turn(&world->fanout, &world->random, sim_network_now(world->network));
 }
 

@@ -1,4 +1,4 @@
-/* flashbench's books: which message came to whom and when, and the quantiles of that. */
+/* flashbench's accounting: which message reached which subscriber and when, and the quantiles of these times. */
 #include "flashbench/member.h"
 #include "flashbench/messages.h"
 #include "flashbench/recorder.h"
@@ -46,7 +46,7 @@ static void arrive(struct bench_message *message, uint32_t subscriber, uint64_t 
     messages_arrived(&messages, message, subscriber, &(struct arrival){OFFERED_NS + stamped_us * US, OFFERED_NS + read_us * US});
 }
 
-/* Within the width of a recorder's bucket, 1 in 256. */
+/* Asserts that the quantile is `us` microseconds, up to the width of a recorder's bucket (1/256). */
 static void assert_quantile(const struct recorder *recorder, double quantile, uint64_t us)
 {
     uint64_t found = recorder_quantile(recorder, quantile);
@@ -73,7 +73,7 @@ static void both_times_of_arrival_have_latencies_of_their_own(void **state)
     assert_quantile(&totals->read.delivery, 1, 5000);
     assert_int_equal(totals->stamped.delivery.count, SUBSCRIBERS);
     assert_int_equal(totals->read.delivery.count, SUBSCRIBERS);
-    assert_true(messages.rank_sums[0] == 0 && messages.rank_sums[SUBSCRIBERS - 1] == 1); /* by the stamps */
+    assert_true(messages.rank_sums[0] == 0 && messages.rank_sums[SUBSCRIBERS - 1] == 1); /* ranks go by the time stamps */
 }
 
 static void what_is_lost_counts_with_the_time_it_was_missing(void **state)
@@ -100,7 +100,7 @@ static void what_comes_twice_or_too_late_is_no_delivery(void **state)
     struct bench_message *message = offer();
 
     (void)state;
-    arrive(message, 0, 0, 0); /* as early as it can be: still one that came */
+    arrive(message, 0, 0, 0); /* without any latency: counts as arrived all the same */
     arrive(message, 0, 100, 100);
     assert_int_equal(totals->repeated, 1);
     assert_true(messages_settle(&messages, OFFERED_NS + PATIENCE_NS, PATIENCE_NS));
@@ -164,7 +164,7 @@ static void a_quantile_needs_a_value_beyond_it(void **state)
     free(recorder);
 }
 
-/* What the proxy sends for a message of `length` bytes. */
+/* Writes the frame in which the proxy sends `message`; returns its length. */
 static size_t write_frame(uint8_t *frame, const struct bench_message *message)
 {
     size_t header = ws_write_header(frame, WS_BINARY, message->length, NULL);
@@ -185,7 +185,7 @@ static void take(struct crowd_member *member, const struct crowd_member_rules *r
     assert_int_equal(outcome, CROWD_MEMBER_WANTS_MORE);
 }
 
-/* Makes a message whose first bytes are its own, and offers it to `owed` subscribers. */
+/* Makes a message whose first bytes no other message has, and offers it; it is owed to `owed` subscribers. */
 static struct bench_message *offer_text(unsigned number, uint32_t owed)
 {
     char text[128];
@@ -209,7 +209,7 @@ static uint64_t draw_nothing(void *context)
 
 static const struct ws_client_options client_options = {.max_message_bytes = 1 << 20, .draw = draw_nothing};
 
-/* The member's request was sent, and is answered. */
+/* Starts the member's client and answers its request to upgrade, so that the member is open. */
 static void upgrade(struct crowd_member *member)
 {
     char accept[WS_ACCEPT_TEXT_BYTES], text[256];
@@ -234,11 +234,11 @@ static void what_was_settled_before_a_subscriber_came_is_not_late(void **state)
     (void)state;
     ws_reader_init(&member.client.reader, WS_CLIENT, UINT64_MAX);
     offer_text(0, 0);
-    upgrade(&member); /* and not known to be owed anything before its first message */
+    upgrade(&member); /* the member is owed nothing before the first message that it receives */
     for (unsigned i = 0; i < 3; i++)
         offered[i] = offer_text(i + 1, 0);
     for (unsigned i = 0; i < 4; i++)
-        assert_true(messages_settle(&messages, OFFERED_NS, PATIENCE_NS)); /* nobody else is there */
+        assert_true(messages_settle(&messages, OFFERED_NS, PATIENCE_NS)); /* no other subscriber is owed them */
     offered[3] = offer_text(4, 0);
     for (unsigned i = 0; i < 4; i++)
         take(&member, &rules, offered[i]);

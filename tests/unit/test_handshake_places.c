@@ -97,7 +97,10 @@ static void a_customer_of_ipv6_is_one_address(void **state)
     assert_null(victim_for("2001:db8:1:3::1"));
 }
 
-/* Against counts kept the slow way: the victim is always the oldest of an address that no other exceeds, or of one at its limit. */
+/*
+ * A random run, compared with counts in plain arrays: the victim is the oldest handshake of the newcomer's address if that is at its
+ * limit, else of an address with most handshakes.
+ */
 static void any_sequence_keeps_the_counts(void **state)
 {
     static const char *const texts[] = {"192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8:1::1"};

@@ -23,7 +23,7 @@ static enum heartbeat_action poll_at(struct heartbeat *heartbeat, uint64_t ms)
     return heartbeat_poll(heartbeat, ms * NS_PER_MS);
 }
 
-/* Polls whenever it wants to be; returns when it gives up, in ms. A pong comes `delay_ms` after each ping until `last_pong_ms`. */
+/* Polls at every deadline; returns when the heartbeat gives up, in ms. Pongs come `delay_ms` after a ping, none after `last_pong_ms`. */
 static uint64_t run(struct heartbeat *heartbeat, uint64_t delay_ms, uint64_t last_pong_ms)
 {
     uint64_t pong_ns = CLOCK_NEVER;

@@ -75,7 +75,7 @@ static void it_agrees_with_a_naive_count(void **state)
     random_seed(&random, 7);
     assert_int_equal(holds_init(&holds, WINDOW), 0);
     for (uint64_t step = 0; step < 60000; step++) {
-        /* The window creeps through the model; what leaves it below is removed first. */
+        /* The window moves slowly through the model; the holds that it leaves behind are removed first. */
         uint64_t base = step * (MODEL - WINDOW) / 60000;
         uint64_t sequence = base + random_below(&random, WINDOW);
 

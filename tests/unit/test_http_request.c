@@ -1,4 +1,4 @@
-/* Request heads by RFC 9112: what they say, and what is refused. */
+/* Request heads (RFC 9112): what is read from them, and which are refused. */
 #include "flashrelay/http.h"
 
 #include <setjmp.h>
@@ -22,8 +22,8 @@ static enum http_parse_result parse_bytes(const char *bytes, size_t length)
 }
 
 /*
- * Parses, byte by byte: each beginning must be incomplete, or already have the result of the whole. Each is parsed in memory of exactly
- * its size, so that a sanitizer sees reads beyond it.
+ * Parses every beginning of `text`, from the shortest: each must be incomplete, or already have the result of the whole. Each is copied to
+ * memory of its own with one spare byte, so that a sanitizer sees reads beyond that.
  */
 static enum http_parse_result parse(const char *text)
 {
@@ -131,7 +131,7 @@ static void the_end_of_a_head_is_found_wherever_it_is_split(void **state)
         assert_int_equal(http_head_find_end(UNFINISHED[i], strlen(UNFINISHED[i]), 0), 0);
 }
 
-/* The first page cannot be read once it was searched. */
+/* Once the first page was searched it is made unreadable, so that searching it again crashes the test. */
 static void what_was_searched_for_the_end_is_not_looked_at_again(void **state)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), length = 2 * page;
@@ -197,7 +197,7 @@ static void bad_lines(void **state)
     expect_header("A: \x01", "control character in the head");
     expect_header("A: \x7f", "control character in the head");
     assert_int_equal(parse_bytes(NUL_IN_LINE, sizeof NUL_IN_LINE - 1), HTTP_PARSE_BAD);
-    assert_int_equal(parse_bytes(TLS_HELLO, 1), HTTP_PARSE_BAD); /* at once: nothing more may come */
+    assert_int_equal(parse_bytes(TLS_HELLO, 1), HTTP_PARSE_BAD); /* at its first byte, as no more bytes may follow */
 }
 
 static void bad_headers(void **state)

@@ -1,4 +1,4 @@
-/* The operators' HTTP server: which mount answers which path, and what is answered without one. */
+/* The operators' HTTP server: which mount answers which path, and what is answered where no mount does. */
 #include "http/server.h"
 
 #include <netinet/in.h>
@@ -42,7 +42,7 @@ static int stop(void **state)
     return 0;
 }
 
-/* What the server answers, all of it. */
+/* Sends a request and returns the server's whole answer. */
 static const char *ask(const char *method, const char *path)
 {
     static char answer[1024];

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-/* Of the key "dGhlIHNhbXBsZSBub25jZQ==", the example of RFC 6455, 1.3. */
+/* The accept key for the key "dGhlIHNhbXBsZSBub25jZQ==", the example of RFC 6455, 1.3. */
 #define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 #define HOST       "Host: h\r\n"
@@ -68,7 +68,7 @@ static void an_upgrade_in_http_1_0_is_ignored(void **state)
     assert_int_equal(check("GET /ws HTTP/1.0\r\n" CONNECTION UPGRADE VERSION KEY_HEADER "\r\n"), WS_UPGRADE_BAD_UPGRADE);
 }
 
-/* As the servers that clients were written against: whatever the key is, its hash proves that it was read. */
+/* Any key is accepted, as by the servers that clients were written against: the key's hash proves that the request was read. */
 static void any_key_will_do(void **state)
 {
     static const char *const keys[] = {"", "x", "dGhlIHNhbXBsZSBub25jZQ", "not base64 at all!", "dGhlIHNhbXBsZSBub25jZTE="};

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-/* Long enough for everybody to connect, and for what was sent to arrive. */
+/* Long enough for all upstreams to connect, and for bytes that were sent to arrive. */
 #define MOMENT (50 * NS_PER_MS)
 
 static struct ingest_world *open_world(unsigned builders)
@@ -84,7 +84,7 @@ static void every_kind_of_message_is_published_as_it_came(void **state)
     ingest_world_close(world);
 }
 
-/* --- copies --- */
+/* --- copies from several upstreams --- */
 
 static void the_first_arrival_wins_and_copies_are_counted(void **state)
 {
@@ -197,7 +197,7 @@ static void where_json_is_sent_brotli_is_unpacked(void **state)
     ingest_world_close(world);
 }
 
-/* A message of `unpacked_bytes` spaces, as brotli. */
+/* Sends a message of `unpacked_bytes` spaces, compressed with brotli. */
 static void send_packed_spaces(struct ingest_world *world, unsigned builder, size_t unpacked_bytes)
 {
     uint8_t *spaces = malloc(unpacked_bytes), packed[4096];
@@ -234,7 +234,7 @@ static void the_limit_of_messages_holds_for_what_is_in_them(void **state)
 
 /* --- floods --- */
 
-/* Connections that take much at once. */
+/* A network whose connections hold much data in flight. */
 #define WIDE                                                \
     {                                                       \
         .segment_max_bytes = 65536, .window_bytes = 4 << 20 \
@@ -250,7 +250,7 @@ static void send_empty(struct ingest_world *world, unsigned builder, unsigned co
     free(frames);
 }
 
-/* What the builders sent arrives, and is not read yet. */
+/* Lets the bytes that the builders sent arrive; the ingest does not read them yet. */
 static void let_arrive(struct ingest_world *world)
 {
     for (unsigned i = 0; i < world->builder_count; i++)
@@ -284,7 +284,7 @@ static void a_flood_leaves_others_their_turn(void **state)
     while (taken < count) {
         unsigned more;
 
-        assert_int_equal(ingest_next_deadline(world->ingest), 0); /* no sleep meanwhile */
+        assert_int_equal(ingest_next_deadline(world->ingest), 0); /* the ingest does not sleep before it took everything */
         more = take_turn(world, 0);
         assert_in_range(more, 1, INGEST_FRAMES_PER_TURN);
         taken += more;
@@ -334,7 +334,7 @@ static void a_turn_unpacks_so_much_and_no_more(void **state)
     ingest_world_close(world);
 }
 
-/* How much was decompressed before the error is not known. */
+/* How much was decompressed before the error is unknown, so the largest message is charged, which is more than a turn's budget here. */
 static void what_is_no_brotli_costs_a_turn(void **state)
 {
     struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){
@@ -352,7 +352,7 @@ static void what_is_no_brotli_costs_a_turn(void **state)
     ingest_world_close(world);
 }
 
-/* Faster than the entries of a log can take it; nothing is lost, and the network is what holds it back. */
+/* A builder sends faster than the ingest takes messages: the messages beyond the pace wait in the network, and none is lost. */
 static void messages_are_taken_at_a_bounded_pace(void **state)
 {
     struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .network = WIDE});
@@ -376,7 +376,7 @@ static void messages_are_taken_at_a_bounded_pace(void **state)
     ingest_world_close(world);
 }
 
-/* It has answered, but that is read later than the time-out. */
+/* The builder's pong arrives in time, but behind a flood, so it is read only after the time-out. */
 static void a_pong_behind_a_flood_is_waited_for(void **state)
 {
     struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .network = WIDE});
@@ -438,11 +438,11 @@ static void stopping_within_a_flood_closes_in_order(void **state)
     ingest_world_close(world);
 }
 
-/* --- no room --- */
+/* --- no room in the log --- */
 
 enum { ROOM = 64 << 10, PIECE = 20000 };
 
-/* Number `number` of a builder: PIECE bytes that no other message has. */
+/* Sends message `number` of a builder: PIECE bytes that no other message has. */
 static void send_piece(struct ingest_world *world, unsigned builder, unsigned number)
 {
     uint8_t piece[PIECE];
@@ -473,11 +473,11 @@ static void what_finds_no_room_waits_in_order(void **state)
     ingest_world_run(world, MOMENT);
     send_piece(world, 1, 0);
     ingest_world_run(world, MOMENT);
-    mock_builder_send_text(&world->builders[2], "{}"); /* there would be room for it */
+    mock_builder_send_text(&world->builders[2], "{}"); /* the log has room for it, but larger ones wait before it */
     ingest_world_run(world, MOMENT);
     assert_int_equal(channel_head(world->channel), 3);
     assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 3);
-    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->messages), 4); /* the rest waits in the network */
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->messages), 4); /* the others wait in the network */
     world->log_held = false;
     ingest_world_run(world, 4 * MOMENT);
     assert_int_equal(world->published_count, 10);
@@ -490,7 +490,7 @@ static void what_finds_no_room_waits_in_order(void **state)
     ingest_world_close(world);
 }
 
-/* Ten seconds without room are no fault of the upstream's: its pong came, but was not read. */
+/* For ten seconds the log has no room: the upstream is not given up, as its pong came but was not read. */
 static void an_upstream_survives_a_long_time_without_room(void **state)
 {
     struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .arena_bytes = ROOM});
@@ -525,7 +525,7 @@ static void a_message_that_waits_outlives_its_connection(void **state)
     assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 1);
     sim_connection_reset(mock_builder_session(&world->builders[0])->connection);
     ingest_world_run(world, 5 * NS_PER_S);
-    assert_int_equal(world->builders[0].count, 1); /* its buffer is still needed */
+    assert_int_equal(world->builders[0].count, 1); /* no new connection while the waiting message needs the buffer */
     world->log_held = false;
     ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 4);
@@ -534,7 +534,7 @@ static void a_message_that_waits_outlives_its_connection(void **state)
     ingest_world_close(world);
 }
 
-/* Of a large one the buffer's memory is given back, but not before it is published. */
+/* The memory that a large message touched in the buffer is given back, but not before the message is published. */
 static void a_large_message_that_waits_outlives_its_connection(void **state)
 {
     enum { LARGE = 3 << 20 };
@@ -580,7 +580,7 @@ static void an_end_behind_a_message_that_waits_is_seen(void **state)
     ingest_world_close(world);
 }
 
-/* --- protocol errors and ends --- */
+/* --- protocol errors and the end of connections --- */
 
 static void assert_closed_with(struct ingest_world *world, uint16_t code)
 {
@@ -762,7 +762,7 @@ static void its_pings_are_answered_at_once(void **state)
     ingest_world_close(world);
 }
 
-/* It neither answers nor reads; what it asks for must not pile up, and it is given up for its silence alone. */
+/* The builder sends pings and reads nothing: pongs to it must not pile up, and it is given up only because it answers no ping. */
 static void check_pings_of_one_who_reads_nothing(struct ingest_world *world)
 {
     struct mock_session *session;
@@ -792,7 +792,7 @@ static void pings_of_one_who_reads_nothing_are_left_unanswered(void **state)
     ingest_world_close(world);
 }
 
-/* A thread that does not get on with its work. */
+/* A reader's waker that stalls the ingest thread which wakes it. */
 struct stall {
     struct waker waker;
     struct ingest_world *world;
@@ -861,7 +861,7 @@ static void a_closed_port_is_tried_again_and_again_and_longer_each_time(void **s
     ingest_world_close(world);
 }
 
-/* Ends its connections after `alive_ns` each, until it has had `rounds`; returns the longest pause between two, in ms. */
+/* The builder resets each connection after `alive_ns`, until `rounds` were accepted; returns the longest pause between two, in ms. */
 static uint64_t longest_pause(uint64_t alive_ns, unsigned rounds)
 {
     struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1});
@@ -951,7 +951,7 @@ static void down_since_counts_from_the_last_that_was_connected(void **state)
     ingest_world_close(world);
 }
 
-/* --- what is asked for, what is logged --- */
+/* --- the upgrade request and the log --- */
 
 static void credentials_and_query_are_sent_and_never_logged(void **state)
 {
@@ -1014,7 +1014,7 @@ static void stopping_closes_all_with_1001(void **state)
     ingest_world_close(world);
 }
 
-/* The turn that is told may sleep for ever. */
+/* The turn after ingest_stop has no deadline, so a second turn might never come. */
 static void stopping_with_nothing_open_ends_in_one_turn(void **state)
 {
     struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 2, .listeners_missing = true});
@@ -1102,7 +1102,7 @@ static void close_secure_world(struct secure_world *secure)
     unlink(secure->ca_file);
 }
 
-/* A record holds several messages here, and a message several records; without room both wait in the middle. */
+/* Some TLS records hold several messages, some messages take several records; without room in the log both wait half-way. */
 static void messages_come_through_tls_with_room_and_without(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.1", ROOM);
@@ -1133,7 +1133,7 @@ static void messages_come_through_tls_with_room_and_without(void **state)
     close_secure_world(&secure);
 }
 
-/* Each small message stops the reading, so what one record brought is taken up again fifty times. */
+/* The log has room for a part of the 60 messages: reading stops at each that finds none, and later goes on within the same record. */
 static void a_record_is_taken_up_again_after_each_message_that_waits(void **state)
 {
     struct secure_world secure = open_secure_world("IP:10.0.0.1", 4096);
@@ -1242,9 +1242,12 @@ static void a_certificate_for_another_address_is_refused(void **state)
     close_secure_world(&secure);
 }
 
-/* --- at random --- */
+/* --- a random run --- */
 
-/* Builders send the same 200 messages; each may break, stall or pause, and the log be held. Returns how many were published. */
+/*
+ * Three builders send the same 200 messages at random times. A builder may break the protocol instead, the network may reset connections,
+ * and the log may be held. Each message is published at most once and whole; returns how many were published.
+ */
 static size_t run_at_random(uint64_t seed)
 {
     struct ingest_world *world = ingest_world_open(

@@ -38,7 +38,7 @@ static void a_grace_is_waited_for(void **state)
     assert_int_equal(lag_decide(&limit, &lagging, end_ns), LAG_CUT_OFF);
 }
 
-/* In a turn that could not tell everything, what is known for sure is older than what some were just told. */
+/* In a turn that could not report everything, the time by which everything is known may be before the subscriber was blocked. */
 static void who_refuses_since_the_last_look_is_within_the_grace(void **state)
 {
     struct lag_state lagging = state_of(9);

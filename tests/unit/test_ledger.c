@@ -1,4 +1,4 @@
-/* The ledger: what it takes for right, lost, repeated and corrupt. */
+/* The ledger: which messages it counts as delivered, lost, repeated and corrupt. */
 #include "common/ledger.h"
 
 #include <setjmp.h>
@@ -76,7 +76,7 @@ static void gap_is_lost(void **state)
     struct ledger_reading *reading = *state;
 
     receive(reading, messages[0], 1);
-    receive(reading, messages[3], 1); /* differs from the expected one only in its second piece */
+    receive(reading, messages[3], 1); /* begins like the expected message, and differs from its second piece on */
     expect(reading, 2, 2, 0, 0);
     receive(reading, messages[4], 100);
     expect(reading, 3, 2, 0, 0);

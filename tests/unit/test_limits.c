@@ -93,7 +93,7 @@ static void ip_limit_of_zero_is_none(void **state)
     (void)state;
     for (int i = 0; i < 1000; i++)
         assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_ADMITTED);
-    assert_int_equal(limits_addresses(limits), 0); /* not counted where nobody asks */
+    assert_int_equal(limits_addresses(limits), 0); /* addresses are not counted without a limit per address */
     limits_destroy(limits);
 }
 
@@ -143,7 +143,7 @@ static void a_refusal_takes_nothing(void **state)
     limits_destroy(limits);
 }
 
-/* The number of an app outlives its table: connections that entered under it leave under it. */
+/* An app's number stays valid after the app was removed: connections that entered with it leave with it. */
 static void an_app_that_is_gone_admits_nobody_and_lets_leave(void **state)
 {
     struct limits *limits = create(100, 0);
@@ -164,7 +164,7 @@ static void an_app_that_is_gone_admits_nobody_and_lets_leave(void **state)
     limits_destroy(limits);
 }
 
-/* Random comings and goings of few and many addresses, against a plain array. */
+/* Connections from 200 addresses enter and leave at random; the limits are compared with counts in a plain array. */
 static void against_a_plain_count(void **state)
 {
     enum { ADDRESSES = 200, LIMIT = 150, PER_IP = 3 };

@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 static int ends[2];
-static char text[65536 + 1]; /* a whole pipe */
+static char text[65536 + 1]; /* as much as a pipe holds */
 
 static int open_pipe(void **state)
 {
@@ -34,7 +34,7 @@ static int close_pipe(void **state)
     return 0;
 }
 
-/* What was logged since the last call. */
+/* Returns what was logged since the last call. */
 static const char *read_log(void)
 {
     ssize_t length = read(ends[0], text, sizeof text - 1);
@@ -144,7 +144,7 @@ static void repeats_are_limited_and_counted(void **state)
     (void)state;
     log_configure(LOG_INFO, LOG_TEXT, ends[1]);
     for (int i = 0; i < LOG_SITE_LINES_PER_S + 7; i++) {
-        /* The clock is real: hold the window open however slow the machine is. */
+        /* The log uses the real clock: restart the window of a second each time, so that it does not end on a slow machine. */
         atomic_store(&site.window_start_ns, clock_monotonic_ns());
         log_write(&site, NULL, 0, LOG_INFO, "module", "again");
     }
@@ -156,7 +156,7 @@ static void repeats_are_limited_and_counted(void **state)
     assert_non_null(strstr(read_log(), "again (7 like it not shown)\n"));
 }
 
-/* An event of this peer, in a second that does not end. */
+/* Logs an event of this peer; restarts the window of a second, so that it does not end. */
 static void write_event(struct log_site *site, int peer)
 {
     atomic_store(&site->window_start_ns, clock_monotonic_ns());
@@ -197,7 +197,7 @@ static void events_of_many_peers_have_a_limit_too(void **state)
     assert_int_equal(lines, LOG_EVENT_LINES_PER_S);
 }
 
-/* --- with threads --- */
+/* --- with writer threads --- */
 
 /* Writes `count` lines of about 450 bytes. */
 static void write_long_lines(int count)
@@ -208,7 +208,7 @@ static void write_long_lines(int count)
     }
 }
 
-/* A pipe's ends as they usually are. */
+/* Starts the log on a pipe whose ends block, as those of a pipe usually do. */
 static void start_on_a_blocking_pipe(void)
 {
     fcntl(ends[0], F_SETFL, 0);
@@ -217,7 +217,7 @@ static void start_on_a_blocking_pipe(void)
     assert_int_equal(log_start(), 0);
 }
 
-/* Everything that comes until the writer's end of the pipe is closed. */
+/* A thread that reads until the write end of the pipe is closed; returns all the text, to be freed. */
 static void *read_all(void *unused)
 {
     char *all = malloc(64 << 20);
@@ -231,7 +231,7 @@ static void *read_all(void *unused)
     return all;
 }
 
-/* Ends the log, which `reader` reads; all its lines, to be freed. */
+/* Stops the log, which the thread `reader` reads; returns all its lines, to be freed. */
 static char *stop_and_join(pthread_t reader)
 {
     void *all;
@@ -242,7 +242,7 @@ static char *stop_and_join(pthread_t reader)
     return all;
 }
 
-/* Far more than pipe and queue hold, and nobody reads: the writer comes back. What is missing is said where it is missing. */
+/* While nothing reads the pipe, far more than the pipe and the queue hold is logged without blocking. Each gap has a line with its size. */
 static void a_stalled_reader_blocks_nobody(void **state)
 {
     enum { LINES = 5000 };
@@ -298,7 +298,7 @@ static void stopping_writes_what_is_queued(void **state)
     assert_non_null(strstr(read_log(), "after the end\n"));
 }
 
-/* The end of the process does not hang on a reader that is stuck. */
+/* log_stop returns, so that the process can end, although nothing reads the pipe. */
 static void stopping_gives_up_on_a_stalled_reader(void **state)
 {
     uint64_t dropped_before = log_dropped_lines();

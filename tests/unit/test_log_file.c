@@ -1,4 +1,4 @@
-/* The log in a file: its names, and a new one when its time has come. */
+/* The log in files: their names, and when a new file is begun. */
 #include "flashrelay/clock.h"
 #include "log_file.h"
 
@@ -39,7 +39,7 @@ static int remove_base(void **state)
     return system(command);
 }
 
-/* What the file of that name holds; "" if there is none. */
+/* Returns what the file of that name holds; "" if there is no such file. */
 static const char *contents(const char *name)
 {
     static char text[256];

@@ -1,4 +1,4 @@
-/* What is read of a machine: trees of files stand for /proc and the control groups. */
+/* What machine_read finds out about a machine: here trees of files stand for /proc and the control groups. */
 #include "machine/machine.h"
 
 #include <ftw.h>
@@ -38,7 +38,7 @@ static int remove_root(void **state)
     return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Makes a file below the root, and the directories on its way. */
+/* Makes a file below the root, with all its parent directories. */
 static void write_file(const char *name, const char *text)
 {
     char path[256];
@@ -91,7 +91,7 @@ static void v1_takes_the_least_of_each_hierarchy(void **state)
     assert_int_equal(machine.quota_millis, 1500);
 }
 
-/* Where both versions are mounted, each controller is in one of them. */
+/* Where both versions of control groups are mounted, each controller is in one of them. */
 static void both_versions_count(void **state)
 {
     (void)state;

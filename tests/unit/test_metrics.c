@@ -1,4 +1,4 @@
-/* The metrics' text: labels, escaping, histograms, and the reference proxies' part to the letter. */
+/* The metrics' text: labels, escaping, histograms, and, letter by letter, the metrics that the reference proxies have. */
 #include "metrics/metrics.h"
 
 #include <setjmp.h>
@@ -105,7 +105,7 @@ static void reference_to_the_letter(void **state)
     static struct shard_counters shards[2];
     static struct upstream_counters upstreams[2];
     const struct access_app apps[] = {{.name = (char[]){"one"}, .key = (char[]){"1"}},
-                                      {0}, /* an app that is gone */
+                                      {0}, /* an app that was removed */
                                       {.name = (char[]){"two \"2\""}, .key = (char[]){"2"}}};
     struct snapshot_slot access = {0};
     struct rolling send_durations;

@@ -1,4 +1,4 @@
-/* The command line, its variables and its file: defaults, values of every type, precedence, and error texts. */
+/* The command line, environment variables and the .env file: defaults, values of every type, precedence, and error texts. */
 #include "options/options.h"
 #include "options/types.h"
 
@@ -34,7 +34,10 @@ static int dispose(void **state)
     return 0;
 }
 
-/* Reads lists of texts, each NULL-terminated, for the machine that is set; `file_text` may be NULL. */
+/*
+ * Reads the options for the machine in `machine` from NULL-terminated lists of arguments and variables, and from the text of a .env file,
+ * which may be NULL.
+ */
 static enum options_outcome read_all(const char *const *arguments, const char *const *environment, const char *file_text)
 {
     struct options_sources sources = {(char *const *)(uintptr_t)arguments, (char *const *)(uintptr_t)environment, NULL, &machine};
@@ -98,7 +101,7 @@ static void defaults_are_the_references(void **state)
     assert_true(options.shards_by_default && options.log_memory_by_default && options.max_message_by_default);
 }
 
-/* Every entry of the table: its default is a value of its type, its variable a name of its own. */
+/* Every entry of the table has a default, or a note about it, and a meaning; its flag and its variable have names of their own. */
 static void table_is_sound(void **state)
 {
     char variable[OPTION_VARIABLE_BYTES], other[OPTION_VARIABLE_BYTES];
@@ -207,7 +210,7 @@ static void logging_of_both_references(void **state)
     assert_string_equal(options.log_directory, "/x");
     assert_int_equal(options.log_file_format, LOG_TEXT);
     assert_int_equal(options.log_rotation, LOG_ROTATION_HOURLY);
-    /* Two names of one thing: the stronger source wins, whichever name it uses. */
+    /* Two flags that set the same value: the source with the higher precedence wins, whichever of the two it sets. */
     assert_int_equal(read_all(LIST(UPSTREAM, "--log-level=debug"), LIST("WEBSOCKET_PROXY_LOG_VERBOSITY=1"), NULL), OPTIONS_RUN);
     assert_int_equal(options.log_level, LOG_DEBUG);
     assert_int_equal(read_all(LIST(UPSTREAM), LIST("LOG_LEVEL=debug"), "WEBSOCKET_PROXY_LOG_VERBOSITY=1"), OPTIONS_RUN);
@@ -440,7 +443,7 @@ static void redis_without_a_url_stops_nothing(void **state)
     assert_int_equal(warnings.count, 0);
 }
 
-/* Variables with these names are also other programs': what they mean there must not keep the relay from starting. */
+/* Other programs have variables of these names, too: values that are meant for them must not keep the relay from starting. */
 static void foreign_values_of_common_variables_are_left_out(void **state)
 {
     static const char *const levels[] = {"notice", "warp=debug", "", "WARNING", "info,h2=off"};
@@ -456,12 +459,12 @@ static void foreign_values_of_common_variables_are_left_out(void **state)
         assert_non_null(strstr(warnings.texts[0], " is left out: expected error, warn, info, debug or trace"));
     }
     assert_int_equal(read_all(LIST(UPSTREAM), LIST("LOG_LEVEL=notice"), "LOG_LEVEL=debug\nLOG_FORMAT=xml"), OPTIONS_RUN);
-    assert_int_equal(options.log_level, LOG_DEBUG); /* the next source that says something */
+    assert_int_equal(options.log_level, LOG_DEBUG); /* from the next source, the file */
     assert_int_equal(options.log_format, LOG_TEXT);
     assert_int_equal(warnings.count, 2);
     assert_int_equal(read_all(LIST(UPSTREAM), LIST("LOG_LEVEL=INFO"), NULL), OPTIONS_RUN);
     assert_int_equal(warnings.count, 0);
-    assert_int_equal(READ(UPSTREAM, "--log-level=notice"), OPTIONS_BAD); /* a flag is ours */
+    assert_int_equal(READ(UPSTREAM, "--log-level=notice"), OPTIONS_BAD); /* a flag is meant for the relay */
 }
 
 static void help_and_version(void **state)

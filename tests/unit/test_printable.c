@@ -1,4 +1,4 @@
-/* Text of others on a terminal. */
+/* Text from peers, escaped so that a terminal obeys none of it. */
 #include "common/printable.h"
 
 #include <setjmp.h>
@@ -43,7 +43,7 @@ static void what_is_no_utf8_is_escaped(void **state)
     (void)state;
     CHECK("\x9b"
           "31m",
-          "\\x9b31m"); /* CSI of a terminal that reads single bytes */
+          "\\x9b31m"); /* 0x9b begins a control sequence for a terminal that reads single bytes */
     CHECK("\xc2", "\\xc2");
     CHECK("\xe2\x80", "\\xe2\\x80");
     CHECK("\xc0\x9b\xed\xa0\x80\xf4\x90\x80\x80\xff", "\\xc0\\x9b\\xed\\xa0\\x80\\xf4\\x90\\x80\\x80\\xff");

@@ -1,4 +1,4 @@
-/* What a process group uses: threads and children that ended stay counted. */
+/* CPU time, memory, names and cores of a process group: threads and children that ended stay counted. */
 #include "common/process_group.h"
 #include "common/usage_meter.h"
 #include "flashrelay/clock.h"
@@ -21,15 +21,15 @@
 #define PRECISION_NS (20 * NS_PER_MS) /* cutime and cstime, each in steps of 10 ms */
 #define MAX_STEPS    3
 
-/* A process that leads a group of its own and goes on when it is told to. */
+/* A process that leads a process group of its own and does one step per command. */
 struct worker {
     pid_t pid;
-    int commands, answers; /* pipes, our ends */
+    int commands, answers; /* the test's ends of two pipes */
 };
 
-/* The worker's side: what it does at each command. */
+/* What a worker does: one step per command. */
 struct job {
-    void (*steps[MAX_STEPS])(void); /* NULL behind the last, if they are fewer */
+    void (*steps[MAX_STEPS])(void); /* NULL after the last step, if there are fewer */
 };
 
 static void use_cpu(void)
@@ -70,7 +70,7 @@ static void use_cpu_in_a_child_that_ends(void)
 
 static pid_t unwaited_child;
 
-/* Returns while the child still runs, asleep; nobody will wait for it. */
+/* Returns while the child still exists, asleep. The system will forget the child's CPU time when it ends, as nothing waits for it. */
 static void use_cpu_in_a_child_that_stays(void)
 {
     int done[2];
@@ -138,7 +138,7 @@ static struct worker start_worker(const struct job *job)
     return worker;
 }
 
-/* Lets it do its next step, and waits until it has. */
+/* Lets the worker do its next step, and waits until that is done. */
 static void next_step(const struct worker *worker)
 {
     char byte = 0;
@@ -204,7 +204,7 @@ static void a_meter_keeps_what_it_read_of_a_child_for_which_nobody_waited(void *
     struct process_usage running = *usage_meter_read(meter);
     assert_true(running.cpu_ns >= WORK_NS);
     next_step(&worker);
-    assert_true(process_group_cpu_ns(worker.pid) < WORK_NS); /* the system has forgotten it */
+    assert_true(process_group_cpu_ns(worker.pid) < WORK_NS); /* the system has forgotten the child */
     struct process_usage ended = *usage_meter_read(meter);
     assert_true(ended.cpu_ns >= running.cpu_ns);
     assert_true(ended.voluntary_switches >= running.voluntary_switches);
@@ -213,7 +213,7 @@ static void a_meter_keeps_what_it_read_of_a_child_for_which_nobody_waited(void *
     usage_meter_destroy(meter);
 }
 
-/* As the kernel has it: cut off, and that of the emulator in one. */
+/* This process's name as the kernel knows it: cut off, and under an emulator the emulator's. */
 static const char *own_name(void)
 {
     static char name[64];
@@ -241,7 +241,7 @@ static void memory_names_and_cores_are_of_all_processes(void **state)
     assert_true(process_group_memory(worker.pid, &together));
     assert_true(together.rss_bytes > alone.rss_bytes && together.pss_bytes > 0);
     assert_int_equal(process_group_names(worker.pid, names, sizeof names), 2);
-    assert_string_equal(names, own_name()); /* all that were forked have it */
+    assert_string_equal(names, own_name()); /* the name of all processes forked from this one */
     process_group_cores(worker.pid, &cores);
     assert_int_equal(sched_getaffinity(0, sizeof own, &own), 0);
     assert_true(CPU_EQUAL(&cores, &own));

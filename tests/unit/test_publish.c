@@ -1,4 +1,4 @@
-/* From a message to a frame in the log: how copies are known, and what is dropped. */
+/* Publishing messages to the log: the identities by which copies are recognised. */
 #include "ingest/publish.h"
 
 #include <setjmp.h>

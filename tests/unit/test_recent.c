@@ -96,7 +96,7 @@ static void the_oldest_makes_room(void **state)
 
     for (uint64_t number = 0; number < CAPACITY; number++)
         remember(recent, number, 1, number);
-    remember(recent, 0, 1, 50); /* now the newest: 1 is the oldest */
+    remember(recent, 0, 1, 50); /* 0 is the newest now, and 1 the oldest */
     remember(recent, 100, 1, 51);
     assert_true(is_copy(recent, 0, 2, 60, &behind));
     assert_false(is_copy(recent, 1, 2, 60, &behind));
@@ -136,7 +136,7 @@ static void plain_remember(struct plain_list *list, uint64_t number, uint32_t co
     list->entries[list->count++] = (struct plain_entry){number, now_ns, connection};
 }
 
-/* Few home slots, so that entries are displaced, wrap around and are moved back all the time. */
+/* The numbers have few home slots, so that entries are displaced, wrap around and are moved back all the time. */
 static void a_random_run_agrees_with_a_plain_list(void **state)
 {
     struct recent *recent = *state;

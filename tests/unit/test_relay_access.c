@@ -1,4 +1,4 @@
-/* A relay whose table of API keys is replaced again and again while clients connect: each request is judged by the table of its time. */
+/* A relay whose table of API keys is replaced again and again while clients connect: each request is checked with the current table. */
 #include "access/admitter.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/log.h"
@@ -28,7 +28,7 @@ static struct relay *relay;
 static struct ws_uri upstream;
 static _Atomic bool stopping;
 
-/* Publishes a table with the key that is always there and one of its own. */
+/* Publishes a table with the key "common", which every table has, and the key "k<number>", which no other has. */
 static void publish(unsigned number)
 {
     static char names[APPS][8] = {"common", "own"};
@@ -114,7 +114,7 @@ static int dial(void)
     return connect(descriptor, (struct sockaddr *)&address, sizeof address) == 0 ? descriptor : -1;
 }
 
-/* The status with which a subscription with this key is answered; 0 if there is no answer. */
+/* Subscribes with this key; returns the status of the answer, 0 if there is none. */
 static int subscribe(const char *key)
 {
     char request[256], answer[64] = "";
@@ -169,7 +169,7 @@ static void each_request_meets_the_table_of_its_time(void **state)
     }
 }
 
-/* Every shard has its turns, whoever gets the connections, so in the end only the newest table is left. */
+/* Every shard takes turns, whichever of them accepts the connections, so in the end only the newest table is left. */
 static void what_was_replaced_is_freed_while_the_relay_runs(void **state)
 {
     unsigned left = UINT32_MAX;

@@ -79,7 +79,7 @@ static void what_was_given_up_is_not_seen(void **state)
     resolver_destroy(resolver);
 }
 
-/* What is left is for the sanitizers to find. */
+/* Asserts nothing after the end: the sanitizers find leaks and races. */
 static void it_may_be_destroyed_at_any_time(void **state)
 {
     (void)state;

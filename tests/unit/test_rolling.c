@@ -1,4 +1,4 @@
-/* What was counted lately: quantiles forget what is older than three windows of 20 s, whether somebody looks or not. */
+/* Rolling histograms: quantiles forget values that are older than three windows of 20 s, even if nothing reads them meanwhile. */
 #include "metrics/rolling.h"
 
 #include <setjmp.h>

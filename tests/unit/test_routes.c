@@ -97,7 +97,7 @@ static void keys_are_percent_decoded(void **state)
     assert_int_equal(route_find_app(empty, text_of("key%20one")), -ENOENT);
 }
 
-/* The address that a request with this header value is taken to come from; "-" if the header is of no use. */
+/* Returns the address from which a request with this header is taken to come; "-" if the header has no usable address. */
 static const char *address_by_header(const char *name, const char *value, char text[ADDRESS_TEXT_BYTES])
 {
     struct http_request request = {.header_count = 2};

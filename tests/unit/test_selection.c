@@ -14,7 +14,7 @@ enum { FRAMES = 3 * SELECTION_WINDOW, ENTRIES = 4 * SELECTION_WINDOW, EVERY = 3 
 static struct channel_marks marks;
 static _Atomic unsigned evaluations;
 
-/* Every third frame, by its content: the payload is the sequence number. */
+/* Selects every third frame by its payload, which is the sequence number. */
 static bool is_third(const void *context, const struct channel_frame *frame)
 {
     uint64_t sequence;
@@ -36,7 +36,7 @@ static struct channel *open_channel(unsigned readers)
     return channel;
 }
 
-/* Every tenth number is a gap. */
+/* Notes a sequence number in the selection and appends its frame; every tenth number is a gap. */
 static void append_and_note(struct channel *channel, struct selection *selection, uint64_t sequence)
 {
     bool is_gap = sequence % 10 == 0;
@@ -133,7 +133,7 @@ static void runs_and_counts_leave_out_what_is_not_selected(void **state)
 static struct selection shared;
 static struct channel *shared_channel;
 
-/* Asks of frames all over the log while the bits are changed for newer ones. */
+/* A reader that asks about random frames of the whole log while the bits are reused for newer ones; returns how many answers are wrong. */
 static void *ask(void *argument)
 {
     struct random random;

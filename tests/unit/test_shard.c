@@ -29,7 +29,7 @@ static uint64_t tail_of(struct shard_world *world)
     return figures.tail;
 }
 
-/* A subscriber's own socket stops taking anything, or goes on. */
+/* Makes a subscriber's socket take nothing more, or go on. */
 static void stall(struct mock_client *client, bool stalled)
 {
     sim_connection_stall(client->connection, stalled);
@@ -181,7 +181,7 @@ static void who_refuses_is_cut_off_when_too_far_behind(void **state)
 
     (void)state;
     stall(refuser, true);
-    for (unsigned i = 0; i < 24; i++) { /* four fit the window, the fifth is the first that it refuses a part of */
+    for (unsigned i = 0; i < 24; i++) { /* the window takes four messages and a part of the fifth */
         shard_world_publish(world, 1000);
         shard_world_run(world, 50 * NS_PER_MS);
     }
@@ -220,7 +220,7 @@ static void who_takes_nothing_for_too_long_is_cut_off(void **state)
     assert_int_equal(shard_world_disconnects(world, DISCONNECT_SEND_TIMEOUT), 0);
     shard_world_run(world, 200 * NS_PER_MS);
     assert_int_equal(shard_world_disconnects(world, DISCONNECT_SEND_TIMEOUT), 1);
-    assert_int_equal(tail_of(world), 1); /* in flight: it may still complete */
+    assert_int_equal(tail_of(world), 1); /* the frame in flight may still complete */
     shard_world_run(world, SHARD_CLOSE_TIMEOUT_NS);
     assert_int_equal(tail_of(world), 2);
     assert_true(refuser->closed);
@@ -271,7 +271,7 @@ static void a_full_log_ends_who_refuses_and_nobody_else(void **state)
     shard_world_close(world);
 }
 
-/* It refuses pongs, and has yet to be offered what is below the floor: by then it may read again. */
+/* The subscriber refuses pongs. Frames below the floor were not offered to it yet; when they are, it may read again. */
 static void who_refuses_nothing_below_the_floor_stays(void **state)
 {
     struct shard_world *world =
@@ -326,7 +326,7 @@ static void what_was_not_offered_yet_is_no_ones_lag(void **state)
 
 /* --- a thread that is held up within a turn --- */
 
-/* Asked for its health the shard does not get on for 10 s. */
+/* A health handler that takes 10 s, during which the shard's thread is held up. */
 static int stall_thread(void *context, char *body, size_t capacity)
 {
     struct shard_world **world = context;
@@ -337,7 +337,7 @@ static int stall_thread(void *context, char *body, size_t capacity)
     return 200;
 }
 
-/* The world's next turn of the shard takes 10 s. */
+/* Makes the shard's next turn take 10 s: a client asks for /healthz, which stall_thread answers. */
 static void let_next_turn_stall(struct shard_world *world)
 {
     static const char request[] = "GET /healthz HTTP/1.1\r\nHost: relay\r\n\r\n";
@@ -377,7 +377,7 @@ static void who_opens_in_a_turn_that_stalls_has_time_to_answer(void **state)
     shard_world_close(world);
 }
 
-/* Nobody was pinged while the shard got no turn, so nobody has failed to answer. */
+/* No subscriber was pinged while the shard took no turn, so no subscriber failed to answer. */
 static void who_was_not_pinged_for_a_stall_has_time_to_answer(void **state)
 {
     struct shard_options options = {
@@ -472,7 +472,7 @@ static void a_pong_overtakes_frames_that_have_not_begun(void **state)
     stall(client, false);
     shard_world_run(world, 100 * NS_PER_MS);
     assert_int_equal(client->pongs, 2);
-    assert_int_equal(client->messages_before_pong, 3); /* the third was in flight */
+    assert_int_equal(client->messages_before_pong, 3); /* the third message was in flight */
     assert_has_all(world, client);
     shard_world_close(world);
 }
@@ -576,7 +576,7 @@ static void only_pongs_count_as_life(void **state)
     for (unsigned i = 0; i < 29; i++) {
         shard_world_run(world, NS_PER_S);
         mock_client_say_frame(world, mute, WS_TEXT, "here", 4);
-        while (alive->pongs < alive->pings) { /* counted here as the pongs it has sent */
+        while (alive->pongs < alive->pings) { /* `pongs` counts the pongs that this client has sent */
             mock_client_say_frame(world, alive, WS_PONG, NULL, 0);
             alive->pongs++;
         }
@@ -611,7 +611,7 @@ static void who_vanishes_is_noticed(void **state)
     shard_world_close(world);
 }
 
-/* --- the end --- */
+/* --- draining --- */
 
 static void a_drain_closes_everybody_behind_their_last_message(void **state)
 {

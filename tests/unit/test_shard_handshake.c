@@ -116,7 +116,7 @@ static void keys_are_checked_after_the_handshake(void **state)
     assert_answers(world, cases, sizeof cases / sizeof cases[0]);
     assert_int_equal(counter_read(&shard_world_counters(world)->unauthorized), 2);
     assert_int_equal(counter_read(&shard_world_counters(world)->app_limited), 1);
-    assert_int_equal(counter_read(&app_connections[0]), 1); /* the refused one too */
+    assert_int_equal(counter_read(&app_connections[0]), 1); /* a valid key counts, though the app's limit refuses it */
     assert_int_equal(world->last_app, 0);
     shard_world_close(world);
     access_table_destroy(table);
@@ -160,7 +160,7 @@ static void a_request_may_come_byte_by_byte(void **state)
     shard_world_close(world);
 }
 
-/* Says `length` bytes of `x`, each in a piece of its own. */
+/* Sends `length` bytes "x", each in a piece of its own. */
 static void say_byte_by_byte(struct shard_world *world, struct mock_client *client, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
@@ -169,7 +169,7 @@ static void say_byte_by_byte(struct shard_world *world, struct mock_client *clie
     }
 }
 
-/* The first page of the request's buffer cannot be read while pieces come that do not end the head. */
+/* The first page of the request's buffer is unreadable while pieces come that do not end the head: reading it again crashes the test. */
 static void a_piece_costs_no_look_at_the_pieces_before(void **state)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -388,7 +388,7 @@ static void without_slots_accepting_waits(void **state)
     shard_world_close(world);
 }
 
-/* All clients have one address: whoever came first and has not said what it wants gives way. */
+/* All clients have one address: a connection beyond its limit takes the place of the oldest one whose request is not complete. */
 static void an_address_with_too_many_handshakes_loses_the_oldest(void **state)
 {
     enum { TOO_MANY = 100, ALL = SHARD_MAX_HANDSHAKES_PER_ADDRESS + TOO_MANY };
@@ -397,7 +397,7 @@ static void an_address_with_too_many_handshakes_loses_the_oldest(void **state)
     (void)state;
     for (unsigned i = 0; i < ALL; i++) {
         mock_client_dial(world);
-        shard_world_run(world, NS_PER_MS / 2); /* so that they come in order */
+        shard_world_run(world, NS_PER_MS / 2); /* so that the clients arrive in order */
     }
     shard_world_run(world, 10 * NS_PER_MS);
     assert_int_equal(counter_read(&shard_world_counters(world)->handshaking), SHARD_MAX_HANDSHAKES_PER_ADDRESS);
@@ -413,7 +413,7 @@ static void an_address_with_too_many_handshakes_loses_the_oldest(void **state)
     shard_world_close(world);
 }
 
-/* Several hundred time-outs end in one moment; each turn works off some and the next one does not sleep. */
+/* Several hundred handshakes time out at the same moment; a turn ends a part of them, and the next one follows without sleep. */
 static void expiries_are_spread_over_turns(void **state)
 {
     enum { SILENT = 500 };
@@ -436,7 +436,7 @@ static void expiries_are_spread_over_turns(void **state)
     shard_world_close(world);
 }
 
-/* Who was refused, and lingers, takes no place from who comes. */
+/* A refused connection that lingers takes no slot from a new connection. */
 static void the_refused_make_room(void **state)
 {
     struct shard_options shard = {.max_subscribers = 4};
@@ -447,7 +447,7 @@ static void the_refused_make_room(void **state)
     for (unsigned i = 0; i < 8; i++)
         mock_client_request(world, "GET /nothing HTTP/1.1\r\nHost: relay\r\n\r\n");
     last = mock_client_request(world, GET("/healthz") "Host: relay\r\n\r\n");
-    shard_world_run(world, 100 * NS_PER_MS); /* far less than the refused may linger */
+    shard_world_run(world, 100 * NS_PER_MS); /* far less than a refused connection may linger */
     assert_true(mock_client_was_answered(last, 200, "ok"));
     shard_world_close(world);
 }

@@ -1,4 +1,4 @@
-/* Snapshots: what is published is seen, what is replaced is freed once, and never while a reader may look at it. */
+/* Snapshots: readers see what was published last; what it replaced is freed once, and never while a reader may look at it. */
 #include "flashrelay/snapshot.h"
 
 #include "flashrelay/list.h"
@@ -81,7 +81,7 @@ static void the_slowest_reader_keeps_what_was_replaced(void **state)
     snapshot_publish(group, &slot, make(1));
     snapshot_pass_turn(group, 0);
     snapshot_pass_turn(group, 1);
-    seen = look(&slot); /* reader 1 has it in hand */
+    seen = look(&slot); /* as reader 1, which uses it until its next turn */
     snapshot_publish(group, &slot, make(2));
     snapshot_pass_turn(group, 0);
     assert_int_equal(snapshot_reclaim(group), 1);
@@ -145,7 +145,7 @@ struct reading {
     uint64_t turns, wrong;
 };
 
-/* Turns as a shard has them: several looks in each, what was seen stays in hand until the end. */
+/* A reader that takes turns like a shard: it looks several times per turn and uses what it saw until the turn ends. */
 static void *read_turns(void *context)
 {
     struct reading *reading = context;
@@ -168,7 +168,7 @@ static void *read_turns(void *context)
     return NULL;
 }
 
-/* A thread that is no reader looks under the lock. */
+/* A thread that is not a reader of the group: it looks while it has the group's lock. */
 static void *read_at_times(void *context)
 {
     struct reading *reading = context;

@@ -43,7 +43,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Moves records both ways, one byte at a time towards the client if asked. */
+/* Moves records both ways, towards the client one byte at a time if `bytewise`. */
 static void exchange(struct tls_client *client, struct tls_server *server, bool bytewise)
 {
     const uint8_t *bytes;

@@ -25,7 +25,7 @@
 
 enum { MAX_MESSAGE_BYTES = 1000 };
 
-/* First the two halves of the key, then 1, 2, 3 ... */
+/* How many numbers were drawn. The first two are the halves of the key; then follow 1, 2, 3 ... */
 static unsigned drawn;
 
 static uint64_t draw(void *context)
@@ -98,7 +98,7 @@ static void the_request(void **state)
 
 /* --- the answer --- */
 
-/* Reads `text` in pieces of `piece_bytes`, each in memory of exactly its size, until the answer is there. How many bytes were taken. */
+/* Reads `text` in pieces of `piece_bytes`, each in memory of exactly its size, until the answer ends; returns how many bytes were taken. */
 static size_t read_in_pieces(const char *text, size_t length, size_t piece_bytes)
 {
     size_t taken = 0;
@@ -234,7 +234,7 @@ static void an_answer_has_a_limit(void **state)
     assert_too_large(endless, sizeof endless, strlen(INTERIM));
 }
 
-/* The first page of the memory for the head cannot be read while pieces come that do not end it. */
+/* The first page of the head's memory is unreadable while pieces come that do not end the head: reading it again crashes the test. */
 static void a_piece_costs_no_look_at_the_pieces_before(void **state)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -259,7 +259,7 @@ static void a_piece_costs_no_look_at_the_pieces_before(void **state)
     munmap(memory, WS_CLIENT_HEAD_BYTES);
 }
 
-/* --- what is written --- */
+/* --- frames that the client writes --- */
 
 /* Reads one frame as the server does. */
 static struct ws_event read_as_server(uint8_t *frame, size_t length)

@@ -1,4 +1,4 @@
-/* What a peer's bytes mean (RFC 6455, 5), in both roles; everything is read whole and byte by byte, with the same events. */
+/* Reading frames (RFC 6455, 5) in both roles: the same events come whatever the size of the pieces in which frames are read. */
 #include "flashrelay/ws.h"
 
 #include <setjmp.h>
@@ -29,7 +29,7 @@ __attribute__((format(printf, 2, 3))) static void note(struct event_transcript *
     assert_true(transcript->length < sizeof transcript->text);
 }
 
-/* The pieces of a message are noted as if they came as one. */
+/* Adds an event to the transcript; the pieces of a message are written as if they were one. */
 static void note_event(struct event_transcript *transcript, const struct ws_event *event)
 {
     int length = (int)event->length;
@@ -56,7 +56,7 @@ static void note_event(struct event_transcript *transcript, const struct ws_even
     }
 }
 
-/* Feeds `length` bytes in pieces of `piece`, each in memory of its own size for the sanitizer. */
+/* Feeds `length` bytes in pieces of `piece`, each in memory of exactly its size, so that a sanitizer sees reads beyond it. */
 static void feed(struct ws_reader *reader, struct event_transcript *transcript, const uint8_t *bytes, size_t length, size_t piece)
 {
     while (length != 0) {
@@ -89,7 +89,7 @@ static void expect_as(enum ws_role role, const void *bytes, size_t length, const
     }
 }
 
-/* String literals of frames as a server sends them, or as a client does. */
+/* `bytes` is a string literal: frames as a server sends them, or as a client does. */
 #define EXPECT_FROM_SERVER(bytes, expected) expect_as(WS_CLIENT, bytes, sizeof(bytes) - 1, expected)
 #define EXPECT_FROM_CLIENT(bytes, expected) expect_as(WS_SERVER, bytes, sizeof(bytes) - 1, expected)
 #define ZERO_MASK                           "\0\0\0\0"
@@ -231,7 +231,7 @@ static void text_must_be_utf8(void **state)
                        "a",
                        "\xe2"
                        "error(1007 text is not UTF-8); ");
-    EXPECT_FROM_SERVER("\x01\x01\xff", "error(1007 text is not UTF-8); "); /* at once, whatever may follow */
+    EXPECT_FROM_SERVER("\x01\x01\xff", "error(1007 text is not UTF-8); "); /* refused at once, whatever may follow */
 }
 
 static void text_must_not_end_within_a_character(void **state)
@@ -290,7 +290,7 @@ static void too_big_messages_are_refused_at_their_header(void **state)
     EXPECT_FROM_SERVER("\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", "error(1009 message too big); ");
     EXPECT_FROM_CLIENT("\x82\xff\x00\x00\x00\x00\x00\x01\x86\xa1", "error(1009 message too big); ");
 
-    /* fragments add up; pings between them and the next message do not */
+    /* The limit is for the sum of a message's fragments, not for the pings between them or the next message. */
     ws_reader_init(&reader, WS_CLIENT, 4);
     feed(&reader, &transcript, (const uint8_t *)FRAGMENT, 4, 4);
     feed(&reader, &transcript,

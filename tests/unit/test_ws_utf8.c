@@ -48,7 +48,10 @@ static void every_character_but_no_surrogate(void **state)
     }
 }
 
-/* The length of the shortest beginning that is refused, or 0: byte by byte, and the whole must be refused exactly if a part is. */
+/*
+ * Feeds `bytes` one by one, and all at once to compare: both must be refused, or neither. Returns the length of the shortest beginning that
+ * is refused, 0 if none is.
+ */
 static size_t refused_at(const char *bytes, size_t length)
 {
     struct ws_utf8 whole = {0}, parts = {0};
@@ -67,11 +70,11 @@ static size_t refused_at(const char *bytes, size_t length)
 static void faults_are_seen_at_the_first_wrong_byte(void **state)
 {
     (void)state;
-    assert_int_equal(refused_at("a\x80", 2), 2);    /* continuation of nothing */
+    assert_int_equal(refused_at("a\x80", 2), 2);    /* continuation without a first byte */
     assert_int_equal(refused_at("\xc0\x80", 2), 1); /* overlong in two bytes */
     assert_int_equal(refused_at("\xc1\xbf", 2), 1);
-    assert_int_equal(refused_at("\xe0\x9f\xbf", 3), 2);     /* in three */
-    assert_int_equal(refused_at("\xf0\x8f\xbf\xbf", 4), 2); /* in four */
+    assert_int_equal(refused_at("\xe0\x9f\xbf", 3), 2);     /* overlong in three */
+    assert_int_equal(refused_at("\xf0\x8f\xbf\xbf", 4), 2); /* overlong in four */
     assert_int_equal(refused_at("\xed\xa0\x80", 3), 2);     /* surrogate */
     assert_int_equal(refused_at("\xf4\x90\x80\x80", 4), 2); /* above U+10FFFF */
     assert_int_equal(refused_at("\xf5\x80\x80\x80", 4), 1);
@@ -79,7 +82,7 @@ static void faults_are_seen_at_the_first_wrong_byte(void **state)
     assert_int_equal(refused_at("\xe2\x82"
                                 "a",
                                 3),
-                     3); /* too short */
+                     3); /* a continuation byte is missing */
     assert_int_equal(refused_at("\xe2\x82\xe2", 3), 3);
     assert_int_equal(refused_at("\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80\x65", 14), 13);
 }

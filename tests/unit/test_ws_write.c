@@ -89,13 +89,13 @@ static void long_reasons_are_cut_at_a_character(void **state)
     memset(reason, 'a', sizeof reason);
     reason[199] = 0;
     assert_int_equal(ws_write_close(frame, WS_CLOSE_NORMAL, reason, NULL), 2 + 125);
-    memcpy(reason + 121, "\xe2\x82\xac", 3); /* a euro sign over the limit of 123 */
+    memcpy(reason + 121, "\xe2\x82\xac", 3); /* a euro sign across the limit of 123 bytes */
     assert_int_equal(ws_write_close(frame, WS_CLOSE_NORMAL, reason, NULL), 2 + 2 + 121);
     assert_int_equal(frame[1], 123);
     memcpy(reason + 120,
            "\xe2\x82\xac"
            "a",
-           4); /* up to the limit */
+           4); /* the euro sign ends at the limit */
     assert_int_equal(ws_write_close(frame, WS_CLOSE_NORMAL, reason, NULL), 2 + 2 + 123);
 }
 
@@ -112,7 +112,7 @@ static void close_codes(void **state)
         assert_false(ws_close_code_is_valid(INVALID[i]));
 }
 
-/* Against the definition, for every phase and alignment and around the sizes in which it works; the neighbours stay untouched. */
+/* Compares masking with its definition for every phase, many offsets and all lengths up to 200 bytes; the bytes around stay unchanged. */
 static void masking_at_any_alignment(void **state)
 {
     uint8_t plain[300], masked[300];
