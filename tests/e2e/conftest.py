@@ -11,14 +11,14 @@ from harness.subscriber import Loop, RawSubscriber, Subscriber
 
 @pytest.fixture(scope="session", autouse=True)
 def descriptors():
-    """Tests with many connections need both sides' descriptors."""
+    """Raises the limit of file descriptors: tests with many connections need those of both sides."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @pytest.fixture(autouse=True)
 def time_limit():
-    """A test that hangs fails instead."""
+    """Makes a test that hangs fail."""
     def expire(*_):
         raise TimeoutError("the test takes too long")
 
@@ -54,8 +54,8 @@ def builder(start_builder):
 
 
 @pytest.fixture
-def start_relay(tmp_path, start_builder): # builders answer the relay's close
-    """Starts a relay behind these upstreams (builders or URIs); every one must end in order when the test is over."""
+def start_relay(tmp_path, start_builder): # start_builder is torn down later, so that builders answer the relay's close
+    """Starts a relay behind these upstreams (builders or URIs); every relay must shut down in order when the test is over."""
     relays = []
 
     def start(*upstreams_and_flags, wait=True, **options):
@@ -78,8 +78,8 @@ def start_relay(tmp_path, start_builder): # builders answer the relay's close
 
 
 @pytest.fixture
-def subscribe(loop, start_relay): # which is thereby torn down later: it does not wait for our end of connections
-    """Connects a subscriber of the library to a relay."""
+def subscribe(loop, start_relay): # start_relay is torn down later, so that the relay need not wait for these connections to end
+    """Connects a subscriber of the websockets library to a relay."""
     subscribers = []
 
     def connect(relay, path="/ws", headers=None):

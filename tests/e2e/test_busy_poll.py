@@ -1,4 +1,4 @@
-"""Polling instead of sleeping: threads of their own, and one for ingest and shard where there is but one core."""
+"""Busy polling: ingest and shard have a thread each where there are two cores, and share one where there is only one."""
 import os
 
 import pytest
@@ -23,7 +23,7 @@ def test_flashblocks_pass_a_polling_relay(builder, start_relay, subscribe, cores
 
 
 def cpu_ticks(relay):
-    """What each of the relay's threads has used, by name."""
+    """The CPU time that each of the relay's threads has used, in ticks, by the thread's name."""
     ticks = {}
     for thread in os.listdir(f"/proc/{relay.process.pid}/task"):
         with open(f"/proc/{relay.process.pid}/task/{thread}/stat", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The command line: flags, variables, .env, what goes before what, and one line about what is wrong."""
+"""The command line: flags, environment variables, the .env file, their precedence, and one line about each error."""
 import re
 
 import pytest
@@ -21,7 +21,7 @@ UPSTREAM = "--upstream-ws=ws://127.0.0.1:1"
 
 
 def refused(*arguments, **variables):
-    """The one line with which bad usage ends."""
+    """Runs the relay with bad usage; returns the one line that it writes before it ends."""
     status, out, err = run(*arguments, **variables)
     assert (status, out) == (2, ""), (status, out, err)
     assert err.count("\n") == 1 and err.endswith("\n"), err

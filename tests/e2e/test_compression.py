@@ -1,4 +1,4 @@
-"""Brotli: to everybody, through a chain, and unpacked where JSON is sent."""
+"""Brotli: sent to all subscribers, passed through a chain of relays, and decompressed where JSON is sent."""
 import json
 
 import pytest
@@ -30,7 +30,7 @@ def test_subscribers_get_brotli_of_what_came(compressing, subscribe):
 def test_everybody_gets_the_same_bytes_in_order(compressing, subscribe):
     relay, upstream = compressing
     subscribers = [subscribe(relay) for _ in range(5)]
-    for number in range(15): # fewer than one may fall behind
+    for number in range(15): # fewer messages than a subscriber may fall behind
         upstream.send_text(message(number))
     first = subscribers[0].receive_all(15)
     assert [brotli.decompress(each) for each in first] == [message(number) for number in range(15)]

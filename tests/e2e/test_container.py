@@ -1,4 +1,4 @@
-"""A container that has little memory: the relay chooses its log accordingly, and lives."""
+"""A container with little memory: the relay chooses the size of its log accordingly, and is not killed."""
 import random
 
 import pytest
@@ -24,7 +24,7 @@ def container():
 
 
 def flashblock(number):
-    """Of which brotli leaves half."""
+    """A message that brotli compresses to about half its size."""
     return b'{"index":%d,"filler":"%s"}' % (number, random.Random(number).randbytes(FLASHBLOCK_BYTES // 2).hex().encode())
 
 
@@ -38,7 +38,7 @@ def test_100_subscribers_in_128_mib(container, builder, start_relay, subscribe, 
     assert relay.metrics().total("flashrelay_log_capacity_bytes") == LOG_BYTES
     upstream = builder.accept()
 
-    # Who never reads keeps the log full, until there is no room left.
+    # A subscriber that never reads holds its frames until the log has no room left.
     raw(relay, receive_buffer=4096).upgrade()
     filling = 2 * LOG_BYTES // FLASHBLOCK_BYTES
     for number in range(filling):

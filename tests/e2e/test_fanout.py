@@ -9,7 +9,7 @@ from harness import scaled
 from harness.wire import BINARY, CONTINUATION, TEXT, encode_frame
 
 
-# For messages that come faster than Python reads: nobody is cut off.
+# Flags with which no subscriber is cut off, for messages that come faster than Python reads them.
 PATIENT = ("--message-buffer-size=100000", "--client-send-timeout-ms=0")
 
 
@@ -116,7 +116,7 @@ def test_the_log_goes_round(builder, start_relay, subscribe):
     relay = start_relay(builder, "--log-memory=2M", "--max-message-bytes=1M")
     upstream = builder.accept()
     subscriber = subscribe(relay)
-    for _ in range(scaled(100, 40)): # several times the log
+    for _ in range(scaled(100, 40)): # several times as much as the log holds
         messages = [b"{" + os.urandom(size).hex().encode() for size in (1000, 120_000, 3)]
         for message in messages:
             upstream.send_binary(message)

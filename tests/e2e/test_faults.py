@@ -1,4 +1,4 @@
-"""Peers that misbehave on purpose, upstream and down. The relay stays up, the others notice nothing, nothing is left behind."""
+"""Upstreams and subscribers that misbehave on purpose. The relay stays up, other peers notice nothing, and nothing leaks."""
 import contextlib
 import os
 import random
@@ -26,7 +26,7 @@ def descriptors(relay):
 
 
 class Flow:
-    """Flashblocks at a steady pace from a thread, until it is stopped; count tells how many went out."""
+    """A thread that sends flashblocks at a steady pace until it is stopped; `count` is how many were sent."""
 
     def __init__(self, upstream, size=2000, interval_s=0.01):
         self.upstream, self.size, self.interval_s = upstream, size, interval_s
@@ -47,7 +47,7 @@ class Flow:
 
 @pytest.fixture
 def flowing(builder, start_relay, subscribe):
-    """A relay with flashblocks flowing through it and a witness that must have received every one in the end."""
+    """A relay with flashblocks flowing through it, and a subscriber, the witness, that must have received all of them in the end."""
     relay = start_relay(builder, *MANY, "--message-buffer-size=1000") # the witness may be slow
     witness = subscribe(relay)
     flow = Flow(builder.accept())
@@ -128,11 +128,14 @@ def messages_until_cut_off(subscriber, count):
 
 
 def test_an_upstream_that_floods(builder, start_relay, raw):
-    """More than anybody reads: whoever stays gets everything in order, whoever is cut off had whole frames in order."""
+    """
+    The upstream sends faster than subscribers read: a subscriber that stays gets everything in order, and one that is cut off got whole
+    frames in order before.
+    """
     relay = start_relay(builder, "--log-memory=4M", "--max-message-bytes=1M", *MANY)
     upstream = builder.accept()
     reading = [raw(relay).upgrade() for _ in range(2)]
-    for _ in range(3): # which read nothing
+    for _ in range(3): # these subscribers read nothing
         raw(relay, receive_buffer=SMALL_BUFFER).upgrade()
     count = scaled(3000, 300)
 
@@ -157,7 +160,7 @@ def test_an_upstream_that_floods(builder, start_relay, raw):
 
 
 def test_an_upstream_that_floods_with_tiny_messages(builder, start_relay, raw):
-    """They would run through the log by the thousand; who reads, if slowly, is not taken for one who lags."""
+    """Thousands of tiny messages are not published at once: a subscriber that reads, though slowly, is not cut off as lagging."""
     relay = start_relay(builder)
     upstream = builder.accept()
     reader = raw(relay, receive_buffer=SMALL_BUFFER).upgrade()
@@ -195,7 +198,7 @@ def test_an_upstream_that_floods_with_pings(builder, start_relay, subscribe):
 
 
 def test_an_upstream_that_takes_no_bytes(builder, start_relay, subscribe):
-    """Its pings' answers find no room; its messages go through all the same."""
+    """The pongs to this upstream find no room in its socket; its messages are published all the same."""
     builder.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
     relay = start_relay(builder, "--subscriber-pong-timeout-ms=600000")
     request = builder.accept_request()
@@ -224,7 +227,7 @@ def test_upstreams_that_send_garbage(builder, start_relay, subscribe):
             upstream.send(dice.randbytes(dice.choice([1, 10, 1000, 100_000])))
             upstream.shut()
         except OSError:
-            pass # the relay was faster
+            pass # the relay has ended the connection before
     eventually(lambda: relay.metrics().total("websocket_proxy_upstream_errors") >= scaled(40, 10), "each to be dropped")
     subscriber.close()
 
@@ -304,7 +307,7 @@ def test_half_handshakes(flowing, raw):
 
 
 def test_half_handshakes_take_no_place_from_others(flowing, raw):
-    """One address has at most 512 of them: who came first gives way, and others notice nothing."""
+    """A shard reads at most 512 requests per address: a further one takes the oldest one's place, and other clients notice nothing."""
     connections = [raw(flowing) for _ in range(700)]
     for _ in range(3):
         late = raw(flowing)
@@ -344,7 +347,7 @@ def test_who_sends_garbage(flowing, raw):
 
 
 def test_who_sends_without_end(flowing, raw):
-    """A subscriber that talks all the time costs the others nothing, and is closed with 1008 once it is too much."""
+    """A subscriber that sends all the time costs the others nothing, and is closed with 1008 once it has sent too much."""
     talker = raw(flowing).upgrade()
     frame = encode_frame(BINARY, b"x" * 60_000, mask=b"abcd")
 
@@ -400,7 +403,7 @@ def test_crowds_that_leave_before_they_are_answered(flowing, raw):
 
 
 def test_out_of_descriptors(builder, start_relay, raw):
-    """Accepting pauses and goes on when there are descriptors again; it is said once."""
+    """Accepting pauses and goes on when there are descriptors again; the log says so once."""
     relay = start_relay(builder, *MANY)
     upstream = builder.accept()
     limit = descriptors(relay) + 20
@@ -414,13 +417,13 @@ def test_out_of_descriptors(builder, start_relay, raw):
     for connection in served:
         assert connection.receive_answer().status == 101
         assert connection.receive_frame().payload == message(1)
-    time.sleep(2.5) # in which it tries again, once per second
+    time.sleep(2.5) # meanwhile the relay tries to accept again once per second
     assert relay.log().count("accepting pauses") == 1
     assert len([connection for connection in crowd if has_answer(connection)]) <= 20
     waiting = [connection for connection in crowd if connection not in served]
     for connection in served:
         connection.close()
-    while waiting: # each that leaves makes room for the next
+    while waiting: # each connection that closes makes room for the next
         connection = next(c for c in eventually(lambda: [c for c in waiting if has_answer(c)], "the next to be served"))
         assert connection.receive_answer().status == 101
         connection.close()
@@ -429,7 +432,10 @@ def test_out_of_descriptors(builder, start_relay, raw):
 
 
 def test_descriptors_are_left_for_upstreams_and_metrics(start_builder, start_relay, raw):
-    """Connections fill what is theirs; the builder restarts all the same, its name is looked up again, and scrapes are answered."""
+    """
+    Subscribers use up their share of the descriptors; the relay still looks up the builder's name and connects again when the builder
+    restarts, and answers scrapes.
+    """
     builder = start_builder()
     relay = start_relay(f"ws://localhost:{builder.port}/", *MANY, descriptors=150)
     room = int(re.search(r" 150 file descriptors, of which \d+ stay reserved .* room for (\d+) connections", relay.log())[1])

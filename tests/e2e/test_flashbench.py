@@ -1,4 +1,4 @@
-"""flashbench must see what a proxy does wrong: here is one that does it on purpose."""
+"""flashbench: it sees what a proxy does wrong, as the one below does on purpose; its measurements, pages and options."""
 import html.parser
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from harness import BIN, PATIENCE_S, eventually, free_port
 
-# Relays whole messages as binary; its third argument says what it spoils.
+# A proxy that relays whole messages as binary frames; its third argument names the mistake that it makes.
 PROXY = textwrap.dedent('''
     import asyncio, sys, websockets
 
@@ -60,7 +60,7 @@ PROXY = textwrap.dedent('''
     asyncio.run(main())
 ''')
 
-# 60 ms of CPU in a child that ends.
+# Takes the place of the proxy's first import: work() uses 60 ms of CPU in a child that ends.
 WORK = textwrap.dedent('''
     import asyncio, os, time
 
@@ -185,7 +185,7 @@ def test_two_proxies_are_compared_by_turns(tmp_path):
     document = json.loads(result.read_text())
     runs = sorted(document["runs"], key=lambda run: run["order"])
     assert [run["order"] for run in runs] == [1, 2, 3, 4, 5, 6]
-    # Another one begins each round, so that none always meets the warmer machine.
+    # The proxies take turns in beginning a round, so that none always runs on the warmer machine.
     assert [(run["label"], run["round"]) for run in runs] == [("a", 1), ("b", 1), ("b", 2), ("a", 2), ("a", 3), ("b", 3)]
     ratio = next(row for row in document["ratios"] if row["figure"] == "cpu_us_per_delivery")
     assert (ratio["of"], ratio["against"], ratio["pairs"]) == ("b", "a", 3)
@@ -291,11 +291,11 @@ def test_an_interrupted_measurement_says_what_it_has(tmp_path):
     assert "interrupted" in table
 
 
-# --- whose core does the receiving half of loopback TCP ---
+# --- the core that does the receiving half of loopback TCP ---
 
 STEERING = "/sys/class/net/lo/queues/rx-0/rps_cpus"
 
-# Gives a new network namespace its own /sys and an address on loopback, says so, and stays.
+# Gives a new network namespace its own /sys and an address on loopback, prints "ready", and keeps the namespace until its input ends.
 HOLD = textwrap.dedent('''
     import fcntl, socket, struct, subprocess, sys, time
 
@@ -308,7 +308,7 @@ HOLD = textwrap.dedent('''
 
 
 class Machine:
-    """A network namespace in which a test may change what is the machine's."""
+    """A network namespace in which a test may change a setting that otherwise is the machine's."""
 
     def __init__(self):
         self.holder = subprocess.Popen(["unshare", "--net", "--mount", sys.executable, "-c", HOLD], stdin=subprocess.PIPE,
@@ -326,7 +326,7 @@ class Machine:
         return subprocess.run(self.command(*command), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
     def bench(self, *flags, proxy="bare_loop", duration="60s"):
-        """flashbench as a process."""
+        """Starts flashbench in the namespace; returns the process."""
         return subprocess.Popen(self.command(BIN / "flashbench", "--proxy", proxy, "--receivers-softirq", "--subscribers", "4",
                                              "--bytes", "3000", "--interval", "20ms", "--warm-up", "20ms", "--duration", duration,
                                              "--json", "-", *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -347,7 +347,7 @@ def machine():
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two cores")
     made = Machine()
-    # Something to put back, which is not what is there by default.
+    # A setting that is not the default, so that a test sees whether flashbench puts it back.
     assert made.run("sh", "-c", f"echo {1 << proxy_core():x} >{STEERING}").returncode == 0
     yield made
     made.close()
@@ -358,12 +358,12 @@ def proxy_core():
 
 
 def own_core():
-    """On which flashbench runs if it is not told otherwise."""
+    """The core on which flashbench runs by default."""
     return sorted(os.sched_getaffinity(0))[1]
 
 
 def steered_packets(core):
-    """How often another core woke this one to receive for it: the tenth column of its line, in hex."""
+    """How often another core woke this one to receive packets for it: the tenth column of this core's line, in hex."""
     with open("/proc/net/softnet_stat", encoding="ascii") as file:
         lines = [[int(word, 16) for word in line.split()] for line in file]
     return next(line[9] for line in lines if len(line) > 12 and line[12] == core)
@@ -423,7 +423,7 @@ def test_receivers_softirq_that_cannot_be_changed_is_said(machine):
 # --- a proxy that runs already ---
 
 class Running:
-    """flashrelay, started by a shell that lives on, in a process group of their own."""
+    """A relay and the shell that started it and waits for it, in a process group of their own."""
 
     def __init__(self, folder, *flags):
         self.builder_port = free_port()
@@ -482,7 +482,7 @@ def name_of(pid):
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
             return file.read()
-    except OSError: # it ended
+    except OSError: # the process has ended
         return ""
 
 

@@ -1,4 +1,4 @@
-"""The release programs are hardened: what the compiler and the linker were told is visible in the files."""
+"""The release programs are hardened: the compiler's and the linker's flags for it have effects that are visible in the files."""
 import platform
 import re
 import subprocess
@@ -26,7 +26,7 @@ def code_of(program, function):
 
 
 def marks(file):
-    """Of each x86-64 object in a file (an archive has several): which checks of its control flow it says that it can bear."""
+    """For each x86-64 object in a file (an archive has several): the checks of control flow, IBT and SHSTK, that it is marked for."""
     objects = re.split(r"^File: ", output("readelf", "--notes", file), flags=re.MULTILINE)
     return [set(re.findall(r"IBT|SHSTK", notes)) for notes in objects[1:] or objects]
 
@@ -65,7 +65,7 @@ def test_large_frames_are_probed(program):
 @pytest.mark.skipif(not IS_X86, reason="x86-64 only")
 def test_calls_and_returns_are_marked_on_x86_64(program):
     assert re.search(r"<main>:\n[^\n]*\bendbr64\b", code_of(program, "main"))
-    # The linker marks a program only if all its parts are, and not every distribution's C library is.
+    # The linker marks a program only if all its parts are marked, and not every distribution's C library is.
     parts = [output("gcc", f"-print-file-name={part}").strip() for part in ("Scrt1.o", "crti.o", "crtbeginS.o", "crtendS.o", "crtn.o")]
     ours = [*marks(BIN / "obj/release/libdataplane.a"), *marks(BIN / "obj/release/libcommon.a")]
     assert len(ours) > 50 and all(each == {"IBT", "SHSTK"} for each in ours)

@@ -1,4 +1,4 @@
-"""/healthz: always well by default, and with a grace period only as long as an upstream is there."""
+"""/healthz: by default always 200; with a grace period 503 once all upstreams have been down for longer than that."""
 import json
 
 from harness import eventually
@@ -50,7 +50,7 @@ def test_ill_when_all_upstreams_are_down_for_longer(start_builder, start_relay, 
 def test_ill_if_no_upstream_ever_came(start_relay, raw):
     relay = start_relay("ws://127.0.0.1:1/", "--health-grace-ms=1")
     eventually(lambda: health(raw, relay)[0] == 503, "503")
-    raw(relay).upgrade() # subscribers may come all the same
+    raw(relay).upgrade() # subscribers are accepted all the same
 
 
 def test_health_takes_no_place(builder, start_relay, raw):

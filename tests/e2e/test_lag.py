@@ -1,4 +1,4 @@
-"""Who lags is who refuses bytes: when it is cut off, how it is told, and that nobody else notices."""
+"""Subscribers that refuse bytes lag: when they are cut off, what their close says, and that no other subscriber notices."""
 import time
 
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from harness import eventually
 from harness.wire import CLOSE, Closed, decode_close, encode_frame
 
-# A socket takes so much of this, in its own buffers and the kernel's, that a stalled one refuses bytes after a few messages.
+# Bytes of a large message: a few of them fill the buffers of both ends, so that a subscriber that reads nothing refuses bytes.
 LARGE = 400_000
 SMALL_BUFFER = 4096
 
@@ -86,7 +86,7 @@ def test_who_takes_bytes_slowly_is_not_cut_off(builder, start_relay, raw):
 
 
 def stall_then_read(relay, upstream, subscriber):
-    """All frames of a subscriber that takes nothing until it is cut off, and then everything."""
+    """Has a subscriber read nothing until it is cut off, and then everything; returns its frames."""
     before = causes(relay).get("lagged", 0)
     publish_until(upstream, lambda: causes(relay).get("lagged", 0) > before, interval_s=0.1)
     frames = []
@@ -102,7 +102,7 @@ def test_who_is_cut_off_is_told_why_if_it_reads_on(builder, start_relay, raw):
         try:
             frames = stall_then_read(relay, upstream, raw(relay, receive_buffer=SMALL_BUFFER).upgrade())
             break
-        except Closed: # it has a second to read on, which on a busy machine passes
+        except Closed: # the subscriber has a second to read on, which may pass on a busy machine
             continue
     else:
         pytest.fail("it was never told")
@@ -153,6 +153,6 @@ def test_a_stalled_one_does_not_hold_up_the_upstream(builder, start_relay, raw, 
     for _ in range(3):
         raw(relay, receive_buffer=SMALL_BUFFER).upgrade()
     reading = subscribe(relay)
-    for number in range(100): # many times the log
+    for number in range(100): # many times as much as the log holds
         upstream.send_text(message(number))
         reading.receive()

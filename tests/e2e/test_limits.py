@@ -1,4 +1,4 @@
-"""How many may connect: to the instance, from an address; and that every place comes back."""
+"""How many subscribers may connect: per instance and per address; and that every place is given back."""
 import json
 
 import pytest
@@ -121,7 +121,7 @@ def test_refusals_leak_no_place(builder, start_relay, raw):
     held = raw(relay).upgrade("/ws/k")
     for _ in range(scaled(100, 20)):
         connection = raw(relay)
-        assert connection.request("/ws/k").status == 429 # by the app, after instance and address agreed
+        assert connection.request("/ws/k").status == 429 # by the app's limit, after the instance's and the address's had a place
         connection.close()
     held.close()
     held = eventually(lambda: admitted(raw, relay, "/ws/k"), "the place to be given back")

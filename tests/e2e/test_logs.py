@@ -1,4 +1,4 @@
-"""Log lines: where they go, in what form, how many."""
+"""Log lines: where they go, in which form, and the limits on how many."""
 import fcntl
 import json
 import os
@@ -146,7 +146,7 @@ def test_a_key_is_shown_as_its_app(builder, start_relay, raw):
 
 
 def test_who_comes_and_goes_all_the_time_hides_nobody(builder, start_relay, raw):
-    """Within a second or two: only some of its lines are shown, and those of the other are among them."""
+    """All connect within a second or two: of the first address only some lines are shown, and the other's line is shown, too."""
     relay = start_relay(builder, "--per-ip-connection-limit=0")
     for _ in range(scaled(1000, 300)):
         raw(relay).upgrade(X_Forwarded_For="203.0.113.7").reset()
@@ -154,10 +154,10 @@ def test_who_comes_and_goes_all_the_time_hides_nobody(builder, start_relay, raw)
     eventually(lambda: any("198.51.100.4 connected" in line for line in subscriber_lines(relay)), "the other's line")
 
 
-# --- a reader that stalls ---
+# --- a log that is not read ---
 
 def full_pipe():
-    """Both ends of a pipe that takes nothing more."""
+    """Returns both ends of a pipe that is full."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(writing, False)
@@ -205,11 +205,11 @@ def test_flashblocks_flow_though_nobody_reads_the_log(builder, start_relay, raw,
     reader.join(PATIENCE_S)
     said = [int(line.split("WARN log: ")[1].split()[0]) for line in lines if "lines dropped here" in line]
     assert sum(said) >= dropped
-    assert any("all connections closed" in line for line in lines) # and nothing more is lost
+    assert any("all connections closed" in line for line in lines) # no line is lost once the log is read
 
 
 def test_what_led_to_a_failed_start_is_not_lost(start_relay):
-    """The log's reader is late; the process waits for it before it ends."""
+    """The log is read late; the relay waits until its lines are read before it ends."""
     reading, writing = full_pipe()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         relay = start_relay("ws://h/", f"--listen-addr=127.0.0.1:{taken.getsockname()[1]}", stdout=writing, wait=False)

@@ -1,4 +1,4 @@
-"""What dashboards and alerts of the reference proxies find, by name and type, and that a scrape is well-formed."""
+"""The metrics that dashboards and alerts of the reference proxies use, by name and type, and that a scrape is well-formed."""
 import re
 import socket
 import urllib.error
@@ -21,7 +21,7 @@ LABELLED = {"connections_by_app": "counter", "upstream_messages": "counter"}
 
 
 def check_histogram(metrics, name):
-    """Buckets grow with their limits, the last one counts everything."""
+    """Asserts that the counts of buckets do not fall as their limits grow, and that the last bucket counts everything."""
     series = {}
     for labels, value in metrics.labelled(f"{name}_bucket").items():
         labels = dict(labels)
@@ -38,7 +38,7 @@ def check_histogram(metrics, name):
 
 
 def check(metrics):
-    """Every family has a type, every sample belongs to one, histograms are sound, ours are named by convention."""
+    """Asserts that every sample's family has a type, histograms are sound, and of flashrelay's metrics exactly the counters end in _total."""
     families = set()
     for name, _ in metrics.samples:
         base = re.sub(r"_(bucket|sum|count)$", "", name)

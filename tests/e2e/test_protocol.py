@@ -1,4 +1,4 @@
-"""WebSocket with subscribers: pings, closes, and what breaks the protocol."""
+"""WebSocket with subscribers: pings, closes, and frames that break the protocol."""
 import os
 
 import pytest

@@ -1,4 +1,4 @@
-"""Every answer of the subscribers' port, and in which order things are checked."""
+"""Every answer of the subscribers' port, and the order in which a request is checked."""
 import json
 import time
 
@@ -20,7 +20,7 @@ def keyed(builder, start_relay):
 
 
 def check_refusal(connection, answer, status):
-    """A JSON body with a message, its length, and the end of the connection."""
+    """Asserts that a refusal has a JSON body with a message and its length, and that the connection ends."""
     assert answer.status == status, answer
     assert json.loads(answer.body)["message"]
     assert answer.headers["connection"].lower() == "close"

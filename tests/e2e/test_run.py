@@ -1,4 +1,4 @@
-"""tests/run.py counts what its programs say."""
+"""tests/run.py counts the results that its programs print."""
 import importlib.util
 import sys
 import textwrap

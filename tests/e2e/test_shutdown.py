@@ -1,4 +1,4 @@
-"""The orderly end, the end at once, and ports that are taken."""
+"""The orderly end, the end at once at a second signal, and ports that are in use."""
 import selectors
 import signal
 import socket
@@ -11,7 +11,7 @@ from harness.relay import MEMORY, run
 from harness.wire import CLOSE, Closed, decode_close
 
 SMALL_BUFFER = 4096
-SO_TIMESTAMPNS = 35 # also the kind of its control message
+SO_TIMESTAMPNS = 35 # the socket option, and the kind of the control message that it adds
 
 
 def refuses(relay):
@@ -19,7 +19,7 @@ def refuses(relay):
         socket.create_connection(("127.0.0.1", relay.port), timeout=5).close()
     except ConnectionRefusedError:
         return True
-    except ConnectionResetError: # in the very moment
+    except ConnectionResetError: # the relay stopped listening at this very moment
         pass
     return False
 
@@ -55,7 +55,7 @@ def test_the_end_before_an_upstream_answers(start_builder, start_relay):
 
 def test_the_port_is_left_first(relayed, raw):
     relay, _ = relayed()
-    held = [raw(relay).upgrade() for _ in range(3)] # which do not answer our close at once
+    held = [raw(relay).upgrade() for _ in range(3)] # these do not answer the relay's close at once
     relay.signal(signal.SIGTERM)
     eventually(lambda: refuses(relay), "the port to be left")
     for subscriber in held:
@@ -113,7 +113,7 @@ def test_what_is_queued_is_still_served(builder, start_relay, raw):
 
 
 def receive_stamped_close(connection):
-    """When the relay's close arrived in the kernel, in seconds."""
+    """Receives the relay's close; returns when it arrived in the kernel, in seconds."""
     data, ancillary, _, _ = connection.sock.recvmsg(4096, 256)
     assert decode_close(data[2:4])[0] == 1001
     (level, kind, stamp), = ancillary
@@ -123,7 +123,10 @@ def receive_stamped_close(connection):
 
 
 def test_many_are_told_over_some_seconds(builder, start_relay, raw):
-    """One per millisecond, so that they do not all reconnect at once: 2 s for these. The kernel's stamps do not depend on this test."""
+    """
+    A shard closes one subscriber per millisecond, so that they do not all reconnect at once: 2 s for these on one shard. The kernel's time
+    stamps do not depend on how fast this test reads.
+    """
     relay = start_relay(builder, "--per-ip-connection-limit=0", "--instance-connection-limit=2000")
     connections = [raw(relay).upgrade() for _ in range(2000)]
     waiting = selectors.DefaultSelector()
@@ -132,7 +135,7 @@ def test_many_are_told_over_some_seconds(builder, start_relay, raw):
         waiting.register(connection.sock, selectors.EVENT_READ, connection)
     relay.signal(signal.SIGTERM)
     stamps = []
-    while len(stamps) < len(connections): # in the order in which they are told, as each has but a second to answer
+    while len(stamps) < len(connections): # in the order in which they are closed, as each has only a second to answer
         for key, _ in waiting.select():
             stamps.append(receive_stamped_close(key.data))
             waiting.unregister(key.fileobj)
@@ -144,7 +147,7 @@ def test_many_are_told_over_some_seconds(builder, start_relay, raw):
 
 def test_a_second_signal_ends_at_once(builder, start_relay, raw):
     relay = start_relay(builder, "--per-ip-connection-limit=0", "--instance-connection-limit=2000")
-    connections = [raw(relay).upgrade() for _ in range(100)] # none answers
+    connections = [raw(relay).upgrade() for _ in range(100)] # none answers the close
     relay.signal(signal.SIGTERM)
     eventually(lambda: "closing connections" in relay.log(), "the first signal to be seen")
     relay.signal(signal.SIGTERM)

@@ -170,7 +170,7 @@ def test_a_refusal_is_shown(start_relay, builder):
     assert "wrong" not in errors
 
 
-# --- what a peer says on a terminal ---
+# --- text from peers on a terminal ---
 
 HOSTILE = '{"title":"\x1b]0;owned\x07\x1b[2J\x7f\u009b31m\u202e\u2066\r\n","text":"ä 😀"}'
 
@@ -199,7 +199,7 @@ def on_a_terminal(builder, message, *flags):
 
 
 def assert_harmless(written):
-    """One line of text without anything that a terminal obeys."""
+    """Asserts that `written` is one line of text without anything that a terminal obeys."""
     text = written.decode()
     assert text.endswith("\n")
     for character in text[:-1]:
@@ -231,7 +231,7 @@ def test_a_line_shows_what_the_builder_wrote_as_text(builder):
     written, _ = on_a_terminal(builder, flashblock)
     assert_harmless(written)
     assert b"0x\\u001b[2J\\u202e  block" in written
-    process, upstream = flashcat_at(builder, "--count=1") # and the same elsewhere: a line is for people
+    process, upstream = flashcat_at(builder, "--count=1") # the same where the output is no terminal: the line is for people to read
     upstream.send_binary(flashblock)
     assert b"0x\\u001b[2J\\u202e  block" in process.communicate(timeout=PATIENCE_S)[0]
 

@@ -1,4 +1,4 @@
-"""Upstreams: connecting and coming back, pings both ways, what they may send, TLS, credentials, and several at once."""
+"""Upstreams: connecting and reconnecting, pings both ways, what builders may send, TLS, credentials, and several upstreams at once."""
 import socket
 import ssl
 import subprocess
@@ -148,7 +148,7 @@ def test_it_comes_back_however_the_builder_ends(builder, start_relay, subscribe,
 
 def test_the_wait_between_attempts_is_bounded(builder, start_relay):
     relay = start_relay(builder, "--subscriber-max-interval-ms=10")
-    for _ in range(20): # would take minutes with the default's growth
+    for _ in range(20): # with the default maximum the waits would take minutes
         builder.accept_request().refuse()
     builder.accept()
     relay.wait_metric("websocket_proxy_upstream_connections", 1)
@@ -245,7 +245,7 @@ def test_who_answers_no_ping_is_dropped(builder, start_relay):
     relay = start_relay(builder, "--subscriber-ping-interval-ms=100", "--subscriber-pong-timeout-ms=1000")
     request = builder.accept_request()
     request.answers_pings = False
-    request.accept().wait_end() # after 5 s of grace
+    request.accept().wait_end() # after the 5 s that the first pong may take
     builder.accept()
     relay.wait_metric("websocket_proxy_upstream_connections", 1)
     assert relay.metrics().total("websocket_proxy_upstream_errors") >= 1
@@ -265,7 +265,7 @@ def test_data_is_no_sign_of_life(builder, start_relay):
     builder.accept()
 
 
-# --- what they send ---
+# --- what builders send ---
 
 @pytest.mark.parametrize("frames, code", [
     (encode_frame(TEXT, b"\xff"), 1007),
@@ -325,7 +325,7 @@ def test_a_builder_that_closes_is_answered_with_its_code(builder, start_relay):
         upstream.wait_end()
 
 
-# --- several ---
+# --- several upstreams ---
 
 @pytest.fixture
 def pair(start_builder, start_relay):

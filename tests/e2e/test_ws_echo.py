@@ -1,4 +1,4 @@
-"""ws_echo in both roles against an independent implementation: what a conformance suite drives must itself echo faithfully."""
+"""ws_echo in both roles against an independent implementation: a conformance suite relies on it to echo faithfully."""
 import asyncio
 import os
 import random

@@ -1,4 +1,4 @@
-"""What the end-to-end tests stand on: the programs under test, and peers of theirs that share no code with them."""
+"""The basis of the end-to-end tests: the programs under test, and peers for them that share no code with them."""
 import os
 import socket
 import time
@@ -9,15 +9,15 @@ from .sandbox import IO_URING, without
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(os.environ.get("FLASHRELAY_BIN", ROOT / "build")).resolve()
 SCALE = float(os.environ.get("FLASHRELAY_TEST_SCALE", "1"))
-# The kind of engines that the programs run on; without: the one that they choose.
+# The kind of engine that the programs run on; None: the kind that they choose.
 ENGINE = os.environ.get("FLASHRELAY_TEST_ENGINE")
 
-# Nothing that is expected takes nearly as long; a loaded machine, a sanitizer and an emulator may.
+# How long to wait for an expected event: much longer than it takes, except on a loaded machine, with a sanitizer or in an emulator.
 PATIENCE_S = int(os.environ.get("FLASHRELAY_TEST_PATIENCE_S", 20 if SCALE >= 1 else 60))
 
 
 def command(program):
-    """What the command line of a program of ours begins with that cannot be told its engine."""
+    """The beginning of the command line of a program of ours that has no flag for its engine."""
     return [*(without(IO_URING) if ENGINE == "epoll" else ()), str(BIN / program)]
 
 
@@ -27,7 +27,7 @@ def scaled(count, least=1):
 
 
 def free_port():
-    """A port that nobody has, for who must know it beforehand."""
+    """A free port, for tests that must know the port beforehand."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
 

@@ -14,7 +14,7 @@ def compress(data, quality=5, window=22):
 
 
 def decompress(data):
-    for limit in (1 << 18, 1 << 26): # the larger one takes its time
+    for limit in (1 << 18, 1 << 26): # the larger buffer takes longer to make
         length = _SIZE(limit)
         out = ctypes.create_string_buffer(limit)
         if _DECODER.BrotliDecoderDecompress(_SIZE(len(data)), bytes(data), ctypes.byref(length), out) == 1:

@@ -1,4 +1,4 @@
-"""A builder whose every word is the test's: it accepts the relay's connections one by one."""
+"""A builder that a test controls: it accepts the relay's connections one by one and sends what the test tells it to."""
 import queue
 import select
 import socket
@@ -11,8 +11,8 @@ from .wire import BINARY, CLOSE, PING, PONG, TEXT, Closed, Wire, accept_key, dec
 
 class BuilderConnection(Wire):
     """
-    The relay's connection, after its request was read. A thread reads its frames; it answers pings as long as it is told to, and a
-    close unless the builder closed first.
+    A connection of the relay, whose request was read. After accept() a thread reads its frames; it answers pings while `answers_pings` is
+    true, and a close unless the builder closed first.
     """
 
     def __init__(self, sock):
@@ -40,8 +40,8 @@ class BuilderConnection(Wire):
 
     def receive_bytes(self):
         """
-        Never waits inside recv: there a thread would keep the connection open although another one has closed it, and over TLS reads and
-        writes must not meet.
+        Once the thread reads, it does not wait inside recv: there it would keep the connection open although another thread has closed it,
+        and over TLS a read and a write must not run at the same time.
         """
         readable = select.poll()
         readable.register(self.sock, select.POLLIN)
@@ -71,7 +71,7 @@ class BuilderConnection(Wire):
             self.frames.put(end)
 
     def next(self, opcode):
-        """The next frame of that kind, whatever else comes before."""
+        """Returns the next frame with that opcode, and drops other frames before it."""
         while True:
             frame = self.frames.get(timeout=PATIENCE_S)
             assert not isinstance(frame, Exception), f"expected a frame, got {frame!r}"
@@ -99,7 +99,7 @@ class BuilderConnection(Wire):
 
 
 class Builder:
-    """Listens for the relay."""
+    """A builder that listens for the relay's connections."""
 
     def __init__(self, host="127.0.0.1", tls=None, port=0, path="/"):
         self.host, self.tls, self.path = host, tls, path
@@ -118,11 +118,11 @@ class Builder:
         return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}{self.path}"
 
     def accept_socket(self):
-        """The next connection as it comes, without a byte read."""
+        """Accepts the next connection and returns its socket, from which nothing was read."""
         return self.listener.accept()[0]
 
     def accept_request(self):
-        """The next connection, with its request read and not answered. TLS that fails is passed on as ssl.SSLError."""
+        """Accepts the next connection and reads its request, without an answer. Raises ssl.SSLError if TLS fails."""
         sock = self.accept_socket()
         if self.tls:
             sock.settimeout(PATIENCE_S)
@@ -132,7 +132,7 @@ class Builder:
         return connection
 
     def accept(self):
-        """The next connection, upgraded."""
+        """Accepts the next connection and its request to upgrade."""
         return self.accept_request().accept()
 
     def stop(self):

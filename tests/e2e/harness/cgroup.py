@@ -1,4 +1,4 @@
-"""A control group of the tests' own with a limit on memory, of whichever version this machine has."""
+"""A control group of the tests' own with a limit on memory, of version 1 or 2, whichever this machine has."""
 import os
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from . import eventually
 
 
 class NoGroup(Exception):
-    """Why there can be none."""
+    """No control group can be made; the text says why."""
 
 
 def _own_path(controllers):
-    """This process's group in the hierarchy whose controllers are these ("" is version 2's)."""
+    """The path of this process's group in the hierarchy with this controller, "" for version 2; None if there is no such hierarchy."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, names, path = line.split(":", 2)
         if controllers in names.split(","):
@@ -32,7 +32,7 @@ def _find_v1():
 
 
 def _find_v2():
-    """The nearest group upwards that gives its children a limit on memory: one that has processes itself cannot."""
+    """The nearest group, from this process's upwards, that can limit the memory of its children; a group that has processes cannot."""
     point, path = _mount_point("cgroup2", "rw"), _own_path("")
     if point is None or path is None:
         return None
@@ -45,7 +45,10 @@ def _find_v2():
 
 
 class MemoryGroup:
-    """Empty, below this process's own group where that is possible; processes are moved in by writing 0 to `processes`."""
+    """
+    A new group without processes, below this process's own group where that is possible; a process enters it by writing 0 to the file
+    `processes`.
+    """
 
     def __init__(self, limit_bytes):
         parent, self.is_v1 = _find_v1(), True
@@ -71,7 +74,7 @@ class MemoryGroup:
         return int(dict(line.split() for line in text.splitlines())["oom_kill"])
 
     def remove(self):
-        """Once its processes have ended, which the group may learn a moment later."""
+        """Removes the group, whose processes must have ended; waits until the group has noticed that they have."""
         def removed():
             try:
                 self.folder.rmdir()

@@ -1,4 +1,4 @@
-"""Prometheus text, read strictly."""
+"""Reads metrics in Prometheus's text format; asserts that they are well-formed."""
 import re
 import urllib.request
 
@@ -36,11 +36,11 @@ class Metrics:
         return self.samples[name, frozenset(labels.items())]
 
     def labelled(self, name):
-        """Values of all samples of that name, by their labels as a dict's items."""
+        """The values of all samples of that name, by their labels: a frozenset of pairs of name and value."""
         return {labels: value for (sample, labels), value in self.samples.items() if sample == name}
 
     def total(self, name, **labels):
-        """The sum over all samples of that name with these labels among theirs."""
+        """The sum over all samples of that name whose labels include these."""
         return sum(value for key, value in self.labelled(name).items() if set(labels.items()) <= key)
 
 

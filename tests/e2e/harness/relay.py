@@ -11,13 +11,13 @@ from .metrics import scrape
 _STARTED = re.compile(r"listens on (\S+):(\d+); metrics: (?:(\S+):(\d+)|off);")
 _SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
 
-# As small as tests allow: the log is mapped and touched at start.
+# As small as the tests allow; each log, of JSON and of brotli, must have room for two of the largest messages.
 MEMORY = ("--log-memory=16M", "--max-message-bytes=8M")
 MEMORY_OF_BOTH = ("--log-memory=32M", "--max-message-bytes=8M")
 
 
 def environment(**variables):
-    """Nothing of ours but what the sanitizers need."""
+    """The environment for a program: these variables, and of this process's PATH and the sanitizers' options."""
     kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.endswith("SAN_OPTIONS")}
     return {**kept, **variables}
 
@@ -34,14 +34,14 @@ def limit_descriptors(count):
 
 
 def enter(group):
-    """What a command begins with that is to run in a control group."""
+    """The beginning of a command that is to run in a control group."""
     return ["sh", "-c", 'echo 0 >"$0" && exec "$@"', group.processes]
 
 
 class Relay:
     """
-    A relay that runs, in a control group and below `wrapper` where they are given. Ports are the kernel's choice unless a flag says otherwise; its log is kept
-    unless `stdout` takes it.
+    A running relay, in the control group `group` and started by the command `wrapper`, if these are given. The kernel chooses its ports
+    unless a flag names them; its output is kept in `folder`, except standard output if `stdout` takes that.
     """
 
     def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None, descriptors=None, memory=None, group=None,
@@ -55,7 +55,7 @@ class Relay:
         if "memory" not in given and "max-message" not in given:
             arguments += memory if memory is not None else MEMORY_OF_BOTH if "enable-compression" in given else MEMORY
         if "subscriber-max-interval" not in given:
-            arguments.append("--subscriber-max-interval-ms=50") # tests that are about waiting say how long
+            arguments.append("--subscriber-max-interval-ms=50") # tests about the wait between attempts set it themselves
         if ENGINE and "--engine" not in given and not wrapper:
             arguments.append(f"--engine={ENGINE}")
         self.output, self.errors = folder / "relay.out", folder / "relay.err"
@@ -104,7 +104,10 @@ class Relay:
         return self.process.wait(timeout=3 * PATIENCE_S)
 
     def end(self):
-        """The orderly end, which every test's relay must reach, whatever was done to it."""
+        """
+        Ends the relay with SIGTERM, unless it was sent a signal before. Whatever the test did to it, it must end in time, with the expected
+        status and without a report of a sanitizer.
+        """
         if self.process.poll() is None and not self.was_signalled:
             self.signal(signal.SIGTERM)
         try:

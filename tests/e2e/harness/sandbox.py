@@ -24,7 +24,7 @@ class _Program(ctypes.Structure):
 
 
 def without(calls, error=errno.EPERM):
-    """What a command begins with that is to run where these calls fail."""
+    """The beginning of a command that is to run where these system calls fail with `error`."""
     return [sys.executable, __file__, str(error), ",".join(calls)]
 
 
@@ -33,7 +33,7 @@ def _instruction(code, operand, if_true=0, if_false=0):
 
 
 def _filter(calls, error):
-    """Of struct seccomp_data: the architecture is at 4, the number of the call at 0."""
+    """BPF instructions that fail these calls. In struct seccomp_data the call's number is at offset 0, the architecture at offset 4."""
     checks = [_instruction(_JUMP_IF_EQUAL, CALLS[call], len(calls) - index, 0) for index, call in enumerate(calls)]
     return b"".join([
         _instruction(_LOAD, 4), _instruction(_JUMP_IF_EQUAL, _ARCHITECTURES[platform.machine()], 0, len(calls) + 1),

@@ -1,4 +1,4 @@
-"""Subscribers: python3-websockets behind plain calls, and raw sockets."""
+"""Subscribers with blocking calls: on python3-websockets, and on raw sockets."""
 import asyncio
 import base64
 import inspect

@@ -1,4 +1,4 @@
-"""A socket that speaks HTTP and WebSocket frames byte by byte, in either role, right or wrong as a test likes."""
+"""A socket that speaks HTTP and WebSocket frames byte by byte, in either role, correctly or not, as a test needs it."""
 import base64
 import errno
 import hashlib
@@ -42,7 +42,7 @@ def encode_length(length, masked=False, form=None):
 
 
 def encode_frame(opcode, payload=b"", fin=True, rsv=0, mask=None, length=None, form=None):
-    """A frame; `length` announces another one than the payload's."""
+    """A frame; `length`, if given, is announced instead of the payload's length."""
     if isinstance(payload, str):
         payload = payload.encode()
     announced = len(payload) if length is None else length
@@ -85,7 +85,7 @@ class Wire:
         self.send_frame(CLOSE, encode_close(code, reason))
 
     def receive_bytes(self):
-        """What there is, at least a byte; nothing at the end."""
+        """Returns the bytes that have come, at least one; b"" at the end of the stream."""
         return self.sock.recv(1 << 20)
 
     def receive_some(self):
@@ -148,7 +148,7 @@ class Wire:
         try:
             socket.socket.shutdown(self.sock, socket.SHUT_WR)
         except OSError as error:
-            if error.errno != errno.ENOTCONN: # the peer was quicker
+            if error.errno != errno.ENOTCONN: # the peer has ended the connection before
                 raise
 
     def close(self):
