@@ -25,7 +25,7 @@ SANITIZERS = {
 
 
 class Result:
-    """What a program's output says: how many tests passed, failed and were skipped, and why the latter."""
+    """What a program's output says: how many tests passed, failed and were skipped, and why tests were skipped."""
 
     def __init__(self, passed, failed, skipped=0, reasons=()):
         self.passed, self.failed, self.skipped = passed, failed, skipped
@@ -40,7 +40,7 @@ class Job:
         self.timeout_s, self.env, self.alone = timeout_s, env or {}, alone
 
     def run(self):
-        """Runs it. One that ends badly without saying what failed, or that ran no test, counts as one failure."""
+        """Runs the program. If it ends badly without saying what failed, or ran no test, that counts as one failure."""
         log = LOGS / (self.name.replace("/", "-") + ".log")
         started = time.monotonic()
         with log.open("w") as out:
@@ -88,7 +88,7 @@ def count_program(_text, status):
 
 
 def programs(folder, pattern, sources="unit"):
-    """What was built of tests/<sources>/<pattern>.c; what is left of sources that are gone does not count."""
+    """The programs in `folder` that were built from tests/<sources>/<pattern>.c; programs whose source is gone are left out."""
     return [folder / source.stem for source in sorted((ROOT / "tests" / sources).glob(f"{pattern}.c")) if (folder / source.stem).exists()]
 
 
@@ -99,7 +99,7 @@ def unit_jobs(_options):
 
 
 def arm64_jobs(options):
-    """Under qemu-user, which takes its time."""
+    """The unit tests and the simulator under qemu-user, which is slow: their time-outs are longer."""
     emulator = ["qemu-aarch64", "-L", BUILD / "arm64-root"]
     for path in programs(BUILD / "arm64", "test_*"):
         yield Job("arm64", f"arm64/{path.name}", [*emulator, path], count_cmocka, 1200)
@@ -107,7 +107,7 @@ def arm64_jobs(options):
 
 
 def kernel_jobs(_options):
-    """What depends on the kernel, one after the other and with patience."""
+    """The tests that depend on the kernel, one after the other and with long time-outs."""
     for path in [*programs(BUILD, "test_engine_*"), *programs(BUILD, "test_channel")]:
         yield Job("kernel", path.name, [path], count_cmocka, 1800, alone=True)
     env = {"FLASHRELAY_BIN": str(BUILD), "FLASHRELAY_TEST_SCALE": "0.1", "FLASHRELAY_TEST_PATIENCE_S": "120"}
@@ -139,8 +139,8 @@ def fuzz_jobs(options):
 
 def e2e_jobs(_options):
     """
-    A file a job: they mostly wait, so several at once take no longer than one. What measures, or loads the machine, is alone. The thread
-    sanitizer is left out where a figure, a file or a text is looked at rather than threads.
+    One job per file: the tests mostly wait, so several files at once take no longer than one. Files that measure, or load the machine, run
+    alone. Files that check figures, files or texts rather than threads do not run with the thread sanitizer.
     """
     not_for_tsan = ("test_cli", "test_container", "test_flashbench", "test_hardening", "test_readme", "test_run")
     for variant, folder, scale, without in (("release", BUILD, "1", ()), ("asan", BUILD / "asan", "0.1", ()),
@@ -154,7 +154,7 @@ def e2e_jobs(_options):
 
 
 def epoll_jobs(_options):
-    """The end-to-end tests that an engine can fail, once more on epoll; the others run on what the relay chooses."""
+    """The end-to-end tests whose result may depend on the engine, once more on epoll; e2e_jobs runs them on the relay's choice."""
     for stem in ("fanout", "faults", "lag", "limits", "load", "protocol", "shutdown", "upstreams", "ws_echo"):
         env = {"FLASHRELAY_BIN": str(BUILD), "FLASHRELAY_TEST_ENGINE": "epoll", "FLASHRELAY_TEST_SCALE": "0.3" if stem == "load" else "1"}
         yield Job("e2e", f"epoll/e2e/test_{stem}",
@@ -164,8 +164,8 @@ def epoll_jobs(_options):
 
 def run_all(jobs):
     """
-    Programs that compute share the cores; end-to-end tests share them twice over; the rest runs one after the other. Pairs of job and
-    result.
+    Runs as many jobs at once as there are cores, then twice as many end-to-end tests at once, then one after the other the jobs that run
+    alone. Returns pairs of job and result.
     """
     results = []
     for workers, chosen in ((os.cpu_count(), [job for job in jobs if not job.alone and job.suite != "e2e"]),
@@ -177,14 +177,14 @@ def run_all(jobs):
 
 
 def print_skips(results):
-    """One line per program and reason."""
+    """Prints one line per program and reason."""
     for job, result in results:
         for reason, count in Counter(result.reasons).items():
             print(f"skipped {job.name:40} {count} test{'' if count == 1 else 's'}: {reason}")
 
 
 SUITES = {"unit": unit_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs, "epoll": epoll_jobs}
-# In an emulator, and only when asked for.
+# Suites that run in an emulator, and only if --only names them.
 ELSEWHERE = {"arm64": arm64_jobs, "kernel": kernel_jobs}
 
 
