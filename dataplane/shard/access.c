@@ -1,4 +1,4 @@
-/* The SHA-256 functions that neither allocate nor fail are the old ones: the new interface fetches an implementation each time. */
+/* Selects OpenSSL's old SHA-256 functions, which neither allocate nor fail: the new interface fetches an implementation each time. */
 #define OPENSSL_API_COMPAT 0x10100000L
 
 #include "flashrelay/access.h"
@@ -13,12 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the hash that is kept: 112 bits, which nobody hits by chance and nobody without the secret on purpose. */
+/* Bytes of a hash that are kept: 112 bits, too many to be matched by chance, or on purpose without the secret. */
 #define DIGEST_BYTES 14
-/* Buckets to an app, at least: few keys meet in one. */
+/* Least number of buckets per app, so that few keys begin at the same one. */
 #define BUCKETS_PER_APP 4
 
-/* One look-up, one cache line. */
+/* Small, so that a look-up without collisions touches one cache line. */
 struct bucket {
     uint8_t digest[DIGEST_BYTES];
     uint16_t entry; /* number + 1 of an app, 0: free */
@@ -31,13 +31,13 @@ struct access_table {
     bool public_access;
     unsigned count;
     size_t longest_key;
-    SHA256_CTX keyed;       /* SHA-256 that has taken in the secret; each look-up goes on from a copy */
+    SHA256_CTX keyed;       /* SHA-256 state after the secret; each look-up continues with a copy */
     struct bucket *buckets; /* a power of two of them, open addressing, linear probing */
     size_t bucket_mask;
     struct access_app apps[];
 };
 
-/* Fills the block that SHA-256 takes at a time, so that the secret costs a look-up nothing. */
+/* The secret has the length of one SHA-256 block, which is hashed here, so that it costs a look-up nothing. */
 static void draw_secret(struct access_table *table)
 {
     uint64_t secret[SHA256_CBLOCK / sizeof(uint64_t)];

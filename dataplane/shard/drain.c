@@ -15,7 +15,7 @@ static void begin(struct shard *shard)
     engine_listen_stop(shard->engine);
 }
 
-/* How many of those open at the start are to be closed by now. */
+/* How many subscribers are to be closed by now: a share of those open at the start, without limit once the time has passed. */
 static uint32_t due(const struct drain *drain, uint64_t now_ns)
 {
     uint64_t elapsed_ns = now_ns - drain->start_ns;
@@ -46,7 +46,7 @@ void drain_turn(struct shard *shard)
         if (!atomic_load_explicit(&drain->asked, memory_order_relaxed))
             return;
         begin(shard);
-        return; /* what is queued on the listener comes with the next turn's I/O */
+        return; /* connections queued on the listener are accepted by the next turn's I/O */
     }
     for (uint32_t limit = due(drain, shard->now_ns); drain->closed < limit && shard->open_count > 0; drain->closed++)
         session_close_at_shutdown(shard, shard_pick_open(shard));

@@ -9,17 +9,17 @@
 struct shard;
 
 struct drain {
-    _Atomic bool asked;    /* any thread */
+    _Atomic bool asked;    /* set by any thread */
     _Atomic bool finished; /* no subscriber is left */
     bool running;
-    uint32_t total, closed; /* open ones at the start; closed since */
+    uint32_t total, closed; /* subscribers open at the start; closed since */
     uint64_t start_ns, spread_ns;
 };
 
-/* When the next close is due; 0 if the end was asked for and not begun, CLOCK_NEVER if there is none. */
+/* When drain_turn next has something to do; 0: at once, CLOCK_NEVER: at no known time. */
 uint64_t drain_deadline(const struct shard *shard);
 
-/* Begins when asked, then closes whoever is due. */
+/* Begins the drain once it was asked for, then closes the subscribers that are due. */
 void drain_turn(struct shard *shard);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the engine tells of a shard's connections. */
+/* Handles the engine's events of a shard's connections. */
 #include "shard/handshake.h"
 #include "shard/internal.h"
 #include "shard/lag.h"
@@ -12,7 +12,7 @@ static void on_accepted(void *context, struct connection *connection, const stru
     subscriber_accept(shard, connection, peer);
 }
 
-/* The peer sends no more. It may still read, but a subscriber that can't answer is none. */
+/* The peer has sent FIN. It may still read, but a subscriber that can't answer pings and closes is not kept. */
 static void handle_peer_end(struct shard *shard, struct subscriber *subscriber)
 {
     if (subscriber->state == SUBSCRIBER_CLOSING)
@@ -60,7 +60,7 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
     return consumed;
 }
 
-/* Once the peer has our 101 it may speak. */
+/* Notes when the 101 answer has been sent whole; what the peer sends is read from then on. */
 static void note_answered(struct shard *shard, struct subscriber *subscriber)
 {
     const struct connection *connection = subscriber->connection;

@@ -4,9 +4,9 @@
 #include "shard/internal.h"
 #include "shard/session.h"
 
-/* What one turn ends of each kind, so that thousands at once keep nobody waiting. */
+/* Most timers of each kind that one turn handles, so that thousands at once do not delay other subscribers. */
 #define EXPIRIES_PER_TURN 256
-/* A thread that comes later than this to what has ended was held up: the machine had no time for it. */
+/* A thread that handles an ended timer later than this after its deadline was held up: the machine gave it no processor time. */
 #define HELD_UP_NS (100 * NS_PER_MS)
 
 static void end_handshakes(struct shard *shard)
@@ -18,7 +18,7 @@ static void end_handshakes(struct shard *shard)
         handshake_time_out(shard, LIST_ENTRY(timer, struct subscriber, timer));
 }
 
-/* Ended while the thread was held up: who was not pinged meanwhile, or too late, could not answer in time. */
+/* True if the timer ended while the thread was held up: a subscriber that was pinged too late, or not at all, could not answer in time. */
 static bool is_excused(const struct shard *shard, const struct timer *timer)
 {
     return timer->deadline_ns <= shard->held_up_until_ns;
@@ -71,13 +71,13 @@ uint64_t expiry_deadline(const struct shard *shard)
     return earlier(deadline_ns, timer_queue_deadline(&shard->pongs));
 }
 
-/* True if the thread has come to its next expiry far too late. */
+/* True if the thread comes to its next expiry more than HELD_UP_NS late. */
 static bool was_held_up(const struct shard *shard)
 {
     return shard->told_ns > HELD_UP_NS && shard->told_ns - HELD_UP_NS > shard->next_expiry_ns;
 }
 
-/* What has ended and is beyond the limit is for the next turn, which does not sleep. */
+/* Ended timers beyond EXPIRIES_PER_TURN are left to the next turn, which does not sleep. */
 void expiry_turn(struct shard *shard)
 {
     uint64_t next_ns;

@@ -6,10 +6,10 @@
 
 struct shard;
 
-/* Acts on what has ended by shard->told_ns, a bounded number of each kind. */
+/* Handles the timers that have ended by shard->told_ns, a bounded number of each kind. */
 void expiry_turn(struct shard *shard);
 
-/* When the next one ends, CLOCK_NEVER if none runs. */
+/* When the next timer ends, CLOCK_NEVER if none runs. */
 uint64_t expiry_deadline(const struct shard *shard);
 
 #endif

@@ -6,15 +6,15 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* How far ahead the walk asks for memory: a subscriber's struct, then, once that is there, its connection. */
+/* How many subscribers ahead of the round memory is prefetched: the subscriber's struct, then, once that is there, its connection. */
 #define PREFETCH_SUBSCRIBERS 8
 #define PREFETCH_CONNECTIONS 4
-/* Subscribers who have everything already cost little: so many more may be passed in a turn. */
+/* Subscribers visited at most per send of a turn's budget: those that have been offered everything cost a visit, but no send. */
 #define VISITS_PER_SEND 4
 
 /* --- life --- */
 
-/* Mapped for the most there can be, touched as far as there are. */
+/* The list is mapped for `capacity` subscribers; memory is touched only as far as there are subscribers. */
 static int map_group(struct fanout_group *group, uint32_t capacity)
 {
     void *memory =
@@ -59,7 +59,7 @@ int fanout_attach(struct fanout *fanout, struct engine *engine)
     return 0;
 }
 
-/* --- who takes part --- */
+/* --- adding and removing subscribers --- */
 
 static bool is_running(const struct fanout *fanout)
 {
@@ -71,7 +71,7 @@ static struct subscriber *subscriber_at(const struct fanout *fanout, const struc
     return slab_element(fanout->subscribers, group->open[place]);
 }
 
-/* The number after the channel's newest. What is below the mark may be gone, also where another channel has moved it. */
+/* Returns the number after the channel's head, or the mark if another channel has moved that further: frames below the mark may be gone. */
 static uint64_t join_channel(struct fanout *fanout)
 {
     struct fanout_mark *mark = fanout->mark;
@@ -113,7 +113,7 @@ void fanout_leave(struct fanout *fanout, struct subscriber *subscriber, uint64_t
     group->open[index] = group->open[group->count];
     last->open_index = index;
     subscriber->open_index = SUBSCRIBER_NO_INDEX;
-    /* The last one may have moved from where the round has yet to come to where it has been. */
+    /* `last` may have moved from a place that the round has yet to visit to one that it has visited. */
     if (last != subscriber && is_running(fanout))
         fanout_offer(fanout, last, now_ns);
 }
@@ -151,7 +151,7 @@ void fanout_offer(struct fanout *fanout, struct subscriber *subscriber, uint64_t
     subscriber->measurement = round_times_wait(&fanout->times);
 }
 
-/* Another subscriber than the last round began with. */
+/* Draws the place where the round begins in a group: another one than the last round's. */
 static uint32_t next_start(const struct fanout_group *group, struct random *random)
 {
     uint32_t count = group->count;
@@ -181,7 +181,7 @@ static void end_round(struct fanout *fanout)
     round_times_offered(&fanout->times);
 }
 
-/* Whom the round visits next in its group, or NULL at the group's end. */
+/* Returns the subscriber that the round visits next in its group, or NULL at the group's end. */
 static struct subscriber *next_in_group(struct fanout *fanout)
 {
     struct fanout_group *group = &fanout->groups[fanout->group];
@@ -195,7 +195,7 @@ static struct subscriber *next_in_group(struct fanout *fanout)
     return subscriber_at(fanout, group, fanout->next++);
 }
 
-/* Whom the round visits next, or NULL at its end. */
+/* Returns the subscriber that the round visits next, or NULL at the round's end. */
 static struct subscriber *next_in_round(struct fanout *fanout)
 {
     struct subscriber *subscriber = next_in_group(fanout);
@@ -257,7 +257,7 @@ void fanout_turn(struct fanout *fanout, struct random *random, uint64_t now_ns)
         offer_slice(fanout, now_ns);
 }
 
-/* --- what comes of it --- */
+/* --- progress and figures --- */
 
 void fanout_progressed(struct fanout *fanout, struct subscriber *subscriber, const struct engine_progress *progress,
                        uint64_t now_ns)

@@ -1,9 +1,10 @@
 /*
- * Fan-out of one channel to the subscribers of one shard that follow it: offering what was published to everybody, in rounds, a slice per
- * turn, and how long that took. When a round has ended, everybody was offered everything up to its head.
+ * Fan-out of one channel to the subscribers of one shard that follow it: offers what was published to all of them, in rounds, a slice of
+ * the subscribers per turn, and measures how long that takes. A round has a head, the channel's when the round began; at the round's end
+ * every subscriber has been offered all frames up to it.
  *
  * Subscribers are in groups; a round visits the groups in order, and within a group begins at another subscriber than the last round, so
- * that nobody of a group is always first or always last.
+ * that no subscriber is always the first or always the last of its group.
  */
 #ifndef DATAPLANE_SHARD_FANOUT_H
 #define DATAPLANE_SHARD_FANOUT_H
@@ -19,11 +20,11 @@
 
 struct subscriber;
 
-/* What the shard has published of the sequence numbers that it may still touch, for the channels that share a set of marks. */
+/* The shard's mark in one set of marks, shared by the channels that have this set: the lowest sequence number that it may still touch. */
 struct fanout_mark {
     struct channel_marks *marks;
     unsigned reader;
-    uint64_t sequence; /* as published; CHANNEL_MARK_NONE: nothing */
+    uint64_t sequence; /* as last published; CHANNEL_MARK_NONE: the shard touches nothing */
 };
 
 struct fanout_group {
@@ -39,24 +40,24 @@ struct fanout {
     uint32_t capacity; /* of each group */
     struct shard_counters *counters;
     struct engine *engine;
-    uint16_t number; /* the engine's of the channel */
+    uint16_t number; /* the engine's number of the channel */
     struct holds holds;
 
     struct fanout_group groups[FANOUT_GROUPS];
     uint32_t open_count; /* in all groups */
-    uint64_t completed;  /* everybody was offered everything up to here */
+    uint64_t completed;  /* every open subscriber was offered all frames up to this one */
     uint64_t target;     /* the running round's head; `completed` between rounds */
-    unsigned group;      /* that the round is in */
-    uint32_t next;       /* whom it visits next of that */
-    bool wrapped;        /* it is past the group's end, on its way to `start` */
+    unsigned group;      /* index of the group that the round visits */
+    uint32_t next;       /* index in that group's `open` of the subscriber to be visited next */
+    bool wrapped;        /* the round has passed the end of `open` and visits what is before `start` */
     struct round_times times;
-    /* The lag policy's search for who keeps a frame below the floor pinned. */
-    uint64_t floor;       /* that it looked for last */
-    uint32_t floor_place; /* whom it looks at next */
-    uint32_t floor_looks; /* how many are left to be looked at */
+    /* The lag policy's search for subscribers that keep a frame below the floor pinned (lag.c). */
+    uint64_t floor;       /* of the last search */
+    uint32_t floor_place; /* place of the subscriber to be checked next, modulo open_count */
+    uint32_t floor_looks; /* how many subscribers are still to be checked */
 };
 
-/* `subscribers` has at most `capacity` elements; all that is pointed to outlives the fan-out. 0 or -ENOMEM; fanout_dispose takes it back. */
+/* `subscribers` has at most `capacity` elements; all pointers must outlive the fan-out. 0 or -ENOMEM; fanout_dispose frees it in either case. */
 int fanout_init(struct fanout *fanout, struct channel *channel, struct fanout_mark *mark, const struct slab *subscribers,
                 uint32_t capacity, struct shard_counters *counters);
 void fanout_dispose(struct fanout *fanout);
@@ -64,10 +65,10 @@ void fanout_dispose(struct fanout *fanout);
 /* Makes the channel known to the engine. 0 or what engine_add_channel says. */
 int fanout_attach(struct fanout *fanout, struct engine *engine);
 
-/* Takes an opening subscriber in; it gets what is published from now on. */
+/* Adds a subscriber that opens; it is offered what is published from now on. */
 void fanout_join(struct fanout *fanout, struct subscriber *subscriber);
 
-/* Takes one out; its frames in flight are held as long as the engine holds them. */
+/* Removes a subscriber; its frames in flight stay held until the engine lets go of them. */
 void fanout_leave(struct fanout *fanout, struct subscriber *subscriber, uint64_t now_ns);
 
 /* True if there is something to offer. */
@@ -76,10 +77,10 @@ bool fanout_is_due(const struct fanout *fanout);
 /* Offers to the next slice of subscribers, beginning a round if none runs and there is something new. */
 void fanout_turn(struct fanout *fanout, struct random *random, uint64_t now_ns);
 
-/* Offers one subscriber, out of turn, what it has not been offered. */
+/* Offers one subscriber, in or out of turn, the frames up to the running, or last, round's head that it has not been offered. */
 void fanout_offer(struct fanout *fanout, struct subscriber *subscriber, uint64_t now_ns);
 
-/* A subscriber was served. */
+/* Notes what a service sent to a subscriber: its frames, bytes and times. */
 void fanout_progressed(struct fanout *fanout, struct subscriber *subscriber, const struct engine_progress *progress,
                        uint64_t now_ns);
 

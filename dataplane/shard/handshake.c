@@ -32,14 +32,14 @@ static void refuse(struct shard *shard, struct subscriber *subscriber, int statu
     send_answer(shard, subscriber, &answer);
 }
 
-/* The request itself is at fault. */
+/* Refuses a request that is itself at fault, and counts it. */
 static void reject(struct shard *shard, struct subscriber *subscriber, int status, const char *body, const char *extra_headers)
 {
     counter_add(&shard->counters.bad_requests, 1);
     refuse(shard, subscriber, status, body, extra_headers);
 }
 
-/* What the parser found wrong, a static text without quotes, as the message. */
+/* `error` is what the parser found wrong: a static text without quotes, so that it needs no escaping here. */
 static void reject_unreadable(struct shard *shard, struct subscriber *subscriber, const char *error)
 {
     char body[256];
@@ -131,9 +131,9 @@ void handshake_time_out(struct shard *shard, struct subscriber *subscriber)
         refuse(shard, subscriber, 503, "{\"message\":\"Limits could not be checked within 5 seconds\"}", NULL);
 }
 
-/* --- deciding --- */
+/* --- acting on a request --- */
 
-/* The upgrade answer waits on the connection, not handed over, until control has admitted. */
+/* Appends the upgrade answer without engine_serve, so that it waits on the connection until control has admitted the subscriber. */
 static void ask_admission(struct shard *shard, struct subscriber *subscriber, const struct http_request *request)
 {
     const struct http_header *key = http_find_header(request->headers, request->header_count, "sec-websocket-key");
@@ -155,7 +155,7 @@ static void ask_admission(struct shard *shard, struct subscriber *subscriber, co
     admission_ask(shard->options.admission, &subscriber->request);
 }
 
-/* True if the route's key, where it has one, is an app's. */
+/* True if the route has no key, or an app's key. Otherwise answers 401. */
 static bool check_key(struct shard *shard, struct subscriber *subscriber, const struct access_table *table,
                       const struct route *route)
 {
@@ -244,7 +244,7 @@ static size_t keep(struct subscriber *subscriber, const uint8_t *bytes, size_t l
     return kept;
 }
 
-/* The first bytes of a request: most often all of it, and then it is not copied. */
+/* Handles the first bytes of a request. Most often they are the whole request, which is then parsed without being copied. */
 static size_t receive_first(struct shard *shard, struct subscriber *subscriber, const uint8_t *bytes, size_t length)
 {
     size_t head_bytes = parse(shard, subscriber, (const char *)bytes, length);
@@ -261,7 +261,7 @@ static size_t receive_first(struct shard *shard, struct subscriber *subscriber, 
     return length;
 }
 
-/* Only what is new is looked at until the head is whole, or larger than it may be. */
+/* Handles further bytes of a request. Only these are searched for the head's end; all is parsed once it was found or the buffer is full. */
 static size_t receive_more(struct shard *shard, struct subscriber *subscriber, const uint8_t *bytes, size_t length)
 {
     size_t before = subscriber->head_bytes;

@@ -8,13 +8,13 @@
 /* Reads a request; returns how many bytes were consumed: none beyond its head. */
 size_t handshake_received(struct shard *shard, struct subscriber *subscriber, const uint8_t *bytes, size_t length);
 
-/* Control's verdict is no: answers 429. */
+/* Answers 429, after control refused admission. */
 void handshake_refuse(struct shard *shard, struct subscriber *subscriber);
 
-/* The time is up: answers 408, or 503 where it was control that did not answer. */
+/* Answers a handshake that took too long: 408 if the request is incomplete, 503 if control did not answer. */
 void handshake_time_out(struct shard *shard, struct subscriber *subscriber);
 
-/* Gives back what an incomplete request keeps. */
+/* Gives back the buffer of an incomplete request, if there is one. */
 void handshake_forget(struct shard *shard, struct subscriber *subscriber);
 
 #endif

@@ -1,4 +1,4 @@
-/* Addresses in chained hash buckets, and in lists by how many places they have, so that the busiest is found at once. */
+/* Each address is in a chained hash bucket, and in a list of the addresses with equally many places, so that the busiest is found at once. */
 #include "shard/handshake_places.h"
 
 #include <assert.h>
@@ -9,8 +9,8 @@
 
 struct place_address {
     struct list_node bucket;     /* in its hash bucket, or in the list of unused ones */
-    struct list_node same_count; /* with those that have as many places */
-    struct list_node handshakes; /* oldest first */
+    struct list_node same_count; /* in by_count[count] */
+    struct list_node handshakes; /* the handshakes' nodes, oldest first */
     struct ip_address ip;
     uint32_t count;
 };
@@ -22,7 +22,7 @@ struct handshake_places {
     uint64_t seed;
     struct list_node unused;
     struct list_node *buckets;
-    struct list_node *by_count; /* of 1 to per_address */
+    struct list_node *by_count; /* lists of addresses by their count, 1 to per_address */
     struct place_address addresses[];
 };
 
@@ -105,7 +105,7 @@ static struct place_address *find(const struct handshake_places *places, const s
     return NULL;
 }
 
-/* There are as many addresses as places, so one is unused where a place is free. */
+/* There are as many address structs as places, so one is unused where a place is free. */
 static struct place_address *add(struct handshake_places *places, const struct ip_address *customer)
 {
     struct place_address *address = LIST_ENTRY(list_first(&places->unused), struct place_address, bucket);

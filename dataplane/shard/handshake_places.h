@@ -19,18 +19,18 @@ int handshake_places_create(struct handshake_places **out, uint32_t total, uint3
 void handshake_places_destroy(struct handshake_places *places);
 
 /*
- * Returns whose place is to be given up so that a handshake from `ip` gets one, NULL if there is one free: the node of the oldest of its
- * address, or of the address with most. Its owner leaves and then enters the new one.
+ * Returns NULL if a handshake from `ip` can take a place, else the node of the handshake that must give up its place first: the oldest of
+ * the same address if that has reached its limit, or the oldest of the address with most. The caller makes it leave before the new one enters.
  */
 struct list_node *handshake_places_find_victim(const struct handshake_places *places, const struct ip_address *ip);
 
-/* Takes a place for a handshake from `ip`, which must have one; `node` is in no list, and the places' until it leaves. */
+/* Takes a place for a handshake from `ip`; there must be one. `node` is in no list before and belongs to the places until it leaves. */
 void handshake_places_enter(struct handshake_places *places, const struct ip_address *ip, struct list_node *node);
 
-/* Gives the place back. */
+/* Gives back the place of a handshake that entered with the same `ip` and `node`. */
 void handshake_places_leave(struct handshake_places *places, const struct ip_address *ip, struct list_node *node);
 
-/* How many are taken. */
+/* How many places are taken. */
 uint32_t handshake_places_taken(const struct handshake_places *places);
 
 #endif

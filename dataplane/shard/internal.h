@@ -14,9 +14,9 @@
 struct shard {
     struct shard_options options;
     struct engine *engine;
-    uint64_t now_ns;                   /* the engine's clock: in a callback, or after the turn's I/O; timers start by it */
-    uint64_t told_ns;                  /* what had happened by then has been told: time-outs are judged by it */
-    struct admission_request *answers; /* of control, taken from the queue and not worked off */
+    uint64_t now_ns;                   /* engine's clock, as last read or passed to a callback; timers start at it */
+    uint64_t told_ns;                  /* events up to this time have been handled; time-outs are compared with it */
+    struct admission_request *answers; /* control's, taken from the queue and not handled yet; linked by `next` */
     struct random random;
 
     struct slab subscribers;
@@ -27,25 +27,25 @@ struct shard {
     struct fanout_mark marks[SHARD_MAX_CHANNELS]; /* one per set of marks */
     unsigned mark_count;
     uint32_t open_count;             /* subscribers that are open, of all channels */
-    struct handshake_places *places; /* of those whose request is being read */
-    uint32_t admitting;              /* wait for control's answer */
+    struct handshake_places *places; /* of connections whose request is being read */
+    uint32_t admitting;              /* subscribers that wait for control's answer */
     bool accept_paused;
 
     struct timer_queue handshaking, pings, pongs, closing;
-    uint64_t next_expiry_ns;                /* when the next of them was to end, as of the last turn */
-    uint64_t held_up_until_ns;              /* what ended by then ended while the thread was held up; 0: it never was */
-    struct timer_queue blocked;             /* who took bytes last is last */
-    uint64_t lag_heads[SHARD_MAX_CHANNELS]; /* the heads at the last look at all of them */
-    uint64_t lag_look_ns;                   /* when to look again even if nothing is published, CLOCK_NEVER */
+    uint64_t next_expiry_ns;                /* earliest deadline of these after the last turn, at least its told_ns */
+    uint64_t held_up_until_ns;              /* timers with a deadline up to this ended while the thread was held up; 0: none */
+    struct timer_queue blocked;             /* watched subscribers (lag.h), by when their send time-out was last started */
+    uint64_t lag_heads[SHARD_MAX_CHANNELS]; /* the channels' heads when all watched subscribers were last checked */
+    uint64_t lag_look_ns;                   /* when to check them again even if nothing is published, or CLOCK_NEVER */
 
     struct drain drain;
     struct shard_counters counters;
 };
 
-/* What the engine tells: events.c. */
+/* Handles the engine's events (events.c). */
 extern const struct engine_handler shard_engine_handler;
 
-/* An open subscriber, drawn at random; there is one. */
+/* Returns an open subscriber drawn at random; at least one must be open. */
 struct subscriber *shard_pick_open(struct shard *shard);
 
 /* The fan-out of the channel that the subscriber follows. */

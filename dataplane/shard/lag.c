@@ -6,7 +6,7 @@
 #include "shard/lag_rule.h"
 #include "shard/session.h"
 
-/* What one turn does at most, so that the others are served in between; what is left is for the next one. */
+/* Most subscribers that each search of a turn cuts off, or checks for pinned frames; others are served before the next turn continues. */
 #define CUTS_PER_TURN        256
 #define FLOOR_LOOKS_PER_TURN 1024
 
@@ -43,7 +43,7 @@ void lag_forget(struct shard *shard, struct subscriber *subscriber)
     count_watched(shard, -1);
 }
 
-/* Frames published since it last kept up, of those that it is sent: what it has taken since counts for it. */
+/* How many frames of the subscriber's selection were published since it refused bytes and are not taken yet. */
 static uint64_t lag_of(struct shard *shard, const struct subscriber *subscriber)
 {
     const struct channel *channel = shard_fanout_of(shard, subscriber)->channel;
@@ -52,7 +52,7 @@ static uint64_t lag_of(struct shard *shard, const struct subscriber *subscriber)
     return channel_count_frames(channel, channel_selection(channel, subscriber->selection), from, channel_head(channel) + 1);
 }
 
-/* Cuts it off if it is too far behind; true if it did. Within the grace that is put off. */
+/* Cuts the subscriber off if it is too far behind, and then returns true. Within the grace time the decision is put off. */
 static bool cut_off_if_behind(struct shard *shard, struct subscriber *subscriber, uint64_t frames, uint64_t told_ns)
 {
     const struct lag_limit limit = {.frames = shard->options.message_buffer_size, .grace_ns = SHARD_LAG_GRACE_NS};
@@ -73,7 +73,7 @@ static bool cut_off_if_behind(struct shard *shard, struct subscriber *subscriber
     return true;
 }
 
-/* What it took or acknowledged starts its send time anew. */
+/* Bytes taken or acknowledged start the subscriber's send time-out anew. */
 void lag_progressed(struct shard *shard, struct subscriber *subscriber, const struct engine_progress *progress)
 {
     bool watched = timer_is_running(&subscriber->blocked);
@@ -91,7 +91,7 @@ void lag_progressed(struct shard *shard, struct subscriber *subscriber, const st
 
 /* --- once per turn --- */
 
-/* Everybody watched, whenever something new was published or a grace ends. */
+/* Checks all watched subscribers, whenever something new was published or a grace time has ended. */
 static void look_at_all(struct shard *shard)
 {
     bool is_new[SHARD_MAX_CHANNELS], any_is_new = false;
@@ -118,10 +118,10 @@ static void look_at_all(struct shard *shard)
             left -= cut_off_if_behind(shard, subscriber, lag, shard->told_ns);
     }
     if (left == 0)
-        shard->lag_look_ns = shard->told_ns; /* others may be too far behind, too */
+        shard->lag_look_ns = shard->told_ns; /* the next turn continues: more of them may be too far behind */
 }
 
-/* Who is not blocked any more only waits for its turn, which is not its fault. */
+/* Cuts the subscriber off if it is blocked. One that is not blocked any more only waits to be served, which is not its fault. */
 static void end_send_time(struct shard *shard, struct timer *timer)
 {
     struct subscriber *subscriber = LIST_ENTRY(timer, struct subscriber, blocked);
@@ -147,11 +147,11 @@ uint64_t lag_deadline(const struct shard *shard)
     return send_ns < shard->lag_look_ns ? send_ns : shard->lag_look_ns;
 }
 
-/* --- the floor --- */
+/* --- cutting off below the floor --- */
 
 /*
- * Whoever refuses a frame below the floor, or keeps one after taking it. Who was only not offered it yet, or not served, is the shard's
- * backlog: it is offered the frame in this round, served, and found here if it refuses.
+ * True if the subscriber refuses a frame below the floor, or keeps one pinned after taking it. One that was not offered the frame yet, or
+ * not served, belongs to the shard's backlog: it is offered the frame in this round and served, and found here if it then refuses.
  */
 static bool holds_up(const struct subscriber *subscriber, uint64_t floor)
 {
@@ -160,7 +160,7 @@ static bool holds_up(const struct subscriber *subscriber, uint64_t floor)
     return connection->held_sequence < floor && (connection->blocked || connection->pinned_sequence < floor);
 }
 
-/* Most who refuse bytes are watched, and everybody who has refused a frame below the floor is. */
+/* Cuts off watched subscribers. Every subscriber that has refused a frame below the floor is watched. */
 static unsigned cut_watched(struct shard *shard, const struct fanout *fanout, uint64_t floor, unsigned left)
 {
     for (struct list_node *node = shard->blocked.timers.next, *next; node != &shard->blocked.timers && left > 0; node = next) {
@@ -175,7 +175,7 @@ static unsigned cut_watched(struct shard *shard, const struct fanout *fanout, ui
     return left;
 }
 
-/* Who was closing already, or was just cut off, and still touches a frame below the floor: nothing but a reset makes it let go. */
+/* Aborts closing subscribers, also those just cut off, that still hold a frame below the floor: only a reset makes them let go of it. */
 static void abort_closing(struct shard *shard, const struct fanout *fanout, uint64_t floor)
 {
     unsigned left = CUTS_PER_TURN;
@@ -192,8 +192,8 @@ static void abort_closing(struct shard *shard, const struct fanout *fanout, uint
 }
 
 /*
- * Who took a frame and keeps it pinned without having refused anything since is in no list: they are looked for, some each turn, where
- * the others did not account for what is held.
+ * Cuts off subscribers that keep a frame pinned without having refused bytes since they took it. They are in no list, so open subscribers
+ * are searched, at most FLOOR_LOOKS_PER_TURN per turn, as long as a frame below the floor is held after the watched ones were cut off.
  */
 static unsigned cut_pinned(struct shard *shard, struct fanout *fanout, uint64_t floor, unsigned left)
 {
@@ -211,7 +211,7 @@ static unsigned cut_pinned(struct shard *shard, struct fanout *fanout, uint64_t 
     return left;
 }
 
-/* Closing drops all that has not begun; who still touches a frame below the floor then is aborted. */
+/* Cutting off drops all frames that have not begun; subscribers that still hold a frame below the floor are then aborted. */
 void lag_cut_below(struct shard *shard, struct fanout *fanout, uint64_t floor)
 {
     unsigned left = cut_watched(shard, fanout, floor, CUTS_PER_TURN);
@@ -222,5 +222,5 @@ void lag_cut_below(struct shard *shard, struct fanout *fanout, uint64_t floor)
     left = cut_pinned(shard, fanout, floor, left);
     abort_closing(shard, fanout, floor);
     if (left == 0 || (fanout->floor_looks > 0 && holds_lowest(&fanout->holds) < floor))
-        shard->lag_look_ns = shard->told_ns; /* the next turn goes on */
+        shard->lag_look_ns = shard->told_ns; /* the next turn continues */
 }

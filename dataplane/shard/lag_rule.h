@@ -1,4 +1,4 @@
-/* When a subscriber that refuses bytes is too far behind: the decision alone, of plain values. */
+/* Decides when a subscriber that refuses bytes is too far behind: a function of plain values, without side effects. */
 #ifndef DATAPLANE_SHARD_LAG_RULE_H
 #define DATAPLANE_SHARD_LAG_RULE_H
 
@@ -7,13 +7,13 @@
 
 struct lag_limit {
     uint64_t frames;   /* how far a subscriber may fall behind; 0: without limit */
-    uint64_t grace_ns; /* nobody is cut off who has refused bytes for less long */
+    uint64_t grace_ns; /* a subscriber that has refused bytes for less long is not cut off */
 };
 
 struct lag_state {
     bool blocked;              /* its socket takes no more now */
-    uint64_t blocked_since_ns; /* since when it has not had everything */
-    uint64_t frames;           /* how many it is behind */
+    uint64_t blocked_since_ns; /* since when it has refused bytes and not taken everything offered */
+    uint64_t frames;           /* how many frames it is behind */
 };
 
 enum lag_decision {
@@ -22,7 +22,7 @@ enum lag_decision {
     LAG_CUT_OFF,
 };
 
-/* What had happened by `told_ns` is known; that may be before the refusing began. */
+/* `told_ns`: the caller knows all events up to this time, which may be before `blocked_since_ns`. */
 static inline enum lag_decision lag_decide(const struct lag_limit *limit, const struct lag_state *state, uint64_t told_ns)
 {
     if (limit->frames == 0 || state->frames <= limit->frames || !state->blocked)

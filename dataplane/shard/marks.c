@@ -2,7 +2,6 @@
 
 #include "shard/internal.h"
 
-/* Channels that share a set of marks share what the shard publishes there. */
 struct fanout_mark *marks_find(struct shard *shard, const struct shard_channel *channel)
 {
     for (unsigned i = 0; i < shard->mark_count; i++)

@@ -1,4 +1,4 @@
-/* What a shard publishes of the frames that it may still touch: one mark for each set of marks of its channels. */
+/* A shard's marks: the lowest frame that it may still touch, published once for each set of marks that its channels have. */
 #ifndef DATAPLANE_SHARD_MARKS_H
 #define DATAPLANE_SHARD_MARKS_H
 
@@ -6,7 +6,7 @@ struct fanout_mark;
 struct shard;
 struct shard_channel;
 
-/* The mark for a channel: channels that share a set of marks share it. There is room for one per channel. */
+/* Returns the shard's mark for a channel, a new one unless a channel with the same set of marks has one. There is room for one per channel. */
 struct fanout_mark *marks_find(struct shard *shard, const struct shard_channel *channel);
 
 /* Publishes the marks, and wakes the publishers that wait for room. Once per turn. */

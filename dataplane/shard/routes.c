@@ -20,7 +20,7 @@ static bool cut_prefix(struct http_text *text, const char *prefix)
     return true;
 }
 
-/* What follows "/ws/" where there are keys: one segment, which is the key, or two, the second "filter". */
+/* Returns the route of `rest`, which follows "/ws/": one segment is a key; two are a key and "filter". */
 static struct route find_key_route(struct http_text rest)
 {
     const char *slash = memchr(rest.text, '/', rest.length);

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-/* What a subscriber sends is counted in units, so that the count is small. */
+/* Bytes that a subscriber sends are counted in units of this, so that the count fits into 16 bits. */
 #define RECEIVE_UNIT_BYTES 16
 #define MOST_RECEIVE_UNITS (SHARD_RECEIVE_BYTES_PER_S * SHARD_RECEIVE_WINDOW_S / RECEIVE_UNIT_BYTES)
 _Static_assert(MOST_RECEIVE_UNITS <= UINT16_MAX, "the count of what was received has 16 bits");
@@ -13,9 +13,9 @@ _Static_assert(MOST_RECEIVE_UNITS <= UINT16_MAX, "the count of what was received
 /* --- control frames --- */
 
 /*
- * Sends a control frame before all frames that have not begun: what is not in flight is taken off the stream and put behind it. Control
- * frames that wait already stay in front of it, as long as all fit into one run; a peer that reads none of them has only the newest
- * waiting (RFC 6455, 5.5.3, asks for no more). True if it is on its way.
+ * Sends a control frame before all data frames whose sending has not begun: these are dropped from the stream and appended again behind it.
+ * Control frames that wait already stay in front of the new one if all fit into one control run, else they are dropped: a peer that reads
+ * none of them has only the newest waiting (RFC 6455, 5.5.3, asks for no more). True if the frame was appended.
  */
 static bool send_control(struct shard *shard, struct subscriber *subscriber, const uint8_t *frame, size_t length)
 {
@@ -93,7 +93,7 @@ static void handle(struct shard *shard, struct subscriber *subscriber, const str
 {
     switch (event->kind) {
     case WS_EVENT_NONE:
-    case WS_EVENT_DATA: /* what subscribers say is read and dropped */
+    case WS_EVENT_DATA: /* subscribers' messages are read and dropped */
         break;
     case WS_EVENT_PING:
         send_pong(shard, subscriber, event);
@@ -123,7 +123,7 @@ static void read_all(struct shard *shard, struct subscriber *subscriber, struct 
     }
 }
 
-/* True if it has sent more than it may in the running window. */
+/* Counts `length` bytes received; true if the subscriber has then sent more than it may in the current window. */
 static bool sends_too_much(const struct shard *shard, struct subscriber *subscriber, size_t length)
 {
     uint16_t now_s = (uint16_t)(shard->now_ns / NS_PER_S);
@@ -158,7 +158,7 @@ void session_received(struct shard *shard, struct subscriber *subscriber, uint8_
     if (ws_reader_is_idle(reader)) {
         session_forget(shard, subscriber);
     } else if (reader == &fresh) {
-        subscriber->reader = slab_take(&shard->readers); /* there is one for each subscriber */
+        subscriber->reader = slab_take(&shard->readers); /* never NULL: the slab has one per subscriber */
         *subscriber->reader = fresh;
     }
 }

@@ -12,13 +12,13 @@ void session_received(struct shard *shard, struct subscriber *subscriber, uint8_
 void session_close(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause, uint16_t code,
                    const char *reason);
 
-/* The shutdown's: sends first whatever was published. */
+/* Ends the session at a shutdown: first sends the frames up to the head of the running, or last, fan-out round. */
 void session_close_at_shutdown(struct shard *shard, struct subscriber *subscriber);
 
 /* Sends a ping, and starts the time to the next. */
 void session_ping(struct shard *shard, struct subscriber *subscriber);
 
-/* Gives back what a half-read frame keeps. */
+/* Gives back the parser state of a frame or message that is half read, if there is one. */
 void session_forget(struct shard *shard, struct subscriber *subscriber);
 
 #endif

@@ -10,11 +10,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Connections that the engine may bring between its being told to pause and its doing so, and at the end of the listener. */
+/* Slots for connections that the engine accepts after it was told to pause and before it does, and when the listener is stopped. */
 #define SPARE_SLOTS 1024
-/* What one turn takes of control's answers, so that thousands at once keep nobody waiting. */
+/* Most answers of control that one turn handles, so that thousands at once do not delay other subscribers. */
 #define ANSWERS_PER_TURN 256
-/* Buffers of incomplete requests that keep their memory; a flood of them gives the rest back. */
+/* Free buffers of incomplete requests that keep their memory; after a flood of requests the others give theirs back to the system. */
 #define KEPT_HEADS 16
 
 const char *disconnect_cause_name(enum disconnect_cause cause)
@@ -137,7 +137,7 @@ int shard_attach(struct shard *shard, struct engine *engine)
 
 /* --- a turn --- */
 
-/* At most ANSWERS_PER_TURN of what control has answered; the rest waits here, in its order. */
+/* Handles at most ANSWERS_PER_TURN of control's answers; the others wait in shard->answers, in their order. */
 static void take_answers(struct shard *shard)
 {
     struct admission *admission = shard->options.admission;
@@ -203,7 +203,7 @@ void shard_turn(struct shard *shard, uint64_t deadline_ns)
     if (shard->options.snapshots)
         snapshot_pass_turn(shard->options.snapshots, shard->options.index);
     engine_prepare_sleep(shard->engine);
-    own_deadline_ns = shard_next_deadline(shard); /* the look after the announcement */
+    own_deadline_ns = shard_next_deadline(shard); /* looks for work again after engine_prepare_sleep, as that requires */
     shard->told_ns = engine_turn(shard->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
     shard->now_ns = engine_now(shard->engine);
     take_answers(shard);

@@ -8,9 +8,9 @@
 
 #include <stdio.h>
 
-#define PATH_TEXT_BYTES 128 /* in a line; longer names of apps are cut */
+#define PATH_TEXT_BYTES 128 /* in a log line; longer names of apps are cut */
 
-/* Accepting stops where slots run out, or control has too much to answer, and goes on once there is some room again. */
+/* Pauses accepting where slots run out or control has too many requests to answer; resumes once slots are free and at most half as many wait. */
 static void update_accepting(struct shard *shard)
 {
     uint32_t used = slab_used(&shard->subscribers);
@@ -36,7 +36,7 @@ static void release(struct shard *shard, struct subscriber *subscriber)
     update_accepting(shard);
 }
 
-/* While its request is read a subscriber is in the list of its address; the pong's timer is not used then. */
+/* The node for handshake_places while the request is read: that of the pong timer, which is not used then. */
 static struct list_node *place_of(struct subscriber *subscriber)
 {
     return &subscriber->pong.node;
@@ -58,7 +58,7 @@ static void leave_place(struct shard *shard, struct subscriber *subscriber)
     handshake_places_leave(shard->places, &subscriber->request.ip, place_of(subscriber));
 }
 
-/* Who was refused, or is closing, may linger for a while, but not keep others from being accepted. */
+/* Aborts the oldest closing connection if slots run out: refused and closing ones may linger, but not keep others from being accepted. */
 static void make_room(struct shard *shard)
 {
     struct list_node *oldest = list_first(&shard->closing.timers);
@@ -102,7 +102,7 @@ void subscriber_ask(struct shard *shard, struct subscriber *subscriber)
     subscriber->request.kind = ADMISSION_ENTER;
 }
 
-/* Leaves the state that it is in, with all that belongs to it. */
+/* Undoes what belongs to the subscriber's state: timers, places, counts, memory. The caller then sets the new state, if any. */
 static void leave_state(struct shard *shard, struct subscriber *subscriber)
 {
     timer_stop(&subscriber->timer);
@@ -129,7 +129,7 @@ static void leave_state(struct shard *shard, struct subscriber *subscriber)
     }
 }
 
-/* The path that it subscribed to, for a line: an API key is shown as its app's name, a query not at all. */
+/* Writes the path that was subscribed to, for a log line: an API key is shown as its app's name, a query not at all. */
 static void describe_path(const struct shard *shard, const struct subscriber *subscriber, char text[PATH_TEXT_BYTES])
 {
     const struct access_table *table = access_table_current(shard->options.access);
@@ -143,7 +143,7 @@ static void describe_path(const struct shard *shard, const struct subscriber *su
         snprintf(text, PATH_TEXT_BYTES, "/ws/ (app %u, which is gone)", subscriber->request.app);
 }
 
-/* Tools that take any path say themselves what they have to say. */
+/* Tools, which take any path, have output of their own. */
 static enum log_level event_level(const struct shard *shard)
 {
     return shard->options.any_path ? LOG_DEBUG : LOG_INFO;
@@ -176,7 +176,7 @@ void subscriber_open(struct shard *shard, struct subscriber *subscriber)
     engine_select(shard->engine, subscriber->connection, subscriber->selection);
     fanout_join(shard_fanout_of(shard, subscriber), subscriber);
     shard->open_count++;
-    shard->now_ns = engine_now(shard->engine); /* it is pinged and heard from now on, however long the turn has taken so far */
+    shard->now_ns = engine_now(shard->engine); /* its ping and pong timers start now, however long the turn has taken so far */
     if (shard->options.client_ping) {
         timer_start(&shard->pings, &subscriber->timer, shard->now_ns);
         timer_start(&shard->pongs, &subscriber->pong, shard->now_ns);
@@ -208,7 +208,7 @@ static void begin_closing(struct shard *shard, struct subscriber *subscriber)
 {
     leave_state(shard, subscriber);
     subscriber->state = SUBSCRIBER_CLOSING;
-    shard->now_ns = engine_now(shard->engine); /* its peer has to answer from now on */
+    shard->now_ns = engine_now(shard->engine); /* the peer's time to answer starts now */
     timer_start(&shard->closing, &subscriber->timer, shard->now_ns);
     if (subscriber->receive_paused)
         engine_receive_resume(shard->engine, subscriber->connection);
@@ -232,7 +232,7 @@ void subscriber_finish(struct shard *shard, struct subscriber *subscriber, const
     }
     begin_closing(shard, subscriber);
     if (length > 0)
-        engine_append_bytes(shard->engine, connection, last, length); /* without memory it ends without */
+        engine_append_bytes(shard->engine, connection, last, length); /* without memory for `last` it is left out */
     engine_serve(shard->engine, connection);
     engine_finish(shard->engine, connection);
 }
@@ -246,7 +246,7 @@ void subscriber_abort(struct shard *shard, struct subscriber *subscriber)
     engine_abort(shard->engine, subscriber->connection);
 }
 
-/* The slot is free once control has no request of it and was given back its place. */
+/* Frees the slot, once control has returned the request and taken back the place, which is asked for here. */
 static void release_when_left(struct shard *shard, struct subscriber *subscriber)
 {
     if (subscriber->request_out)

@@ -9,7 +9,7 @@
 
 enum subscriber_state {
     SUBSCRIBER_HANDSHAKE, /* its request is being read */
-    SUBSCRIBER_ADMITTING, /* control was asked; what it sends meanwhile stays with the engine */
+    SUBSCRIBER_ADMITTING, /* control was asked; the engine keeps what the peer sends meanwhile */
     SUBSCRIBER_OPEN,
     SUBSCRIBER_CLOSING, /* the last bytes are on their way, or the connection was aborted */
     SUBSCRIBER_LEAVING, /* the connection is gone, a request to control is not back yet */
@@ -18,29 +18,29 @@ enum subscriber_state {
 #define SUBSCRIBER_NO_INDEX UINT32_MAX
 
 struct subscriber {
-    /* What each fan-out touches. */
+    /* Fields that each fan-out round touches. */
     struct connection *connection; /* NULL once it is gone */
     uint64_t cursor;               /* next frame to be offered */
     uint64_t next_untaken;         /* lowest frame offered and not taken whole; `cursor` if there is none */
-    uint64_t offered_at_ns;        /* when it was last offered something with nothing outstanding */
-    uint32_t open_index;           /* in its group's list of open ones, or SUBSCRIBER_NO_INDEX */
-    uint32_t measurement;          /* that waits for this subscriber, or ROUND_TIMES_NONE */
+    uint64_t offered_at_ns;        /* when frames were last offered while no earlier ones were outstanding */
+    uint32_t open_index;           /* in its group's list of open subscribers, or SUBSCRIBER_NO_INDEX */
+    uint32_t measurement;          /* id of the measurement that waits for this subscriber, or ROUND_TIMES_NONE */
     uint8_t state;                 /* enum subscriber_state */
     uint8_t cause;                 /* enum disconnect_cause, DISCONNECT_CAUSES while none */
-    uint8_t channel;               /* that it follows, as the shard numbers them */
+    uint8_t channel;               /* that it follows: index in shard_options.channels */
     uint8_t group;                 /* of the channel's fan-out */
-    bool answered : 1;             /* the peer has our 101 */
+    bool answered : 1;             /* the 101 answer was sent whole */
     bool receive_paused : 1;
     bool request_out : 1; /* control has `request` */
-    bool admitted : 1;    /* it takes a place, to be given back */
+    bool admitted : 1;    /* control has given it a place, which is to be given back */
     bool was_open : 1;
     uint16_t selection;      /* of the channel; 0: everything */
     uint16_t head_bytes;     /* of the request in `head` so far */
-    uint16_t received_units; /* of RECEIVE_UNIT_BYTES, in the window that began at `window_start_s` of the clock, modulo 2^16 */
-    uint16_t window_start_s;
+    uint16_t received_units; /* received since `window_start_s`, in units of RECEIVE_UNIT_BYTES (session.c) */
+    uint16_t window_start_s; /* by the engine's clock, modulo 2^16 */
 
-    struct timer blocked; /* while it has not taken all since it last refused bytes; ends at the send time-out */
-    uint64_t blocked_at;  /* the head at that moment */
+    struct timer blocked; /* runs from a refusal of bytes until all offered bytes are taken; ends at the send time-out */
+    uint64_t blocked_at;  /* the channel's head at the refusal */
     uint64_t blocked_since_ns;
 
     struct timer timer; /* handshake, next ping, or close time-out */
@@ -49,44 +49,44 @@ struct subscriber {
         char *head;               /* in the handshake: an incomplete request, or NULL */
         struct ws_reader *reader; /* afterwards: a frame or message that is half read, or NULL */
     };
-    struct admission_request request; /* its ip: the client's, by the header where there is one */
+    struct admission_request request; /* its `ip`: the peer's; from admission on the one in shard_options.ip_header, if any */
 };
 
 /*
- * A subscriber may cost 512 bytes: this, the engine's part of at most 192 bytes, 4 in its group's list and 4 of the slabs' lists of free
- * slots. The limit leaves 32 of them, and what control counts per address, for a transform of its stream.
+ * A subscriber may cost 512 bytes: this struct, the engine's part of at most 192 bytes, 4 bytes in its group's list, 4 bytes in the slabs'
+ * lists of free slots, and its part of control's counts per address. This limit leaves 32 bytes for a transform of its stream.
  */
 _Static_assert(sizeof(struct subscriber) <= 184, "a subscriber has outgrown its share of 512 bytes");
 
-/* An accepted connection becomes a subscriber; one that finds no slot is aborted. */
+/* Makes a subscriber of an accepted connection, or aborts the connection if no slot is free. */
 void subscriber_accept(struct shard *shard, struct connection *connection, const struct address *peer);
 
-/* Its request is read, and control is to be asked: the request to control is then the caller's to complete and to send. */
+/* Begins admission, after the HTTP request was read. The caller then completes `subscriber->request` and sends it to control. */
 void subscriber_ask(struct shard *shard, struct subscriber *subscriber);
 
-/* It was admitted: serves the upgrade answer that waits on its connection; it receives whatever is published from now on. */
+/* Opens an admitted subscriber: sends the upgrade answer that waits on its connection, then what is published from now on. */
 void subscriber_open(struct shard *shard, struct subscriber *subscriber);
 
-/* Notes why it ends, once. */
+/* Notes and counts why an open subscriber ends; only the first cause is kept. */
 void subscriber_blame(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause);
 
-/* What becomes of frames that were offered and have not begun. */
+/* What to do with frames that were offered and whose sending has not begun. */
 enum subscriber_pending { SUBSCRIBER_DROP_PENDING, SUBSCRIBER_SEND_PENDING };
 
 /*
- * Ends it in order: after the frame in flight, and all others where they are to be sent, comes `last`, then FIN. The peer has
- * SHARD_CLOSE_TIMEOUT_NS to take it all and answer.
+ * Ends the subscriber in order: sends the frame in flight, all other offered frames if `pending` says so, the `length` bytes of `last`, then
+ * FIN. The peer has SHARD_CLOSE_TIMEOUT_NS to take all of it and to answer. Aborts instead where the peer would get a close without our 101.
  */
 void subscriber_finish(struct shard *shard, struct subscriber *subscriber, const void *last, size_t length,
                        enum subscriber_pending pending);
 
-/* Ends it now: nothing more is sent or held. */
+/* Resets the connection: nothing more is sent, and frames that are not pinned are let go of. */
 void subscriber_abort(struct shard *shard, struct subscriber *subscriber);
 
-/* Its connection is gone. */
+/* Called when the connection is gone. Frees the slot, or once control has returned the request and taken back the place. */
 void subscriber_closed(struct shard *shard, struct subscriber *subscriber);
 
-/* Control's answer to a request of this subscriber. */
+/* Handles control's answer to a request of this subscriber: opens it, refuses it, or frees its slot. */
 void subscriber_answered(struct shard *shard, struct subscriber *subscriber);
 
 #endif
