@@ -59,7 +59,7 @@ static void signal_event(int event)
 
 void admission_ask(struct admission *admission, struct admission_request *request)
 {
-    /* Who found the queue empty wakes; the consumer takes everything at once, so the others have been woken for. */
+    /* Only the request that found the queue empty wakes the consumer, which takes all at once: those behind it need no wake-up. */
     if (push(&admission->requests, request) && admission->control_event >= 0)
         signal_event(admission->control_event);
 }

@@ -26,16 +26,16 @@ struct relay_shard {
 
 struct relay {
     struct relay_options options;
-    /* [0] what upstreams bring, [1] the same encoded, if compressing; subscribers receive the last. Each with marks of its own. */
+    /* [0] what upstreams bring; [1] the same encoded, if compressing. Subscribers follow the last one. Each channel has its own marks. */
     struct channel *channels[2];
     struct channel_marks *marks[2];
     unsigned channel_count;
 
-    struct engine_choice engines; /* [0] the ingest's, then the shards' */
+    struct engine_choice engines; /* the kind in use, opened for these: 0 the ingest's, from 1 the shards' */
     struct ingest *ingest;
     struct engine *ingest_engine;
     struct encoder *encoder;
-    struct waker *encoder_waker; /* what the ingest wakes where it is not the shards */
+    struct waker *encoder_waker; /* if compressing, the ingest wakes the encoder instead of the shards */
     struct relay_shard *shards;
     struct engine **shard_engines;
     struct waker **shard_wakers;
@@ -46,7 +46,7 @@ struct relay {
     bool ingest_stopped;
 };
 
-/* Creates all parts of a relay whose options are set, and listens. What was made stays there if the rest fails. */
+/* Creates all parts of a relay whose options are set, and listens. 0 or a negative errno; relay_destroy frees what was created in either case. */
 int relay_create_parts(struct relay *relay);
 
 /* Logs that `what` could not be created; returns `error`. */
@@ -55,16 +55,16 @@ int relay_fail(int error, const char *what);
 /* The core for thread `index` (0: ingest, then the shards), -1 if threads are not pinned. */
 int relay_core(const struct relay_options *options, unsigned index);
 
-/* True if ingest and the only shard are to poll on one core: two threads would take it from each other, so one turns both. */
+/* True if ingest and the only shard are to poll on one core. One thread then turns both: two would take the core from each other. */
 bool relay_is_one_loop(const struct relay_options *options);
 
-/* True if ingest (0) or a shard (from 1) polls: its thread has its core to itself. */
+/* True if ingest (0) or a shard (from 1) polls: busy_poll is set and its thread has a core to itself. */
 bool relay_spins(const struct relay_options *options, unsigned index);
 
 /* Starts the thread, on its core. 0 or a negative errno, which was logged. */
 int relay_thread_start(struct relay_thread *thread);
 
-/* Tells all of them to stop, wakes them and waits for their end; those that were not started are skipped. */
+/* Tells all `count` threads to stop, wakes them and waits for their end; threads that were not started are skipped. */
 void relay_threads_stop(struct relay_thread *threads, unsigned count);
 
 #endif

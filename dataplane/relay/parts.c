@@ -1,4 +1,4 @@
-/* What a relay consists of, made in the order in which one part needs another. */
+/* Creates the parts of a relay, in the order in which they need each other. */
 #include "relay/internal.h"
 
 #include "flashrelay/log.h"
@@ -8,9 +8,9 @@
 #include <string.h>
 
 #define LISTEN_BACKLOG 4096
-/* What one turn of a shard serves before it looks at everything else again. */
+/* Most sends of one turn of a shard, before it handles everything else again. */
 #define SENDS_PER_TURN 256
-/* What subscribers send is short and is read at once; this much waits for a shard at most before the kernel keeps it. */
+/* What subscribers send is short and is read at once; bytes that find no free buffer stay in the kernel. */
 #define SHARD_RECEIVE_BUFFERS      128
 #define SHARD_RECEIVE_BUFFER_BYTES 1024
 
@@ -73,7 +73,7 @@ static int create_ingest(struct relay *relay)
     options->waker_count = relay->options.compress ? 1 : relay->options.shards;
     error = ingest_create(&relay->ingest, options);
     if (error != 0)
-        return error; /* the ingest has said why */
+        return error; /* ingest_create has logged why */
     ingest_engine_options(relay->ingest, &engine_options);
     error = engine_choice_create(&relay->engines, &relay->ingest_engine, &engine_options, 0);
     if (error != 0)
@@ -178,7 +178,7 @@ static void init_admission(struct relay *relay)
     admission->shards = relay->options.shards;
 }
 
-/* All shards listen on one port; where it is 0 the first one's. */
+/* All shards listen on one port. If the port is 0, the first shard gets one from the kernel, which the others take. */
 static int listen_on_all(struct relay *relay)
 {
     const struct engine_listen_options options = {.backlog = LISTEN_BACKLOG,
@@ -213,7 +213,7 @@ static int create_arrays(struct relay *relay)
     return 0;
 }
 
-/* One engine for the ingest, and one for each shard. */
+/* Chooses the kind of engines, and opens it for one engine for the ingest and one per shard. */
 static int choose_engines(struct relay *relay)
 {
     const struct relay_options *options = &relay->options;

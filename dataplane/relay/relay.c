@@ -151,7 +151,7 @@ static void destroy_shards(struct relay *relay)
     }
 }
 
-/* Whoever is created last may touch what was created before. */
+/* Destroys each part before those that it may still touch: the threads first, engines before their owners, the channels last. */
 void relay_destroy(struct relay *relay)
 {
     relay_threads_stop(relay->threads, relay->thread_count);

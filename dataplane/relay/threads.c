@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-/* A thread that is just going to sleep when it is told to stop is woken again after this. */
+/* How often a thread that is told to stop is woken until it has ended: a wake-up may come just before it goes to sleep. */
 #define STOP_POLL_NS NS_PER_MS
 
 int relay_core(const struct relay_options *options, unsigned index)
@@ -17,7 +17,7 @@ int relay_core(const struct relay_options *options, unsigned index)
     return options->cpu_count > 0 ? options->cpu_list[index % options->cpu_count] : -1;
 }
 
-/* True if the list gives ingest or shard `index` a core that no other of them has. */
+/* True if cpu_list gives thread `index` (0: ingest, then the shards) a core that none of the others has. */
 static bool is_alone(const struct relay_options *options, unsigned index)
 {
     int core = relay_core(options, index);
