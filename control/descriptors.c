@@ -6,9 +6,9 @@
 #include <limits.h>
 #include <sys/resource.h>
 
-/* An upstream's connection, and what a look-up of its name opens: files of the resolver's, sockets to name servers, to sort addresses. */
+/* An upstream's connection, and what a look-up of its name opens: the resolver's files, sockets to name servers and for sorting addresses. */
 #define PER_UPSTREAM 6
-/* A log file that takes another's place, and what libraries open for a moment. */
+/* A log file that is opened while the one it replaces is still open, and what libraries open for a moment. */
 #define OTHERS  10
 #define COUNTED 1024
 
@@ -31,11 +31,11 @@ struct descriptor_plan descriptors_plan(const struct options *options)
     if (options->metrics)
         plan.reserved += HTTP_SERVER_MAX_CONNECTIONS;
     if (plan.reserved > plan.limit / 2)
-        plan.reserved = plan.limit / 2; /* with so few something has to go short */
+        plan.reserved = plan.limit / 2; /* with so few, half is left for connections */
     return plan;
 }
 
-/* At the start there are few, and their numbers are low. */
+/* Counts open descriptors below COUNTED: at the start there are few, and their numbers are low. */
 static unsigned count_open(void)
 {
     unsigned open = 0;

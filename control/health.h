@@ -6,14 +6,14 @@
 
 struct health {
     const struct relay *relay; /* set before the relay's threads start */
-    uint64_t grace_ns;         /* how long every upstream may be down; 0: for ever */
+    uint64_t grace_ns;         /* how long all upstreams may be down at once before that is reported; 0: for ever */
     unsigned upstreams;        /* configured */
 };
 
-/* Writes the JSON body for the state `now_ns` finds and returns the status, 200 or 503. Any thread. */
+/* Writes the JSON body for the state at `now_ns` (monotonic) and returns the status, 200 or 503. Any thread. */
 int health_report(const struct health *health, uint64_t now_ns, char *body, size_t capacity);
 
-/* For shard_options.health; the context is a struct health. */
+/* health_report for the current time, as shard_options.health; `health` is a struct health. */
 int health_answer(void *health, char *body, size_t capacity);
 
 #endif

@@ -13,7 +13,7 @@
 
 #define FILE_NAME "flashrelay.log"
 
-/* Length of a period, and how much of ".YYYY-MM-DD-HH-MM" stands behind the file's name. */
+/* Length of a period, and how many characters of ".YYYY-MM-DD-HH-MM" are appended to the file's name. */
 static const struct {
     uint64_t seconds; /* 0: no rotation */
     int suffix_length;

@@ -1,4 +1,4 @@
-/* The log in a file, begun anew by the clock. Lines reach it through a descriptor of log.h, behind which the file is replaced. */
+/* A log file that is rotated by the clock. log.h writes lines to a descriptor; a rotation replaces the file behind it. */
 #ifndef CONTROL_LOG_FILE_H
 #define CONTROL_LOG_FILE_H
 
@@ -10,7 +10,7 @@ struct log_file {
     const char *directory; /* the caller's */
     enum log_rotation rotation;
     int descriptor;
-    uint64_t period; /* of the rotation's length, since 1970 */
+    uint64_t period; /* the current one, counted from 1970 in lengths of the rotation */
 };
 
 /*
@@ -19,7 +19,7 @@ struct log_file {
  */
 int log_file_open(struct log_file *file, const char *directory, enum log_rotation rotation, uint64_t now_ns);
 
-/* Begins a new file if its time has come. Returns when that is the case next, or CLOCK_NEVER. One thread. */
+/* Begins a new file if a new period has begun. Returns when the next one begins (ns since 1970), or CLOCK_NEVER. One thread. */
 uint64_t log_file_rotate(struct log_file *file, uint64_t now_ns);
 
 void log_file_close(struct log_file *file);

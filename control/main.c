@@ -26,11 +26,11 @@ const char *malloc_conf = "dirty_decay_ms:0,muzzy_decay_ms:0,narenas:2";
 #define STATUS_FAILED 1
 #define STATUS_USAGE  2
 
-/* How often a service that drains is looked at, and when its patience ends. */
+/* How often a draining service is asked whether it is finished, and how long at most. */
 #define DRAIN_POLL_NS  (20 * NS_PER_MS)
 #define DRAIN_LIMIT_NS (SHARD_DRAIN_SPREAD_NS + 10 * NS_PER_S)
 
-/* Directs the log; `file` is open afterwards if there is to be one. 0, or the exit status after a line about what is wrong. */
+/* Sets where the log goes; opens `file` if there is a log directory. 0, or the exit status after a line about what is wrong. */
 static int configure_log(const struct options *options, struct log_file *file)
 {
     int result;
@@ -67,7 +67,7 @@ static uint64_t time_until(uint64_t next_ns, uint64_t now_ns)
     return next_ns > now_ns ? next_ns - now_ns : 0;
 }
 
-/* Does what is due by the clock. How long until the next time. */
+/* Does what is due by the clock. Returns how long until the next time, or CLOCK_NEVER. */
 static uint64_t turn(struct service *service, struct log_file *file)
 {
     uint64_t now_ns = clock_monotonic_ns(), wait_ns = time_until(service_turn(service, now_ns), now_ns), rotate_ns = CLOCK_NEVER;
@@ -93,7 +93,7 @@ static int wait_for_signal(const sigset_t *signals, struct service *service, str
     return signal;
 }
 
-/* The orderly end. Returns the exit status; a second signal ends the process here and now. */
+/* Ends the service in order after `signal`. Returns the exit status; a second signal ends the process at once. */
 static int drain(struct service *service, const sigset_t *signals, int signal)
 {
     uint64_t deadline_ns = clock_monotonic_ns() + DRAIN_LIMIT_NS;
@@ -129,7 +129,7 @@ static int run(const struct options *options, const struct warnings *warnings)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in every thread: wait_for_signal takes them */
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* in every thread: main waits for them with sigtimedwait */
     signal(SIGPIPE, SIG_IGN);
     status = configure_log(options, &file);
     if (status != 0)
@@ -138,7 +138,7 @@ static int run(const struct options *options, const struct warnings *warnings)
         log_line(LOG_WARN, "main", "no threads for the log: a slow reader of it will hold up flashblocks");
     warnings_log(warnings);
     if (service_start(&service, options, error, sizeof error) < 0) {
-        log_stop(); /* what led to it comes before it */
+        log_stop(); /* writes the queued lines, which explain the error, before it */
         fprintf(stderr, "flashrelay: %s\n", error);
         status = STATUS_FAILED;
     } else {

@@ -32,7 +32,7 @@ struct service {
     struct http_server *http;
 };
 
-/* Writes why the start failed, and with what, into the caller's line. */
+/* Writes into `error` that `what`, with `address` unless that is NULL, failed with `result`, and returns `result`. */
 static int explain(char *error, size_t capacity, int result, const char *what, const struct address *address)
 {
     char text[ADDRESS_TEXT_BYTES] = "";
@@ -164,7 +164,7 @@ static int start_metrics(struct service *service, char *error, size_t error_capa
     return result < 0 ? explain(error, error_capacity, result, "serve metrics on", address) : 0;
 }
 
-/* Everything that stays open is open now. */
+/* Gives connections the descriptors that are left. To be called once everything that stays open is open. */
 static void share_descriptors(struct service *service)
 {
     unsigned room = descriptors_room(&service->descriptor_plan);
@@ -173,7 +173,7 @@ static void share_descriptors(struct service *service)
     start_report_descriptors(service->options, &service->descriptor_plan, room);
 }
 
-/* What is already there is destroyed by the caller if this fails. */
+/* If this fails, the caller destroys what was created. */
 static int start(struct service *service, char *error, size_t error_capacity)
 {
     const struct options *options = service->options;
@@ -241,7 +241,7 @@ void service_destroy(struct service *service)
     metrics_sources_dispose(&service->sources);
     label_set_dispose(&service->labels);
     if (service->admitter)
-        admitter_stop(service->admitter); /* its answers go to memory that the relay is about to free */
+        admitter_stop(service->admitter); /* it writes answers to memory that relay_destroy frees */
     if (service->relay)
         relay_destroy(service->relay);
     if (service->admitter)

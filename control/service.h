@@ -14,7 +14,7 @@ struct service;
  */
 int service_start(struct service **service, const struct options *options, char *error, size_t error_capacity);
 
-/* What is to be done by the clock (monotonic). Returns when it is due again; a call before does no harm. One thread. */
+/* Does what is due at `now_ns` (monotonic). Returns when the next call is due, or CLOCK_NEVER; an earlier call does no harm. One thread. */
 uint64_t service_turn(struct service *service, uint64_t now_ns);
 
 /* Begins the orderly end; returns at once. */

@@ -69,7 +69,7 @@ static void describe_bytes(const char *what, uint64_t bytes, char *text, size_t 
     snprintf(text, capacity, "%s %" PRIu64 " %s", what, bytes / (is_whole ? MIB : KIB), is_whole ? "MiB" : "KiB");
 }
 
-/* Adds one choice to a list of them. */
+/* Appends `choice` to the list in `text`, if it `was_chosen`. */
 static void append(char *text, size_t capacity, bool was_chosen, const char *choice)
 {
     size_t length = strlen(text);
@@ -78,7 +78,7 @@ static void append(char *text, size_t capacity, bool was_chosen, const char *cho
         snprintf(text + length, capacity - length, "%s%s", length ? ", " : "", choice);
 }
 
-/* What was chosen because nobody has said it, and why. */
+/* Logs the values that were chosen because no source set them, and what they were chosen by. */
 static void log_choices(const struct options *options)
 {
     char shards[160], log[64], message[64], container[64] = "", text[384] = "";

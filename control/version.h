@@ -1,8 +1,8 @@
-/* Which flashrelay this is. */
+/* The version of flashrelay. */
 #ifndef CONTROL_VERSION_H
 #define CONTROL_VERSION_H
 
-/* As git describes the tree it was built from. */
+/* Returns what git describe says of the tree that this was built from; static. */
 const char *version_text(void);
 
 #endif

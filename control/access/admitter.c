@@ -58,7 +58,7 @@ static void *run(void *context)
         if (eventfd_read(options->admission->control_event, &count) < 0)
             continue; /* interrupted */
         for (request = admission_queue_take(&options->admission->requests); request; request = next) {
-            next = request->next; /* once answered it is its shard's again */
+            next = request->next; /* once answered, the request is its shard's again */
             answer(options, request);
         }
     }

@@ -31,7 +31,7 @@ static void item_split(struct item *item, const char *text, size_t length)
     }
 }
 
-/* Digits only; what is above UINT32_MAX is as good as no limit. */
+/* Reads digits; a number above UINT32_MAX becomes UINT32_MAX, which means no limit. */
 static int parse_limit(const char *text, size_t length, uint32_t *limit)
 {
     uint64_t value = 0;
@@ -52,7 +52,7 @@ static bool is_text(const char *known, const char *text, size_t length)
     return strlen(known) == length && memcmp(known, text, length) == 0;
 }
 
-/* What is wrong with an item that has an app, or NULL. `limit` is set if nothing is. */
+/* Returns what is wrong with an item that names an app, or NULL if nothing is; `*limit` is then the app's limit. */
 static const char *item_check(const struct item *item, const struct api_keys *keys, uint32_t *limit)
 {
     *limit = UINT32_MAX;

@@ -66,7 +66,7 @@ static struct row *find_row(const struct limits *limits, const struct ip_address
     return &limits->rows[i];
 }
 
-/* Frees a row and moves back the rows behind it that it kept from their home. */
+/* Frees a row, and moves rows behind it into the hole where that is nearer to their home position. */
 static void free_row(struct limits *limits, struct row *row)
 {
     uint64_t hole = (uint64_t)(row - limits->rows);

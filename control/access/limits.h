@@ -1,6 +1,6 @@
 /*
- * How many connections there are, of the instance, of each IP address and of each app, and whether one more may come. Sans-I/O,
- * one thread. Memory for addresses is set aside for the instance's limit but touched only as they come.
+ * Counts the connections of the instance, of each IP address and of each app, and decides whether one more may come. Sans-I/O,
+ * one thread. Memory for as many addresses as the instance's limit is reserved at creation, but touched only as addresses come.
  */
 #ifndef CONTROL_ACCESS_LIMITS_H
 #define CONTROL_ACCESS_LIMITS_H
@@ -11,7 +11,7 @@
 struct limits;
 
 struct limits_options {
-    uint32_t instance_limit; /* 0 refuses everybody */
+    uint32_t instance_limit; /* 0: every connection is refused */
     uint32_t ip_limit;       /* 0: none */
     unsigned apps;           /* numbers of apps are below this */
     uint64_t seed;           /* of the hash of addresses */
@@ -23,8 +23,8 @@ void limits_destroy(struct limits *limits);
 
 /*
  * Takes a place for a connection from `ip` of `app`, the number of an app of `table` or ADMISSION_NO_APP (then `table` may be NULL).
- * Asks the instance's limit, then the address's, then the app's, which is 0 if the table has no such app any more; a refusal takes
- * nothing.
+ * Checks the limit of the instance, then that of the address, then that of the app, which is 0 if the table has no such app any more. A
+ * refusal takes no place.
  */
 enum admission_verdict limits_enter(struct limits *limits, const struct access_table *table, const struct ip_address *ip,
                                     uint16_t app);

@@ -90,7 +90,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     (void)version;
     (void)upload;
     (void)state;
-    *upload_length = 0; /* nothing that is uploaded is of use */
+    *upload_length = 0; /* uploaded bytes are dropped */
     response = answer_to(context, method, path, &status);
     if (!response)
         return MHD_NO;
@@ -99,7 +99,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     return result;
 }
 
-/* A listening socket, so that errors are the kernel's own; the bound port is left in *port. */
+/* Makes the listening socket here instead of in libmicrohttpd, to return the kernel's error; leaves the bound port in *port. */
 static int listen_on(const struct address *address, uint16_t *port)
 {
     struct sockaddr_storage storage;

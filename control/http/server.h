@@ -9,11 +9,11 @@
 
 #include <stdio.h>
 
-/* Connections at once; who comes beyond waits. */
+/* Most connections at once; others wait to be accepted. */
 #define HTTP_SERVER_MAX_CONNECTIONS 32
 
 struct http_mount {
-    const char *prefix; /* the path that is answered, with all below it; "/": everything. The longest of several decides */
+    const char *prefix; /* the path that is answered, with all below it; "/": every path. The longest that matches is used */
     const char *content_type;
     void (*write)(FILE *out, const void *context); /* writes the answer's body; on the server's thread */
     const void *context;

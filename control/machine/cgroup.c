@@ -11,7 +11,7 @@ struct span {
     size_t length;
 };
 
-/* Cuts off what comes before the next `separator`; at the end of the text the rest. False if nothing is left. */
+/* Cuts `item` off `rest`: what comes before the next `separator`, or all of it if there is none. False if `rest` is empty. */
 static bool span_next(struct span *rest, char separator, struct span *item)
 {
     const char *end;
@@ -54,7 +54,7 @@ static bool copy_path(char path[PATH_MAX], struct span span)
     return true;
 }
 
-/* Where mountinfo has blanks, backslashes and line ends as octal numbers: \040. */
+/* Decodes the blanks, backslashes and line ends of a path, which mountinfo has as octal numbers: \040. */
 static void unescape(char *path)
 {
     char *to = path;
@@ -82,12 +82,12 @@ static bool find_group(char group[PATH_MAX], const char *membership, const char 
     return false;
 }
 
-/* Which groups of a hierarchy (those below `root`; "" for all) are seen where. */
+/* A mount of a hierarchy: its groups from `root` on ("": all) are seen below `point`. */
 struct mount {
     char root[PATH_MAX], point[PATH_MAX];
 };
 
-/* "id parent major:minor root point options [tag...] - type source super-options" */
+/* A line of mountinfo: "id parent major:minor root point options [tag...] - type source super-options". False if of another hierarchy. */
 static bool parse_mount(struct mount *mount, struct span line, const char *controller)
 {
     struct span field = {NULL, 0}, root, point, type, source;
@@ -119,7 +119,7 @@ static bool begins_with(const char *path, const char *start)
     return strncmp(path, start, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
-/* What is left of the group's path below `root`, or NULL if it lies elsewhere: a namespace shows what is outside as "/../name". */
+/* The part of the group's path below `root`, or NULL if the group lies elsewhere: a namespace shows groups outside of it as "/../name". */
 static const char *path_below(const char *group, const char *root)
 {
     return begins_with(group, root) && !begins_with(group, "/..") ? group + strlen(root) : NULL;

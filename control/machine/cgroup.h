@@ -18,8 +18,8 @@ struct cgroup_directory {
 
 /*
  * Finds the group's directory in the hierarchy that has `controller` ("cpu", "memory"; NULL: the one of v2), from the texts of
- * /proc/self/cgroup and /proc/self/mountinfo. A group outside of what is mounted (seen from inside a container) counts as the mount
- * point's. 0; -ENOENT if there is no such hierarchy or it is not mounted; -ENAMETOOLONG.
+ * /proc/self/cgroup and /proc/self/mountinfo. For a group outside of what is mounted, as seen from inside a container, it is the mount
+ * point. 0; -ENOENT if there is no such hierarchy or it is not mounted; -ENAMETOOLONG.
  */
 int cgroup_find(struct cgroup_directory *directory, const char *membership, const char *mountinfo, const char *controller);
 

@@ -9,11 +9,11 @@
 
 /* The largest set of processors that is asked for; Linux has been built for 8,192. */
 #define MAX_PROCESSORS (1 << 16)
-/* Numbers in files of a group; the texts of a process, of which mountinfo has a line a mount. */
+/* Room for a number in a file of a group, and for a text about a process: mountinfo has one line per mount. */
 #define VALUE_BYTES 64
 #define TEXT_BYTES  (1 << 20)
 
-/* Fails with EINVAL as long as the set is smaller than the kernel's. */
+/* Tries larger sets until one fits: sched_getaffinity fails with EINVAL as long as the set is smaller than the kernel's. */
 static uint64_t count_processors(void)
 {
     uint64_t count = 0;
@@ -52,7 +52,7 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* What is read of one group's directory, into its field of the machine. */
+/* Reads limits in one group's directory, and keeps in the machine the lower of each and what it has. */
 typedef void group_reader(struct machine *machine, const char *root, const char *directory);
 
 static void read_memory_v1(struct machine *machine, const char *root, const char *directory)

@@ -1,4 +1,4 @@
-/* What the machine, or the container that is one, gives this process: processors and memory. */
+/* The processors and the memory that the machine, or a container, gives this process. */
 #ifndef CONTROL_MACHINE_MACHINE_H
 #define CONTROL_MACHINE_MACHINE_H
 
@@ -11,8 +11,8 @@ struct machine {
 };
 
 /*
- * Reads the machine's state. Control groups of v1 and v2 are both looked at, the process's own and those above it: the least counts. What
- * cannot be read is no limit. `root` is put before every path: "" but in tests.
+ * Reads the machine's state. Control groups of v1 and v2 are both read, the process's own and those above it; the lowest limit counts. A
+ * limit that cannot be read is no limit. `root` is put before every path: "" except in tests.
  */
 void machine_read(struct machine *machine, const char *root);
 

@@ -42,7 +42,7 @@ static void write_label(FILE *out, const char *name, const char *value, bool *be
     *begun = true;
 }
 
-/* Everything of a sample but its value. `own` is a label like le, whose value is `own_value`; NULL: none. */
+/* Writes a sample's name and labels. `own` is one more label, like le, with the value `own_value`; NULL: none. */
 static void write_name(const struct exposition *exposition, const char *suffix, const struct label *labels, const char *own,
                        const char *own_value)
 {
@@ -83,7 +83,7 @@ static void write_bucket(struct exposition *exposition, const struct label *labe
     fprintf(exposition->out, "%" PRIu64 "\n", count);
 }
 
-/* The writer adds on meanwhile: each bucket is read once and the count is what they add up to, so that they agree. */
+/* The histogram's thread may count meanwhile: each bucket is read once, and the count is the buckets' sum, so that they agree. */
 void exposition_histogram(struct exposition *exposition, const struct label *labels, const struct histogram *histogram,
                           unsigned first_power, unsigned last_power, double unit)
 {

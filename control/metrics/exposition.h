@@ -28,7 +28,7 @@ void exposition_value(struct exposition *exposition, const struct label *labels,
 
 /*
  * A histogram: cumulative buckets at the limits 2^first_power - 1 ... 2^last_power - 1, exact because the histogram's own buckets
- * end there, then sum and count; a recorded 1 is `unit` (1e-9 for ns shown as seconds).
+ * end there, then sum and count; a recorded 1 is shown as `unit` (1e-9 for ns shown as seconds).
  */
 void exposition_histogram(struct exposition *exposition, const struct label *labels, const struct histogram *histogram,
                           unsigned first_power, unsigned last_power, double unit);

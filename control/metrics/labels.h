@@ -1,4 +1,4 @@
-/* Labels that stand on every metric. */
+/* Labels, and the set of those that every metric has. */
 #ifndef CONTROL_METRICS_LABELS_H
 #define CONTROL_METRICS_LABELS_H
 

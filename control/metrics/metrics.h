@@ -12,7 +12,7 @@
 
 #define METRICS_MAX_CHANNELS 2
 
-/* Where the figures are: in the relay and the options, which outlive this; the upstreams' labels and the durations are its own. */
+/* Where the figures are. The upstreams' labels and send_durations are its own; everything else that it points to outlives it. */
 struct metrics_sources {
     unsigned shard_count;
     const struct shard_counters *shards[RELAY_MAX_SHARDS];
@@ -26,7 +26,7 @@ struct metrics_sources {
     const struct channel *channels[METRICS_MAX_CHANNELS];
     const struct encoder_counters *encoder; /* NULL if not compressing */
     struct snapshot_group *snapshots;
-    const struct snapshot_slot *access;                                   /* of the group: an access table */
+    const struct snapshot_slot *access;                                   /* of that group: an access table */
     struct rolling *send_durations;                                       /* of all shards */
     uint64_t (*app_connections)(const struct relay *relay, unsigned app); /* relay_app_connections */
     const struct relay *relay;
@@ -38,7 +38,7 @@ int metrics_sources_init(struct metrics_sources *sources, const struct relay *re
                          struct snapshot_group *snapshots, const struct snapshot_slot *access, const struct label_set *labels);
 void metrics_sources_dispose(struct metrics_sources *sources);
 
-/* Lets quantiles forget what is old, also when nobody scrapes. Returns when it is due again. One thread. */
+/* Lets quantiles forget old values, even if there are no scrapes. Returns when the next call is due. One thread. */
 uint64_t metrics_turn(const struct metrics_sources *sources, uint64_t now_ns);
 
 /* Writes all metrics, in Prometheus' text format. Any thread. */
@@ -57,7 +57,7 @@ void metrics_write_process(struct exposition *exposition);
 /* The sum over all shards of the counter at `offset` of their struct shard_counters. */
 uint64_t metrics_sum_shards(const struct metrics_sources *sources, size_t offset);
 
-/* Adds up the histogram at `offset` of all shards in a zeroed one. */
+/* Adds up the histogram at `offset` of all shards in `merged`, which begins zeroed. */
 void metrics_merge_shards(struct histogram *merged, const struct metrics_sources *sources, size_t offset);
 
 /* The buckets of durations: 2^13 ns (8 us) to 2^30 ns (1.07 s). */

@@ -107,7 +107,7 @@ static void write_summed(struct exposition *exposition, const struct metrics_sou
     }
 }
 
-/* What the shard that is furthest behind has not offered yet: the reference's queue is as long as its slowest reader makes it. */
+/* Writes the backlog of the shard that is furthest behind: the reference's queue, too, is as long as its slowest reader makes it. */
 static void write_queue_size(struct exposition *exposition, const struct metrics_sources *sources)
 {
     uint64_t longest = 0;

@@ -1,6 +1,6 @@
 /*
- * What a histogram that only grows has counted lately: since the beginning of the oldest of ROLLING_WINDOWS windows. So do the reference
- * proxies (metrics-exporter-prometheus' summaries), whose quantiles forget what is older. Any thread; each call holds a lock for moments.
+ * What a histogram that only grows has counted recently: since the beginning of the oldest of ROLLING_WINDOWS windows. The reference
+ * proxies do the same (metrics-exporter-prometheus' summaries): their quantiles forget older values. Any thread; each call takes a short lock.
  */
 #ifndef CONTROL_METRICS_ROLLING_H
 #define CONTROL_METRICS_ROLLING_H
@@ -15,7 +15,7 @@
 
 struct rolling {
     pthread_mutex_t lock;
-    struct histogram begins[ROLLING_WINDOWS]; /* what had been counted when each window began, the current one first */
+    struct histogram begins[ROLLING_WINDOWS]; /* copies of the histogram when each window began, the current window first */
     uint64_t next_ns;                         /* when the next one begins */
 };
 
@@ -23,10 +23,10 @@ struct rolling {
 void rolling_init(struct rolling *rolling, uint64_t now_ns);
 void rolling_dispose(struct rolling *rolling);
 
-/* Begins the windows that are due, with `counted` as all that was counted so far. Returns when the next one is. */
+/* Begins the windows that are due; `counted` is the histogram now. Returns when the next window is due. */
 uint64_t rolling_turn(struct rolling *rolling, const struct histogram *counted, uint64_t now_ns);
 
-/* What of `counted`, all so far, is of these windows; `recent` begins zeroed. */
+/* Leaves in `recent`, which begins zeroed, what `counted`, the histogram now, has counted in these windows. */
 void rolling_recent(struct rolling *rolling, const struct histogram *counted, struct histogram *recent);
 
 #endif

@@ -13,7 +13,7 @@ static bool is_label_taken(const struct metrics_sources *sources, const char *la
     return false;
 }
 
-/* The path that a URI without one means, which the reference's label shows. */
+/* Returns "/" for a URI without a path, which it means and which the reference's label shows; else "". */
 static const char *missing_path(const char *identity)
 {
     const char *authority = strstr(identity, "://");
@@ -21,7 +21,7 @@ static const char *missing_path(const char *identity)
     return authority && strchr(authority + 3, '/') ? "" : "/";
 }
 
-/* URIs that differ only in what is not shown are told apart by their place in the list. */
+/* Adds an upstream. URIs that differ only in parts that labels don't show are told apart by their place in the list. */
 static int add_upstream(struct metrics_sources *sources, const struct upstream_counters *counters, const char *identity)
 {
     unsigned place = sources->upstream_count;

@@ -6,9 +6,9 @@
 #define MIB               (1024 * KIB)
 #define LOG_MEMORY_BYTES  (128 * MIB)
 #define MAX_MESSAGE_BYTES (32 * MIB)
-/* The log's part of a small container's memory. */
+/* The log's default share of a small container's memory: one part in this many. */
 #define CONTAINER_PART 4
-/* What --max-message-bytes and --log-memory accept at least, also for two channels. */
+/* Least default values: what --max-message-bytes accepts, and the log memory that two channels need for it. */
 #define LEAST_MESSAGE_BYTES KIB
 #define LEAST_LOG_BYTES     (4 * LEAST_MESSAGE_BYTES)
 
@@ -22,7 +22,7 @@ static uint64_t most(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* One processor is the ingest's, of those that the process may use at once. */
+/* One shard per processor that the process may use at once, less one for the ingest, at least one. */
 static uint64_t choose_shards(const struct machine *machine)
 {
     uint64_t processors = least(machine->processors, machine->quota_millis / 1000);
@@ -40,7 +40,7 @@ static uint64_t choose_log_memory(const struct machine *machine)
     return defaults_are_reduced(machine) ? most(machine->memory_limit_bytes / CONTAINER_PART, LEAST_LOG_BYTES) : LOG_MEMORY_BYTES;
 }
 
-/* In a small container half of what a channel has. */
+/* In a small container at most half of a channel's memory. */
 static uint64_t choose_max_message(const struct options *options)
 {
     uint64_t half = options->log_memory_bytes / relay_channels_needed(options->enable_compression) / 2;

@@ -4,10 +4,10 @@
 
 #include "options/options.h"
 
-/* Chooses what is still 0 of shards, log_memory_bytes and max_message_bytes, and keeps note of what was chosen for which machine. */
+/* Chooses shards, log_memory_bytes and max_message_bytes where they are 0, and notes in `options` the machine and which were chosen. */
 void defaults_choose(struct options *options, const struct machine *machine);
 
-/* True if the log gets less than usual, because that would be more than a quarter of the memory that the container has. */
+/* True if the default log memory is reduced, because the usual one would be more than a quarter of the container's memory. */
 bool defaults_are_reduced(const struct machine *machine);
 
 #endif

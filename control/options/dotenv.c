@@ -11,7 +11,7 @@ struct parser {
     char *const *environment;
     const char *at, *end;
     unsigned line;
-    const char *error; /* set: the line is left out */
+    const char *error; /* what was expected, static; if set, the line is left out */
 };
 
 const char *environment_find(char *const *environment, const char *name, size_t name_length)
@@ -116,7 +116,7 @@ static void substitute(struct parser *parser, FILE *value)
         fputs(known, value);
 }
 
-/* After a backslash. */
+/* After a backslash: writes the character that the next one stands for. */
 static void unescape(struct parser *parser, FILE *value)
 {
     char c;
@@ -150,7 +150,7 @@ static void parse_quoted(struct parser *parser, char quote, FILE *value)
     }
 }
 
-/* Up to the line's end or a comment; blanks are kept only between what is not blank. */
+/* Writes an unquoted or quoted value up to the line's end or a comment, without the blanks at its end. */
 static void parse_value(struct parser *parser, FILE *value)
 {
     const char *blanks;
@@ -244,7 +244,7 @@ static int parse_line(struct parser *parser)
     return result;
 }
 
-/* Goes on behind the line where the bad one began, also if a quote that is not closed led on. */
+/* Moves the parser behind the bad line, which began at `begin`, even if an unclosed quote had led it further. */
 static void skip_line(struct parser *parser, const char *begin, unsigned line)
 {
     parser->error = NULL;

@@ -18,9 +18,9 @@ struct dotenv {
 };
 
 /*
- * Reads the text of the file `name` into a zeroed `dotenv`; `environment` (NULL-terminated, may be NULL) goes before the file where
- * $NAME is replaced. A line that is none of these forms is left out; `warnings` then says which and what was expected, and nothing of
- * what it holds. 0 or -ENOMEM; dispose either way.
+ * Reads the text of the file `name` into a zeroed `dotenv`. $NAME is looked up in `environment` (NULL-terminated, may be NULL) first, then
+ * in the entries read so far. A line that is none of these forms is left out; a warning then names the line and what was expected, and
+ * shows nothing of the line. 0 or -ENOMEM; call dotenv_dispose either way.
  */
 int dotenv_parse(struct dotenv *dotenv, const char *name, const char *text, size_t length, char *const *environment,
                  struct warnings *warnings);

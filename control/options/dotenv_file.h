@@ -1,4 +1,4 @@
-/* The .env file that holds here: of the working directory, or of the nearest directory above it that has one. */
+/* The .env file that applies: that of the working directory, or of the nearest directory above it that has one. */
 #ifndef CONTROL_OPTIONS_DOTENV_FILE_H
 #define CONTROL_OPTIONS_DOTENV_FILE_H
 

@@ -25,7 +25,7 @@ static size_t print_wrapped(FILE *out, const char *text, size_t column)
     return column;
 }
 
-/* Prints `note` in brackets, on a line of its own rather than broken. */
+/* Prints `label` and `text` in brackets from column `column` on, or in a new line if they do not fit; returns the column where it ended. */
 static size_t print_note(FILE *out, const char *label, const char *text, size_t column)
 {
     size_t length = strlen(label) + strlen(text) + 2;

@@ -27,7 +27,7 @@ static size_t distance(const char *a, size_t a_length, const char *b)
 
 const char *option_nearest(const char *name, size_t length)
 {
-    size_t best = length / 3 + 2; /* more letters wrong than that is another word */
+    size_t best = length / 3 + 2; /* with so many wrong letters it is another word */
     const char *nearest = NULL;
 
     for (unsigned i = 0; i < option_table_count && length > 0; i++) {

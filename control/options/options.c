@@ -15,7 +15,7 @@
 
 #define MAX_OPTIONS 64
 
-/* Where a value stands, the strongest last. */
+/* Where a value comes from; a later source takes precedence. */
 enum source { FROM_NOWHERE, FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
 
 struct reader {
@@ -23,7 +23,7 @@ struct reader {
     const struct options_sources *sources;
     struct warnings *warnings;
     char *error;
-    enum source sources_of[MAX_OPTIONS]; /* by index in the table */
+    enum source sources_of[MAX_OPTIONS]; /* of each option's value, by index in the table */
     unsigned verbosity;                  /* times -v was seen */
     const struct option *last;           /* the flag read before, or NULL */
 };
@@ -112,7 +112,7 @@ static enum options_outcome read_source(struct reader *reader, enum source sourc
     return outcome;
 }
 
-/* Of what was taken for a flag only what may be its name is shown: the rest may be a secret that lost its flag. */
+/* Shows of an unknown flag only the characters that may be its name: the rest may be a secret whose flag is missing. */
 static enum options_outcome fail_unknown(const struct reader *reader, const char *argument, size_t length)
 {
     static const char name_characters[] = "-.0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
@@ -183,7 +183,7 @@ static enum options_outcome read_letters(struct reader *reader, const char *argu
     return outcome;
 }
 
-/* What stands where a flag should is not shown: it may be a secret, or the rest of one. */
+/* An argument that is no flag is not shown: it may be a secret, or the rest of one. */
 static enum options_outcome fail_no_flag(const struct reader *reader, char *const *argument)
 {
     const struct option *last = reader->last;
@@ -236,7 +236,7 @@ static enum options_outcome read_arguments(struct reader *reader)
     return outcome;
 }
 
-/* An empty text is as good as none. */
+/* Replaces an empty text by NULL. */
 static void drop_empty(char **text)
 {
     if (*text && **text == '\0') {
@@ -245,7 +245,7 @@ static void drop_empty(char **text)
     }
 }
 
-/* Each channel holds at least two messages of the largest size. */
+/* Checks that each channel has room for at least two messages of the largest size. */
 static enum options_outcome check_log_memory(const struct reader *reader)
 {
     const struct options *options = reader->options;

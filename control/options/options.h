@@ -1,6 +1,6 @@
 /*
- * What an operator can set: every flag of the reference proxies and flashrelay's own. A flag goes over the environment variable
- * of the same meaning, and that over a line of the .env file.
+ * What an operator can set: every flag of the reference proxies and flashrelay's own. A flag takes precedence over the
+ * environment variable of the same meaning, and that over a line of the .env file.
  */
 #ifndef CONTROL_OPTIONS_OPTIONS_H
 #define CONTROL_OPTIONS_OPTIONS_H
@@ -69,7 +69,7 @@ struct options {
     enum engine_zerocopy zerocopy;
     struct core_list cpu_list; /* empty: threads are not pinned */
 
-    /* What nobody has set, so that it was chosen for the machine. */
+    /* The machine, and which values no source has set, so that they were chosen for it. */
     struct machine machine;
     bool shards_by_default, log_memory_by_default, max_message_by_default;
 };
@@ -86,8 +86,8 @@ enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_BAD }
 
 /*
  * Fills `options` with what the sources say, else with defaults. OPTIONS_BAD: `error` is one line that names the flag or
- * variable, what it was given (but no secret) and what was expected. What stops nothing is added to `warnings`. --help and --version
- * are found before variables and file are looked at. Dispose whatever the outcome.
+ * variable, what it was given (but no secret) and what was expected. Faults that do not prevent the start are added to `warnings`. --help
+ * and --version are found before variables and file are read. Call options_dispose whatever the outcome.
  */
 enum options_outcome options_read(struct options *options, const struct options_sources *sources, struct warnings *warnings,
                                   char error[OPTIONS_ERROR_BYTES]);

@@ -21,11 +21,11 @@ struct option {
     size_t field;              /* offset in struct options */
     uint64_t minimum, maximum; /* of numbers */
     const char *initial;       /* default as text, or NULL: the field stays zero */
-    const char *default_note;  /* in the help, where `initial` is NULL and there is more to say than "none" */
+    const char *default_note;  /* in the help instead of `initial`, where that is NULL */
     const char *meaning;
     const char *bound_reason; /* why numbers outside minimum and maximum are refused, where that is not plain; or NULL */
     bool secret;              /* values are never shown */
-    bool is_common_variable;  /* other programs have a variable of that name: a value that means nothing here is left out */
+    bool is_common_variable;  /* other programs use its variable too: a bad value there only causes a warning */
 };
 
 extern const struct option option_table[];
@@ -36,7 +36,7 @@ extern const unsigned option_table_count;
 /* The name most like `name` of `length` letters, or NULL if none is. */
 const char *option_nearest(const char *name, size_t length);
 
-/* The option's environment variable; `text` has OPTION_VARIABLE_BYTES. Returns it. */
+/* Returns the name of the option's environment variable, which may lie in `text`, of OPTION_VARIABLE_BYTES. */
 const char *option_variable(const struct option *option, char *text);
 
 #endif

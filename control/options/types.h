@@ -11,7 +11,7 @@ struct option_type {
     bool is_switch;         /* the flag alone means true */
     bool is_count;          /* the flag takes no value and counts */
     bool is_list;           /* the flag may be given again, adding to what it has */
-    /* Reads `text` into the field. 0, or -EINVAL and what was expected (or what is wrong), or -ENOMEM. */
+    /* Reads `text` into the field. 0; -EINVAL, with what was expected or what is wrong in `expected`; or -ENOMEM. */
     int (*read)(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES]);
 };
 

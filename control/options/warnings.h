@@ -1,4 +1,4 @@
-/* What is wrong with the settings but stops nothing: kept until the log is set up. */
+/* Faults in the settings that do not prevent the start: kept until the log is set up. */
 #ifndef CONTROL_OPTIONS_WARNINGS_H
 #define CONTROL_OPTIONS_WARNINGS_H
 
@@ -10,8 +10,8 @@
 /* Begins zeroed. */
 struct warnings {
     char *texts[WARNINGS_KEPT];
-    unsigned count; /* of those kept */
-    unsigned more;  /* that were not */
+    unsigned count; /* of those in `texts` */
+    unsigned more;  /* warnings that found no place there */
 };
 
 /* Makes one line of a text: control characters become question marks. */
@@ -20,10 +20,10 @@ void warnings_make_line(char *text);
 /* Adds one line. Never pass secrets. */
 void warnings_add(struct warnings *warnings, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A line of the log each. */
+/* Logs each warning in a line. */
 void warnings_log(const struct warnings *warnings);
 
-/* A line each, after the program's name, for a start that fails before there is a log. */
+/* Prints each warning in a line, after the program's name, for a start that fails before the log is set up. */
 void warnings_print(FILE *out, const struct warnings *warnings);
 
 void warnings_dispose(struct warnings *warnings);
