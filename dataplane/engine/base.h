@@ -1,4 +1,4 @@
-/* What engines share besides their extents: filling in and taking down the common part. */
+/* The part that is common to all engines, besides extents: filling it in and disposing of it. */
 #ifndef DATAPLANE_ENGINE_BASE_H
 #define DATAPLANE_ENGINE_BASE_H
 

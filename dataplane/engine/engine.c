@@ -1,4 +1,4 @@
-/* The common front of all engines: what every one does alike, then the dispatch to its table. */
+/* The engine_* functions: what all engines do alike, then the call through the table of the engine at hand. */
 #include "flashrelay/engine.h"
 
 #include "engine/base.h"

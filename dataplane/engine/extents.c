@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks kept for reuse, as many as a turn serves; a peak beyond it goes back to the allocator. */
+/* Most control blocks kept for reuse: as many as a turn serves connections. Blocks beyond it go back to the allocator. */
 #define KEPT_CONTROL_BLOCKS 256
 
 static uint8_t *control_block_get(struct engine *engine)
@@ -69,7 +69,7 @@ static const struct selection *selection_of(const struct engine *engine, const s
     return channel_selection(engine->channels[connection->channel].channel, connection->selection);
 }
 
-/* Brings held_sequence and the holds up to what the stream touches now. */
+/* Sets held_sequence, and the entry in the thread's holds, to the lowest frame that the stream touches now. */
 static void hold_update(struct engine *engine, struct connection *connection)
 {
     uint64_t lowest = connection->pinned_sequence;
@@ -239,14 +239,14 @@ size_t extents_next_run(struct engine *engine, struct connection *connection, si
     return 0;
 }
 
-/* A place in a stream, behind what was taken. */
+/* A position in the outgoing stream, not before its first byte that is not taken. */
 struct place {
     unsigned extent;
     uint64_t frame;
     uint32_t skip_bytes; /* of that frame, or of the extent's bytes */
 };
 
-/* As extents_next_run, from a place on, which moves past extents without any byte. */
+/* As extents_next_run, from `place` on; moves `place` past extents without any byte. */
 static size_t run_at(const struct engine *engine, const struct connection *connection, struct place *place, size_t limit_bytes,
                      const uint8_t **bytes)
 {
@@ -280,7 +280,7 @@ static void pass_run(const struct engine *engine, const struct connection *conne
         place->skip_bytes += (uint32_t)length;
 }
 
-/* True if there is no more than one frame, or one control run: what most sends are. */
+/* True if the stream is one frame or one control run, as most are: then there is no second run to look for. */
 static bool is_one_run(const struct connection *connection)
 {
     return connection->extent_count == 1 && (!is_frames(&connection->extents[0]) || connection->extents[0].count == 1);
@@ -318,7 +318,7 @@ static void take_frames(struct engine *engine, struct connection *connection, si
     extent->count = (uint32_t)(end - from);
     progress->frames = advanced.frames;
     progress->payload_bytes = advanced.payload_bytes;
-    /* Every frame touched was begun just now, but for the first if it had begun before. */
+    /* Every frame of which bytes were taken has begun just now, except for the first frame if it had begun before. */
     progress->began_frame = progress->frames + (connection->taken_bytes > 0) > (was_begun ? 1u : 0u);
 }
 
@@ -362,7 +362,7 @@ void extents_take_runs(struct engine *engine, struct connection *connection, con
 
         runs++;
         length = extents_next_run(engine, connection, taken_bytes < runs->iov_len ? taken_bytes : runs->iov_len, &bytes);
-        assert(bytes == runs->iov_base); /* extents without any byte were passed */
+        assert(bytes == runs->iov_base); /* run_at passes extents without any byte, too */
         extents_take(engine, connection, length, &more);
         progress->bytes += more.bytes;
         progress->frames += more.frames;

@@ -20,8 +20,9 @@ uint64_t extents_next_untaken(const struct connection *connection);
 size_t extents_copy_unbegun_control(const struct connection *connection, uint8_t copy[CONTROL_RUN_BYTES]);
 
 /*
- * The next contiguous bytes to send, at most `limit_bytes`, all of extents[0]. They stay where they are until they are taken.
- * Extents without any byte (gaps only) are dropped on the way; returns 0 if nothing is left, and then extent_count is 0.
+ * Sets *bytes to the next contiguous bytes to send, all of extents[0], and returns how many there are, at most `limit_bytes`. They stay
+ * where they are until they are taken. Extents without any byte (gaps only) are dropped on the way; returns 0 if nothing is left, and then
+ * extent_count is 0.
  */
 size_t extents_next_run(struct engine *engine, struct connection *connection, size_t limit_bytes, const uint8_t **bytes);
 
@@ -32,26 +33,25 @@ size_t extents_next_run(struct engine *engine, struct connection *connection, si
 void extents_take(struct engine *engine, struct connection *connection, size_t taken_bytes, struct engine_progress *progress);
 
 /*
- * Sets which frame, though taken, is still touched (HOLDS_NONE: none any more): a zero-copy send holds its frames until its
- * notification.
+ * Sets the lowest frame that is taken and still read (HOLDS_NONE: no frame is): a zero-copy send pins its frames until its notification.
  */
 void extents_pin(struct engine *engine, struct connection *connection, uint64_t sequence);
 
 /*
- * The same for an engine that sends several runs at once: the next runs in order, of any extents, at most `capacity` of them and
- * `limit_bytes` together. Returns how many, 0 if nothing is left.
+ * As extents_next_run, for an engine that sends several runs at once: fills `runs` with the next runs in order, of any extents, at most
+ * `capacity` runs and `limit_bytes` together. Returns how many runs there are, 0 if nothing is left.
  */
 unsigned extents_next_runs(struct engine *engine, struct connection *connection, size_t limit_bytes, struct iovec *runs,
                            unsigned capacity);
 
-/* The peer took the first `taken_bytes` of what extents_next_runs left in `runs`; `*progress` is that of all of them. */
+/* The peer took the first `taken_bytes` of the runs that extents_next_runs returned; `*progress` sums up all of them. */
 void extents_take_runs(struct engine *engine, struct connection *connection, const struct iovec *runs, size_t taken_bytes,
                        struct engine_progress *progress);
 
-/* Lets go of all extents; what is pinned stays so. */
+/* Lets go of all extents; frames that are pinned stay pinned. */
 void extents_release(struct engine *engine, struct connection *connection);
 
-/* Describes the stream in `handoff`, which lends its bytes; no answer to an offer is outstanding. */
+/* Describes the stream in `handoff`, which lends its bytes. No send may be outstanding. */
 void extents_hand_off(const struct connection *connection, struct engine_handoff *handoff);
 
 /* Fills an empty stream with what `handoff` describes. 0 or -ENOMEM, and the stream is empty. */

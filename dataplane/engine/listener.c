@@ -36,7 +36,7 @@ void listener_close(struct listener *listener)
 {
     if (listener->descriptor < 0)
         return;
-    /* A poll that is under way holds the socket open beyond its close; shut down, it listens no more and ends the poll. */
+    /* An outstanding poll keeps the socket open beyond its close; the shutdown ends both listening and the poll. */
     shutdown(listener->descriptor, SHUT_RDWR);
     close(listener->descriptor);
     listener->descriptor = -1;
@@ -70,7 +70,7 @@ static void take(struct listener *listener, int descriptor, const struct sockadd
     listener->accepted(listener->engine, descriptor, &peer);
 }
 
-/* accept(2) failed. True if more may be queued behind what failed. */
+/* accept(2) failed. True if more connections may be queued behind the one that failed. */
 static bool go_on_after(struct listener *listener, int error, uint64_t now_ns)
 {
     if (error == EAGAIN) {
@@ -87,7 +87,7 @@ static bool go_on_after(struct listener *listener, int error, uint64_t now_ns)
     return false;
 }
 
-/* True if there is one for a connection. At the end there is nobody left to keep the others for. */
+/* Takes a descriptor for a connection; false if none is left. A listener that stops may exceed the budget: nothing needs the reserve then. */
 static bool take_descriptor(const struct listener *listener)
 {
     struct descriptor_budget *budget = listener->engine->options.descriptors;
@@ -98,7 +98,7 @@ static bool take_descriptor(const struct listener *listener)
     return true;
 }
 
-/* Accepts up to `limit`; how many it were. */
+/* Accepts at most `limit` connections; returns how many. */
 static unsigned accept_some(struct listener *listener, unsigned limit, uint64_t now_ns)
 {
     unsigned count = 0;
@@ -128,7 +128,7 @@ static unsigned accept_some(struct listener *listener, unsigned limit, uint64_t 
     return count;
 }
 
-/* True if nothing but an empty queue keeps it from accepting. */
+/* True if nothing but an empty queue can keep the listener from accepting. */
 static bool may_accept(const struct listener *listener, uint64_t now_ns)
 {
     return listener->descriptor >= 0 && now_ns >= listener->retry_at_ns && !listener->paused &&

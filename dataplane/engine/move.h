@@ -1,12 +1,12 @@
-/* Moving a connection between engines whose connections have descriptors: what leaves with it, and arrives. */
+/* Moving a connection between engines whose connections have descriptors: filling a handoff, and taking it over. */
 #ifndef DATAPLANE_ENGINE_MOVE_H
 #define DATAPLANE_ENGINE_MOVE_H
 
 #include "flashrelay/engine.h"
 
 /*
- * Tells the handler that the connection, of which no operation and no pin is outstanding, is detached, and lets go of what it had. The
- * descriptor is the handler's; the connection is dead and is no more than its slot.
+ * Calls `detached` for a connection of which no operation and no pin is outstanding, then lets go of its extents and unread bytes. The
+ * handler owns the descriptor from then on. The connection is dead; only its slot is left to be given back.
  */
 void move_hand_over(struct engine *engine, struct connection *connection, int descriptor, uint64_t now_ns);
 

@@ -1,4 +1,4 @@
-/* First in, first out: what engines keep connections in. A connection has one node for each queue that it may be in; nothing is allocated. */
+/* First-in-first-out queues of connections. A connection has one node for each queue that it may be in; nothing is allocated. */
 #ifndef DATAPLANE_ENGINE_QUEUE_H
 #define DATAPLANE_ENGINE_QUEUE_H
 
@@ -9,7 +9,7 @@ struct queue_node {
     struct queue_node *next;
 };
 
-/* Zeroed, it is empty. */
+/* A zeroed queue is empty. */
 struct queue {
     struct queue_node *first, *last;
 };
@@ -33,7 +33,7 @@ static inline void queue_append(struct queue *queue, struct queue_node *node)
     queue->last = node;
 }
 
-/* Takes the oldest node out, or NULL. */
+/* Takes out the oldest node and returns it; NULL if the queue is empty. */
 static inline struct queue_node *queue_take(struct queue *queue)
 {
     struct queue_node *node = queue->first;

@@ -12,7 +12,7 @@ static int set_option(int descriptor, int level, int option, int value)
     return setsockopt(descriptor, level, option, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
-/* What accepted connections inherit is set here once. */
+/* Accepted sockets inherit TCP_NODELAY and TCP_NOTSENT_LOWAT from the listener. */
 static int set_listener_options(int descriptor, const struct engine_listen_options *options)
 {
     int error = set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -71,7 +71,7 @@ int socket_prove_free(void *shared, const struct address *address)
     (void)shared;
     if (descriptor < 0)
         return -errno;
-    /* SO_REUSEADDR lets what is left of ended connections (TIME_WAIT) pass, but no listener, also none with SO_REUSEPORT. */
+    /* With SO_REUSEADDR, bind ignores connections in TIME_WAIT, but fails where a listener has the address, even one with SO_REUSEPORT. */
     error = set_option(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
     if (error == 0 && bind(descriptor, (struct sockaddr *)&sockaddr, length) != 0)
         error = -errno;

@@ -1,12 +1,12 @@
-/* Kernel sockets, as the engines that use them share them. */
+/* Functions on kernel sockets, shared by the engines that use them. */
 #ifndef DATAPLANE_ENGINE_SOCKET_H
 #define DATAPLANE_ENGINE_SOCKET_H
 
 #include "flashrelay/engine.h"
 
 /*
- * A listening, non-blocking socket with SO_REUSEPORT, whose options accepted ones inherit; its port is left in *port. The descriptor or
- * a negative errno.
+ * Opens a listening, non-blocking socket with SO_REUSEPORT, whose options accepted sockets inherit, and sets *port to its port. Returns
+ * the descriptor or a negative errno.
  */
 int socket_listen(const struct address *address, const struct engine_listen_options *options, uint16_t *port);
 
@@ -14,12 +14,12 @@ int socket_listen(const struct address *address, const struct engine_listen_opti
 int socket_prove_free(void *shared, const struct address *address);
 
 /*
- * Begins connecting, with TCP_NODELAY, without waiting: once the descriptor is writable socket_connect_end says how it went. The
- * descriptor or a negative errno.
+ * Begins connecting, with TCP_NODELAY, without waiting: once the descriptor is writable, socket_connect_end returns the outcome. Returns
+ * the descriptor or a negative errno.
  */
 int socket_connect(const struct address *remote);
 
-/* Ends connecting: 0, and the descriptor is in blocking mode, as accepted ones are; or why it failed, a negative errno. */
+/* Ends connecting. 0, and the descriptor is in blocking mode, as accepted ones are; or the negative errno with which connecting failed. */
 int socket_connect_end(int descriptor);
 
 /*
@@ -28,10 +28,10 @@ int socket_connect_end(int descriptor);
  */
 void socket_reset(int descriptor);
 
-/* True if accept(2) failed for want of descriptors or memory: what is queued waits. */
+/* True if accept(2) failed for want of descriptors or memory: the queued connections wait. */
 bool socket_is_out_of_files(int error);
 
-/* True if accept(2) failed because of the connection that was to be accepted: it is gone, and the next one waits. */
+/* True if accept(2) failed because of the connection that was to be accepted: that one is gone, and the next one can be accepted. */
 bool socket_is_of_one_connection(int error);
 
 #endif

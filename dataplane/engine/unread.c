@@ -12,7 +12,7 @@ struct engine_unread {
     uint8_t bytes[];
 };
 
-/* Where the connection's is linked, or the list's end. */
+/* The link to the connection's element, or the link at the list's end if it has none. */
 static struct engine_unread **find(struct engine *engine, const struct connection *connection)
 {
     struct engine_unread **link = &engine->unread;
