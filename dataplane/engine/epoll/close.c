@@ -1,4 +1,4 @@
-/* How connections end. The kernel has copied what was taken, so nothing is ever pinned. */
+/* Ending connections. The kernel has copied the bytes that it took, so no frame is ever pinned. */
 #include "engine/epoll/epoll.h"
 #include "engine/extents.h"
 #include "engine/socket.h"
@@ -21,7 +21,7 @@ void epoll_close(struct epoll_engine *engine, struct epoll_connection *connectio
     if (connection->descriptor < 0)
         return;
     epoll_count_system_call(engine);
-    close(connection->descriptor); /* which takes it out of the set */
+    close(connection->descriptor); /* which also removes it from the epoll set */
     connection->descriptor = -1;
     counter_subtract(&engine->base.counters.open_connections, 1);
     descriptor_budget_return(engine->base.options.descriptors);

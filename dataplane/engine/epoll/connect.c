@@ -2,10 +2,11 @@
 #include "engine/extents.h"
 #include "engine/socket.h"
 
+/* System calls that socket_connect and socket_connect_end make, for the counter. */
 #define CONNECT_CALLS     3
 #define CONNECT_END_CALLS 2
 
-/* Begins connecting, which does not block. What fails here is told in the next turn. */
+/* Begins connecting, which does not block. A failure at this point is reported in the next turn. */
 struct connection *epoll_connect(struct engine *base, const struct address *remote, void *owner)
 {
     struct epoll_engine *engine = epoll_of(base);
@@ -55,7 +56,7 @@ void epoll_connect_proceed(struct epoll_engine *engine, struct epoll_connection 
     }
     counter_add(&engine->base.counters.connects, 1);
     epoll_handler(engine)->connected(engine->base.options.context, &connection->base, 0, engine->now_ns);
-    /* What was asked for before there was a connection. */
+    /* Bytes may have been appended, and engine_finish called, before the connection was made. */
     engine_serve(&engine->base, &connection->base);
     epoll_finish_proceed(engine, connection);
 }

@@ -19,7 +19,7 @@ static uint64_t epoll_now(struct engine *base)
     return clock_monotonic_ns();
 }
 
-/* Every send copies. */
+/* Channels need no registration: every send copies. */
 static void ignore_channel(struct engine *base, const struct channel *channel)
 {
     (void)base;
@@ -39,7 +39,7 @@ static void abort_all(struct epoll_engine *engine)
     }
 }
 
-/* Takes back what open_parts made, or as much of it as there is. */
+/* Takes back what open_parts made, also where that failed half-way. */
 static void close_parts(struct epoll_engine *engine)
 {
     if (engine->descriptor >= 0)
@@ -98,7 +98,7 @@ static int open_parts(struct epoll_engine *engine)
     return engine->buffer ? 0 : -ENOMEM;
 }
 
-/* Every thread's engine is asked for the same: one line is enough. */
+/* Logged once per process, because the engines of all threads have the same option. */
 static void explain_zerocopy(enum engine_zerocopy wanted)
 {
     static _Atomic bool explained;

@@ -1,10 +1,10 @@
 /*
- * The epoll engine's own structures, and what its files call of each other. All of it runs on the engine's thread, but epoll_wake.
- * (epoll_create1, epoll_ctl, epoll_wait and epoll_pwait2 are the system's.)
+ * The epoll engine's own structures, and the functions that its files call of each other. All functions but epoll_wake run on the engine's
+ * thread. (epoll_create1, epoll_ctl, epoll_wait and epoll_pwait2 are the system's.)
  *
- * A descriptor is registered once, edge-triggered for both directions, and never changed: the kernel tells of room only after it refused
- * bytes, so a connection that is not blocked costs no event, and one that is costs no system call besides its sends. The engine
- * remembers what was told and not worked off.
+ * A descriptor is registered once, edge-triggered for both directions, and the registration is never changed: the kernel reports room only
+ * after it refused bytes, so a connection that is not blocked causes no such event, and a blocked connection needs no system call besides
+ * its sends. The engine remembers in the connection which events were reported and are not worked off.
  */
 #ifndef DATAPLANE_ENGINE_EPOLL_EPOLL_H
 #define DATAPLANE_ENGINE_EPOLL_EPOLL_H
@@ -16,7 +16,7 @@
 
 #include <sys/epoll.h>
 
-/* Events of one turn; as many sends as the relay's turns have. */
+/* Most events taken per turn: as many as the relay sends per turn. */
 #define EPOLL_EVENTS 256
 
 struct epoll_connection {
@@ -27,31 +27,31 @@ struct epoll_connection {
     bool in_todo : 1;
     bool connecting : 1;
     bool readable : 1;       /* there may be something to read */
-    bool hung_up : 1;        /* the peer's FIN, or an error, is behind what there is to read */
-    bool will_read : 1;      /* in the queue of those that read */
+    bool hung_up : 1;        /* the peer's FIN, or an error, follows the bytes that can be read */
+    bool will_read : 1;      /* in the read_queue */
     bool receive_paused : 1; /* `received` consumed less than it was offered */
     bool resume_wanted : 1;
-    bool finish_delivered : 1; /* the peer's FIN is here, and `received` knows */
+    bool finish_delivered : 1; /* the peer's FIN was reported to `received` */
     bool write_finished : 1;   /* our FIN is on its way */
     bool reported : 1;         /* `closed`, `detached`, or a failed `connected`, was called */
 };
 
-/* 10,000 subscribers: keep it small. */
+/* There may be 10,000 of them: keep them small. */
 _Static_assert(sizeof(struct epoll_connection) <= 144, "a connection has outgrown its 144 bytes");
 
 struct epoll_engine {
     struct engine base;
     int descriptor; /* of the epoll set */
-    int wake_event; /* eventfd: each write is an edge, so nobody reads it */
+    int wake_event; /* eventfd: each write is an edge, so it is never read */
     bool has_nanoseconds;
     struct slab slots; /* of struct epoll_connection */
     struct queue send_queue;
     struct queue read_queue;
-    struct queue todo; /* dead, failed to connect, resumed, detached or finished */
+    struct queue todo; /* connections that are dead, failed to connect, or are resumed, detached or finished */
     struct listener listener;
-    uint8_t *buffer;  /* received into; lent to the handler */
+    uint8_t *buffer;  /* for received bytes, which are lent to the handler */
     uint64_t now_ns;  /* read after each wait, and after each send */
-    uint64_t told_ns; /* the last look at I/O of which everything has been told */
+    uint64_t told_ns; /* all I/O that had happened by then has been reported to the handler */
     struct epoll_event events[EPOLL_EVENTS];
 };
 
@@ -86,10 +86,10 @@ int epoll_engine_create(struct engine **out, const struct engine_options *option
 
 bool epoll_slot_is_free(const struct epoll_engine *engine);
 
-/* A zeroed connection without descriptor, or NULL if all are taken. */
+/* Takes a slot: a zeroed connection without descriptor, or NULL if no slot is free. */
 struct epoll_connection *epoll_slot_take(struct epoll_engine *engine);
 
-/* Gives the slot back if the connection's end is reported and no queue has it. */
+/* Gives the slot back if the connection's end is reported and the connection is in no queue. */
 void epoll_slot_release(struct epoll_engine *engine, struct epoll_connection *connection);
 
 /* --- listen.c --- */
@@ -103,29 +103,29 @@ void epoll_listen_stop(struct engine *base);
 
 struct connection *epoll_connect(struct engine *base, const struct address *remote, void *owner);
 
-/* Ends the state of connecting, if it is over, and tells. */
+/* Connecting has ended: takes the outcome from the socket and calls `connected`. */
 void epoll_connect_proceed(struct epoll_engine *engine, struct epoll_connection *connection);
 
 /* --- receive.c --- */
 
-/* There may be something to read. */
+/* Notes that there may be bytes to read, and queues the connection for reading. */
 void epoll_receive_ready(struct epoll_engine *engine, struct epoll_connection *connection);
 
-/* Reads for those for whom there may be something, each its share of a turn at most. True if nothing is left to read. */
+/* Reads from the queued connections, from each at most its share of a turn. True if the queue is empty afterwards. */
 bool epoll_receive(struct epoll_engine *engine);
 void epoll_receive_resume(struct engine *base, struct connection *connection);
 
-/* Offers what was kept, then reads again. */
+/* Offers the kept bytes to the handler again; once all are consumed, resumes reading. */
 void epoll_receive_offer_kept(struct epoll_engine *engine, struct epoll_connection *connection);
 
 /* --- send.c --- */
 
 void epoll_serve(struct engine *base, struct connection *connection);
 
-/* Sends for those who were handed over, at most sends_per_turn. How many were served. */
+/* Sends for the connections that were handed over, at most sends_per_turn of them. Returns how many were served. */
 unsigned epoll_send(struct epoll_engine *engine);
 
-/* A blocked connection may go on. */
+/* The socket has room: a connection that was blocked is queued for service. */
 void epoll_writable(struct epoll_engine *engine, struct epoll_connection *connection);
 
 /* --- close.c --- */
@@ -133,13 +133,13 @@ void epoll_writable(struct epoll_engine *engine, struct epoll_connection *connec
 void epoll_finish(struct engine *base, struct connection *connection);
 void epoll_abort(struct engine *base, struct connection *connection);
 
-/* Goes on with the orderly end: our FIN once everything is taken, closed once the peer's is here too. */
+/* Proceeds with engine_finish: sends our FIN once everything is taken, ends the connection once the peer's FIN is reported too. */
 void epoll_finish_proceed(struct epoll_engine *engine, struct epoll_connection *connection);
 
-/* Closes the descriptor and lets go of what was received. */
+/* Closes the descriptor and drops the received bytes that were not consumed. */
 void epoll_close(struct epoll_engine *engine, struct epoll_connection *connection);
 
-/* Ends the connection and reports it. */
+/* Closes the connection and calls `closed` with `error`. */
 void epoll_end(struct epoll_engine *engine, struct epoll_connection *connection, int error);
 
 /* The connection failed: resets it and reports its end. */
@@ -149,13 +149,13 @@ void epoll_fail(struct epoll_engine *engine, struct epoll_connection *connection
 
 void epoll_detach(struct engine *base, struct connection *connection);
 
-/* Hands a connection that is to be detached over, once it is in no queue and not connecting any more. */
+/* Hands over a connection that is being detached, once it is neither queued for service nor connecting. */
 void epoll_detach_proceed(struct epoll_engine *engine, struct epoll_connection *connection);
 int epoll_attach(struct engine *base, const struct engine_handoff *handoff, void *owner, struct connection **out);
 
 /* --- turn.c --- */
 
-/* Adds a descriptor to the set, for these events. 0, or -ENOMEM or -ENOSPC (fs.epoll.max_user_watches). */
+/* Adds a descriptor to the epoll set, edge-triggered; `what` identifies its events. 0, or -ENOMEM or -ENOSPC (fs.epoll.max_user_watches). */
 int epoll_watch(struct epoll_engine *engine, int descriptor, uint32_t events, void *what);
 int epoll_watch_connection(struct epoll_engine *engine, int descriptor, struct epoll_connection *connection);
 void epoll_unwatch(struct epoll_engine *engine, int descriptor);

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What engines share: whether this kernel and its sandbox have epoll_pwait2 (Linux 5.11). */
+/* `shared` of this kind: whether this kernel and its sandbox have epoll_pwait2 (Linux 5.11). */
 static const struct epoll_features {
     bool has_nanoseconds;
 } fine = {true}, coarse = {false};

@@ -27,7 +27,7 @@ void epoll_detach_proceed(struct epoll_engine *engine, struct epoll_connection *
         hand_over(engine, connection);
 }
 
-/* Takes the descriptor over, last of all: until then there is nothing to give back but the slot. */
+/* Watches the descriptor and takes over the stream. A failure undoes both, so the caller has only the slot to give back. */
 static int take_over(struct epoll_engine *engine, struct epoll_connection *connection, const struct engine_handoff *handoff)
 {
     int error = epoll_watch_connection(engine, handoff->descriptor, connection);

@@ -1,6 +1,6 @@
 /*
- * Reading into one buffer of the engine. The kernel tells once that there is something; who is not read to the end, because it had its
- * share of the turn or because its handler consumed less, is remembered as readable.
+ * Reading into one buffer of the engine. The kernel reports once that there are bytes; a connection that is not read to the end, because
+ * it had its share of the turn or because its handler consumed less, stays marked as readable.
  */
 #include "engine/epoll/epoll.h"
 #include "engine/unread.h"
@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* Of the reads of a turn those that one connection may have: a sixteenth. */
+/* Most reads per connection and turn: a sixteenth of the reads of a turn. */
 #define READS_PER_CONNECTION(options) ((options)->receive_buffers / 16 > 1 ? (options)->receive_buffers / 16 : 1)
 
 static bool may_read(const struct epoll_connection *connection)
@@ -18,7 +18,7 @@ static bool may_read(const struct epoll_connection *connection)
            !connection->base.detaching;
 }
 
-/* Who reads already, or will, need not be told. */
+/* Queues the connection for reading, unless it is queued already or may not be read. */
 static void enqueue(struct epoll_engine *engine, struct epoll_connection *connection)
 {
     if (connection->will_read || !may_read(connection))
@@ -33,7 +33,7 @@ void epoll_receive_ready(struct epoll_engine *engine, struct epoll_connection *c
     enqueue(engine, connection);
 }
 
-/* Offers what was read, and keeps what the handler leaves. */
+/* Offers the bytes that were read to the handler, and keeps those that it does not consume. */
 static void deliver(struct epoll_engine *engine, struct epoll_connection *connection, size_t length)
 {
     struct connection *base = &connection->base;
@@ -50,7 +50,7 @@ static void deliver(struct epoll_engine *engine, struct epoll_connection *connec
         epoll_fail(engine, connection, -ENOMEM);
 }
 
-/* The peer sends no more; everything before its FIN was consumed. */
+/* Reports the peer's FIN; everything before it was consumed. */
 static void deliver_finish(struct epoll_engine *engine, struct epoll_connection *connection)
 {
     connection->finish_delivered = true;
@@ -58,7 +58,7 @@ static void deliver_finish(struct epoll_engine *engine, struct epoll_connection 
     epoll_finish_proceed(engine, connection);
 }
 
-/* One read. A short one has emptied the socket, unless the connection ends behind it. */
+/* Reads once. A short read has emptied the socket, unless a FIN or an error follows (hung_up). */
 static void read_once(struct epoll_engine *engine, struct epoll_connection *connection)
 {
     size_t capacity = engine->base.options.receive_buffer_bytes;
@@ -77,7 +77,7 @@ static void read_once(struct epoll_engine *engine, struct epoll_connection *conn
     }
 }
 
-/* Reads up to `limit` times; how often it did. */
+/* Reads at most `limit` times; returns how often. */
 static unsigned read_some(struct epoll_engine *engine, struct epoll_connection *connection, unsigned limit)
 {
     unsigned reads = 0;
@@ -96,7 +96,7 @@ bool epoll_receive(struct epoll_engine *engine)
     const struct queue_node *last = engine->read_queue.last;
     struct queue_node *node = NULL;
 
-    /* Who is not read to the end is appended anew, for the next turn. */
+    /* A connection that is not read to the end is appended again, behind `last`: for the next turn. */
     while (left > 0 && node != last && (node = queue_take(&engine->read_queue))) {
         struct epoll_connection *connection = QUEUE_ENTRY(node, struct epoll_connection, reading);
 

@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* Most that one send offers: bounds what one connection gets of a turn. */
+/* Most bytes that one send offers, to bound the part of a turn that one connection gets. */
 #define SEND_BYTES ((size_t)1 << 20)
-/* Pieces of one send. Pending frames are one, but where the log began anew, where some are not selected, or next to control bytes. */
+/* Most runs per send. Pending frames are one run, unless the log wrapped, some are not selected, or control bytes are between them. */
 #define SEND_RUNS 16
 
 static void enqueue(struct epoll_engine *engine, struct epoll_connection *connection)
@@ -22,7 +22,7 @@ void epoll_serve(struct engine *base, struct connection *connection)
     enqueue(epoll_of(base), epoll_connection_of(connection));
 }
 
-/* Tells what a service achieved, and goes on with what is left. */
+/* Reports the progress of a service, and queues the connection again if bytes are left that the socket has not refused. */
 static void report(struct epoll_engine *engine, struct epoll_connection *connection, const struct engine_progress *progress)
 {
     struct connection *base = &connection->base;
@@ -35,7 +35,7 @@ static void report(struct epoll_engine *engine, struct epoll_connection *connect
     epoll_finish_proceed(engine, connection);
 }
 
-/* The bytes that the socket took, or a negative errno. */
+/* Returns how many bytes the socket took, or a negative errno. */
 static ssize_t send_runs(const struct epoll_connection *connection, struct iovec *runs, unsigned count)
 {
     struct msghdr message = {.msg_iov = runs, .msg_iovlen = count};
@@ -57,7 +57,7 @@ static size_t length_of(const struct iovec *runs, unsigned count)
     return length;
 }
 
-/* The socket took `sent` of what was offered; it tells when there is room again. */
+/* The socket took `sent` of `offered` bytes (none if `sent` is an error). If it refused some, an event follows when it has room. */
 static void take(struct epoll_engine *engine, struct epoll_connection *connection, const struct iovec *runs, size_t offered,
                  ssize_t sent)
 {
@@ -109,7 +109,7 @@ unsigned epoll_send(struct epoll_engine *engine)
             epoll_todo(engine, connection);
         else if (!connection->base.dead && !connection->connecting)
             serve(engine, connection);
-        /* Who is connecting is handed over once it is connected. */
+        /* A connection that is still connecting is queued again once it is connected. */
         epoll_slot_release(engine, connection);
     }
     return served;

@@ -1,4 +1,4 @@
-/* Connections' memory. */
+/* The memory of connections: slots in a slab. */
 #include "engine/epoll/epoll.h"
 #include "engine/extents.h"
 

@@ -1,4 +1,4 @@
-/* One turn: do everything that is due, one look at the set, then handle what it told. */
+/* One turn: do everything that is due, wait for events once, then handle them. */
 #include "engine/epoll/epoll.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/log.h"
@@ -53,7 +53,7 @@ static void do_one(struct epoll_engine *engine, struct epoll_connection *connect
     epoll_slot_release(engine, connection);
 }
 
-/* What handlers add meanwhile is for the next turn. True if there was anything to do. */
+/* Works off the todo queue; what handlers add to it meanwhile is for the next turn. True if there was anything to do. */
 static bool do_todo(struct epoll_engine *engine)
 {
     struct queue todo = engine->todo;
@@ -93,7 +93,7 @@ static void handle(struct epoll_engine *engine, const struct epoll_event *event)
     }
 }
 
-/* Rounded up: a sleep that ends too early would be followed by others. */
+/* Rounds up: a sleep that ends before the deadline would have to be followed by further ones. */
 static int milliseconds(uint64_t ns)
 {
     uint64_t ms = ns / NS_PER_MS + (ns % NS_PER_MS != 0);
@@ -112,7 +112,7 @@ static int wait_for_events(struct epoll_engine *engine, uint64_t left_ns)
     return epoll_pwait2(engine->descriptor, engine->events, EPOLL_EVENTS, &timeout, NULL);
 }
 
-/* Looks at the set, sleeping if it may; how many events there are. */
+/* Takes the events that are there; if `sleep`, waits for one until the deadline. Returns how many there are. */
 static unsigned look(struct epoll_engine *engine, bool sleep, uint64_t deadline_ns)
 {
     uint64_t left_ns = sleep && deadline_ns > engine->now_ns ? deadline_ns - engine->now_ns : 0;
