@@ -1,6 +1,6 @@
 /*
- * How connections end. A descriptor is closed by the ring, behind everything that was prepared for it, so its number can't be used
- * anew while a submission still names it.
+ * Ending connections. A descriptor is closed by the ring, behind everything that was prepared for it, so that its number can't be reused
+ * while a submission still names it.
  */
 #include "engine/extents.h"
 #include "engine/socket.h"
@@ -91,7 +91,7 @@ void uring_finish_proceed(struct uring_engine *engine, struct uring_connection *
         uring_count_system_call(engine);
         shutdown(connection->descriptor, SHUT_WR);
     }
-    /* What is pinned is let go of when the peer has it; who never takes it is aborted by the caller. */
+    /* Pinned frames are let go of once the peer has them; if it never takes them, the caller aborts the connection. */
     if (connection->finish_delivered && connection->base.pinned_sequence == HOLDS_NONE)
         uring_end(engine, connection, 0);
 }

@@ -22,7 +22,7 @@ struct connection *uring_connect(struct engine *base, const struct address *remo
     return &connection->base;
 }
 
-/* Ends the state of connecting; what was its address is room for pins again. */
+/* Ends the state of connecting: frees the address, and clears the pins that share its memory. */
 static void forget_remote(struct uring_connection *connection)
 {
     free(connection->remote);
@@ -81,7 +81,7 @@ void uring_connect_done(struct uring_engine *engine, struct uring_connection *co
     counter_add(&engine->base.counters.connects, 1);
     uring_handler(engine)->connected(engine->base.options.context, &connection->base, 0, engine->now_ns);
     uring_receive_arm(engine, connection);
-    /* What was asked for before there was a connection. */
+    /* Bytes may have been appended, and engine_finish called, before the connection was made. */
     engine_serve(&engine->base, &connection->base);
     uring_finish_proceed(engine, connection);
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Rings share nothing: this is whether they can be had. */
+/* Finds out whether rings can be had; they share nothing. */
 static int open_kind(void **shared, unsigned engines, char *error, size_t error_capacity)
 {
     struct uring_features features;

@@ -1,4 +1,4 @@
-/* One poll says that somebody is queued; accepting itself is in listener.h (multishot accept has one address buffer for all). */
+/* A poll reports that a connection is queued, listener.h accepts it. Not multishot accept: it has one buffer for all peers' addresses. */
 #include "engine/uring/uring.h"
 
 #include <poll.h>

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define PROBE_ENTRIES   8
-#define PROBE_USER_DATA 0x70726f6265 /* anything that no other completion has */
+#define PROBE_USER_DATA 0x70726f6265 /* a value that no other completion has */
 
 static struct {
     pthread_once_t once;
@@ -21,7 +21,7 @@ static struct {
     struct uring_features features;
 } probed = {.once = PTHREAD_ONCE_INIT};
 
-/* The best of these that the kernel takes. R_DISABLED lets one thread create the ring and another own it. */
+/* Best first; the first that the kernel takes is used. R_DISABLED lets one thread create the ring and another own it. */
 static const unsigned setup_choices[] = {
     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
     IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
@@ -72,7 +72,7 @@ static int run_one(struct io_uring *ring)
     return result;
 }
 
-/* A kernel that knows the flags complains about the socket, which isn't connected, instead. */
+/* Sends on a socket that isn't connected: a kernel that knows the flags refuses the socket, another one refuses the flags. */
 static bool takes_zerocopy_flags(struct io_uring *ring, unsigned flags)
 {
     int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -107,7 +107,7 @@ static void *sleep_for_message(void *argument)
     return NULL;
 }
 
-/* Whether a message from this ring ends the sleep of another thread on its ring. */
+/* True if a message from `ring` ends the sleep of another thread on its own ring. */
 static bool wakes_by_message(struct io_uring *ring)
 {
     struct sleeper sleeper = {.woken = false};
@@ -140,7 +140,7 @@ static void probe_operations(struct io_uring *ring)
 
     if (!probe)
         return;
-    /* Multishot receive has no mark of its own; it came with zero-copy send, in 6.0. Buffer rings are older. */
+    /* The kernel does not list multishot receive; it came with zero-copy send, in Linux 6.0. Buffer rings are older. */
     features->zerocopy_send = io_uring_opcode_supported(probe, IORING_OP_SEND_ZC);
     features->multishot_receive = features->zerocopy_send;
     features->buffer_ring = features->zerocopy_send;

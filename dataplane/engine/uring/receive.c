@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 #define BUFFER_GROUP 0
-/* Of the buffers that one connection may fill in a turn: a sixteenth. */
+/* Most buffers that one connection may fill per turn: a sixteenth of them. */
 #define BUFFERS_PER_TURN(buffers) ((buffers)->count / 16 > 1 ? (buffers)->count / 16 : 1)
 
 static uint8_t *buffer_memory(const struct uring_buffers *buffers, uint16_t buffer)
@@ -61,7 +61,7 @@ int uring_buffers_open(struct uring_engine *engine)
     return 0;
 }
 
-/* After the ring's end, which alone stops the kernel from using them. */
+/* To be called after the ring is closed: only that stops the kernel from using registered buffers. */
 void uring_buffers_close(struct uring_engine *engine)
 {
     struct uring_buffers *buffers = &engine->buffers;
@@ -98,7 +98,7 @@ static size_t offer(struct uring_engine *engine, struct uring_connection *connec
     return consumed;
 }
 
-/* Tells of the peer's FIN once everything before it is consumed. */
+/* Reports the peer's FIN to the handler, once everything before it is consumed. */
 static void offer_finish(struct uring_engine *engine, struct uring_connection *connection)
 {
     uint8_t nothing = 0;
@@ -110,7 +110,7 @@ static void offer_finish(struct uring_engine *engine, struct uring_connection *c
     uring_finish_proceed(engine, connection);
 }
 
-/* Puts what `received` left of a buffer behind what is kept already. */
+/* Keeps the part of a buffer that `received` did not consume, behind the buffers that are kept for the connection already. */
 static void keep(struct uring_engine *engine, struct uring_connection *connection, uint16_t buffer, uint32_t offset,
                  uint32_t length)
 {
@@ -180,8 +180,9 @@ static void wait_in(struct queue *queue, struct uring_connection *connection)
 }
 
 /*
- * Who sends faster than the others would take every buffer before them. After its share of a turn a connection stops receiving, until
- * nobody waits for a buffer. The kernel may have filled all of them for one connection by then, but not a second time.
+ * Without a bound, a peer that sends faster than the others would take every buffer before them. After its share of a turn a connection
+ * stops receiving until no other connection waits for a buffer. By then the kernel may have filled all buffers for that connection, but it
+ * can't do so a second time.
  */
 static void count_share(struct uring_engine *engine, struct uring_connection *connection)
 {
@@ -194,7 +195,10 @@ static void count_share(struct uring_engine *engine, struct uring_connection *co
     wait_in(&engine->buffers.sated, connection);
 }
 
-/* For a connection that is paused. Beyond its share, which others may need, it is copied; without memory it stays where it is. */
+/*
+ * Keeps a buffer that arrived for a paused connection. Beyond its share of a turn its bytes are copied and its buffers given back, since
+ * others may need them; without memory for the copy the buffers stay kept.
+ */
 static void keep_for_later(struct uring_engine *engine, struct uring_connection *connection, uint16_t buffer, uint32_t length)
 {
     keep(engine, connection, buffer, 0, length);
@@ -211,7 +215,7 @@ static void deliver(struct uring_engine *engine, struct uring_connection *connec
     count_share(engine, connection);
     if (connection->receive_paused) {
         keep_for_later(engine, connection, buffer, length);
-        uring_receive_pause(engine, connection); /* once more, should a cancellation have missed */
+        uring_receive_pause(engine, connection); /* again, since an earlier cancellation may have failed */
         return;
     }
     consumed = offer(engine, connection, buffer_memory(&engine->buffers, buffer), length);
@@ -223,7 +227,7 @@ static void deliver(struct uring_engine *engine, struct uring_connection *connec
     uring_receive_pause(engine, connection);
 }
 
-/* The receive found no buffer. They come back as completions are handled, and when connections let go of what is kept for them. */
+/* The receive found no buffer: it waits. Buffers are given back as completions are handled, and when kept ones are consumed or dropped. */
 static void starve(struct uring_engine *engine, struct uring_connection *connection)
 {
     counter_add(&engine->base.counters.receive_starved, 1);

@@ -6,11 +6,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Submissions beyond the sends of a turn before one more system call is needed: receives armed, closes, polls. */
+/* Submissions that a turn may prepare besides its sends (receives, closes, polls) before one more system call is needed. */
 #define OTHER_SUBMISSIONS 256
 /*
- * Room for a burst of what other ends do by themselves; beyond it the kernel keeps completions aside, and multishot receives end and
- * are armed again. Newer kernels count rings as locked memory, of which the usual limit, 8 MiB, is to do for many threads.
+ * Room for a burst of completions that peers cause; beyond it the kernel keeps completions aside, and multishot receives end and are armed
+ * again. Newer kernels count rings as locked memory; its usual limit, 8 MiB, has to be enough for the rings of many threads.
  */
 #define COMPLETION_ENTRIES 4096
 
@@ -54,7 +54,7 @@ void uring_ring_enable(struct uring_engine *engine)
 
     if (error != 0)
         log_line(LOG_ERROR, "uring", "the ring can't be enabled: %s", strerror(-error));
-    /* Saves the look-up of the ring's descriptor at each enter. It belongs to the thread, so without the one issuer it is not safe. */
+    /* Saves the look-up of the ring's descriptor at each io_uring_enter. The registration is the thread's own: unsafe without single issuer. */
     if (engine->features.single_issuer)
         io_uring_register_ring_fd(&engine->ring);
     engine->enabled = true;

@@ -1,6 +1,6 @@
 /*
- * Plain sends: each ends inside the system call that submits it, so between turns the kernel holds no frame. What the socket refuses
- * waits on a poll for writability that names no frame.
+ * Plain sends: each ends inside the system call that submits it, so between turns the kernel holds no frame. If the socket refuses bytes,
+ * the connection waits on a poll for writability, which names no frame.
  */
 #include "engine/extents.h"
 #include "engine/uring/uring.h"
@@ -28,7 +28,7 @@ void uring_serve(struct engine *base, struct connection *connection)
     enqueue(uring_of(base), uring_connection_of(connection));
 }
 
-/* Tells what a service achieved, and goes on with what is left. */
+/* Reports the progress of a service, and queues the connection again if bytes are left that the socket has not refused. */
 static void report(struct uring_engine *engine, struct uring_connection *connection, const struct engine_progress *progress)
 {
     struct connection *base = &connection->base;
@@ -76,7 +76,7 @@ unsigned uring_send_prepare(struct uring_engine *engine)
             uring_todo(engine, connection);
         else if (connection->base.offered_bytes == 0 && !connection->connecting)
             prepare(engine, connection);
-        /* Else the completion still to come, of its send or its connect, goes on with it. */
+        /* Otherwise its send or its connect is outstanding, and the completion goes on with the connection. */
     }
     return served;
 }

@@ -1,4 +1,4 @@
-/* Connections' memory. */
+/* The memory of connections: slots in a slab. */
 #include "engine/extents.h"
 #include "engine/uring/uring.h"
 

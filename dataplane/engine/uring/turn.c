@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Several times what a turn sends. */
+/* Several times the sends of a turn. */
 #define COMPLETIONS_PER_TURN 1024u
 
 void uring_todo(struct uring_engine *engine, struct uring_connection *connection)
@@ -31,7 +31,7 @@ static void do_one(struct uring_engine *engine, struct uring_connection *connect
     uring_slot_release(engine, connection);
 }
 
-/* What handlers add meanwhile is for the next turn. True if there was anything to do. */
+/* Works off the todo queue; what handlers add to it meanwhile is for the next turn. True if there was anything to do. */
 static bool do_todo(struct uring_engine *engine)
 {
     struct queue todo = engine->todo;
@@ -108,8 +108,8 @@ static void complete(struct uring_engine *engine, const struct io_uring_cqe *com
 }
 
 /*
- * Handles what has completed so far, at most COMPLETIONS_PER_TURN: thousands of resets at once must not keep others waiting. True if
- * that was all; what handlers cause to complete is for the next turn.
+ * Handles the completions that are there, at most COMPLETIONS_PER_TURN: thousands of resets at once must not keep other connections waiting.
+ * True if those were all; completions that handlers cause are for the next turn.
  */
 static bool reap(struct uring_engine *engine)
 {

@@ -17,7 +17,7 @@ static uint64_t uring_now(struct engine *base)
     return clock_monotonic_ns();
 }
 
-/* Closing the descriptors before the ring resets the connections, which lets go of zero-copy sends. */
+/* Resets and closes the connections before the ring is closed, so that the kernel lets go of zero-copy sends. */
 static void abort_all(struct uring_engine *engine)
 {
     for (uint32_t i = 0; i < engine->slots.touched; i++) {
@@ -35,7 +35,7 @@ static void abort_all(struct uring_engine *engine)
     }
 }
 
-/* Closes that were prepared and will not be submitted: another thread may not submit for the ring's owner. */
+/* Closes the descriptors of prepared closes. These are not submitted: only the ring's owner may submit, and this may be another thread. */
 static void close_prepared(struct uring_engine *engine)
 {
     const struct io_uring_sq *queue = &engine->ring.sq;

@@ -10,7 +10,7 @@ static void write_event(struct uring_engine *target)
     uint64_t one = 1;
     ssize_t written;
 
-    /* Fails only if the count is about to overflow, and then it is set already. */
+    /* The write would block only if the count were about to overflow (eventfd(2)); the ring sets it back to 0 by reading it. */
     do
         written = write(target->wake_event, &one, sizeof one);
     while (written < 0 && errno == EINTR);

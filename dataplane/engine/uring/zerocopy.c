@@ -1,7 +1,7 @@
 /*
- * Zero-copy sends of large runs from registered memory. They pay where a network card fetches the bytes; on loopback the kernel copies
- * after all, which costs much more than a plain send, and says so in the notification. So where the choice is automatic one connection
- * asks first, all others send copies meanwhile, and the answer is asked for again at times.
+ * Zero-copy sends of large runs from registered memory. They pay where a network card reads the bytes; on loopback the kernel copies after
+ * all, which costs much more than a plain send, and reports it in the notification. So with ENGINE_ZEROCOPY_AUTO one connection tries first
+ * while all others send copies, and as long as the kernel copies this is tried again at intervals.
  */
 #include "engine/extents.h"
 #include "engine/uring/uring.h"
@@ -12,13 +12,16 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Below it, copying is cheaper than pinning and being notified. */
+/* Shorter runs are copied: for them that is cheaper than pinning frames and handling a notification. */
 #define WORTH_BYTES ((size_t)32 << 10)
-/* The automatic choice gives up after so many in a row that were copied, and asks again after so long; sooner where no answer comes. */
+/*
+ * ENGINE_ZEROCOPY_AUTO gives up after COPIED_LIMIT sends in a row that were copied, and tries again after ASK_AGAIN_NS, or after NO_ANSWER_NS
+ * if the notification of a trial does not come.
+ */
 #define COPIED_LIMIT 8
 #define ASK_AGAIN_NS (10 * NS_PER_S)
 #define NO_ANSWER_NS (1 * NS_PER_S)
-/* The kernel's limit of one registered buffer. */
+/* The kernel's limit for one registered buffer. */
 #define REGION_BYTES ((size_t)1 << 30)
 
 void uring_add_channel(struct engine *base, const struct channel *channel)
@@ -39,7 +42,7 @@ void uring_add_channel(struct engine *base, const struct channel *channel)
     }
 }
 
-/* Every thread's ring meets the same limit: one line is enough. */
+/* Logged once per process, because the rings of all threads meet the same limit. */
 static void explain_refusal(int error)
 {
     static _Atomic bool explained;
@@ -74,7 +77,7 @@ static bool is_automatic(const struct uring_engine *engine)
     return engine->base.options.zerocopy == ENGINE_ZEROCOPY_AUTO;
 }
 
-/* True if the next send may go without copying: because that pays, or to ask whether it does. */
+/* True if the next send may be zero-copy: because the option demands it, because it pays, or to find out whether it does. */
 static bool may_send(const struct uring_engine *engine)
 {
     const struct uring_zerocopy *zerocopy = &engine->zerocopy;
@@ -149,7 +152,10 @@ static void note_answer(struct uring_engine *engine, bool copied)
     zerocopy->pays = pays;
 }
 
-/* Not the connection's fault: the memory that the kernel needs to keep account of the pages. Goes on with copies. */
+/*
+ * The kernel has no memory to keep account of the pages, which is no failure of the connection: switches zero-copy sends off. Returns the
+ * result on which uring_sent sends again, then by copying.
+ */
 static int give_up_for_memory(struct uring_engine *engine, int error)
 {
     log_line(LOG_WARN, "uring", "zero-copy sends are off: %s", strerror(-error));
