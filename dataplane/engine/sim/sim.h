@@ -21,7 +21,7 @@ enum sim_event_kind {
     SIM_EVENT_ROOM,          /* `side` learns that there is room again */
     SIM_EVENT_SENT,          /* a late send of `side` is answered */
     SIM_EVENT_NOTIFIED,      /* `side` learns what became of bytes that it sent */
-    SIM_EVENT_CANCELLED,     /* nothing of what `side` had begun before its abort is outstanding any more */
+    SIM_EVENT_CANCELLED,     /* every operation that `side` had begun before its abort has ended */
 };
 
 struct sim_event {
@@ -36,12 +36,12 @@ struct sim_event {
 struct sim_segment {
     struct list_node node;
     uint32_t length, consumed;
-    const uint8_t *reference; /* the log's memory where it was sent by reference and has not arrived; else NULL */
+    const uint8_t *reference; /* the log's memory, if the segment was sent by reference and has not arrived; else NULL */
     uint64_t sequence;        /* the lowest frame referred to; HOLDS_NONE: none */
     uint8_t bytes[];
 };
 
-/* What a sender does not know yet: that bytes sent by reference are read no more, or that bytes were acknowledged. */
+/* A notification on its way to a sender: bytes that it sent by reference are read no more, or bytes were acknowledged. */
 struct sim_notification {
     struct list_node node;
     uint64_t due_ns;
@@ -53,7 +53,7 @@ struct sim_notification {
 struct sim_stream {
     struct list_node in_flight, arrived; /* of sim_segment */
     size_t unread_bytes;                 /* in flight or arrived */
-    uint64_t last_due_ns;                /* what is sent later arrives no earlier */
+    uint64_t last_due_ns;                /* bytes sent later arrive no earlier */
     bool broken;                         /* something on its way was lost for good */
     bool fin_arrived;
 };
@@ -63,11 +63,11 @@ struct sim_link {
     struct address addresses[2];
     struct sim_connection *ends[2];    /* NULL: not yet accepted, or gone */
     struct sim_stream streams[2];      /* towards this side */
-    int errors[2];                     /* what this side fails with; 0: nothing happened to it */
+    int errors[2];                     /* the error that this side fails with; 0: none */
     struct list_node notifications[2]; /* of sim_notification, on their way to this side */
-    size_t acknowledged[2];            /* bytes that this side sent, and has not told its handler of */
+    size_t acknowledged[2];            /* bytes acknowledged to this side and not yet reported to its handler */
     bool stalled[2];
-    bool vanished[2]; /* this side is gone, and nobody has been told */
+    bool vanished[2]; /* this side is gone, and its peer gets no reset */
     bool room_scheduled[2];
     unsigned references; /* ends, events, backlog */
     struct list_node backlog_node;
@@ -89,14 +89,14 @@ struct sim_connection {
     struct sim_engine *engine;
     struct sim_link *link;
     uint8_t side;
-    bool connecting, connected; /* engine_connect's answer is outstanding; is there */
-    bool cancelling;            /* aborted, and what was begun before is outstanding */
+    bool connecting, connected; /* the answer to engine_connect is outstanding; has come */
+    bool cancelling;            /* aborted, and operations that were begun before are outstanding */
     bool late_send;             /* a send waits for its answer ... */
     bool sent;                  /* ... which has come */
     bool writable;              /* room was announced */
     bool paused, resumed;       /* `received` left bytes; engine_receive_resume was called meanwhile */
     bool fin_sent, fin_told;
-    int error; /* what `closed` will say of one that is dead */
+    int error; /* the error that `closed` will report, if dead */
     uint64_t aborted_in_turn;
     struct list_node node;       /* in the engine's connections */
     struct list_node ready_node; /* ... and in its ready ones */
@@ -119,11 +119,11 @@ struct sim_engine {
     struct list_node connections, ready, to_serve;
     uint32_t connection_count;
     uint64_t turn;
-    uint64_t told_ns; /* what had happened by then has been told */
+    uint64_t told_ns; /* everything that had happened by then has been reported to the handler */
     bool no_descriptors;
-    bool starved; /* in this turn some have not been read for want of buffers */
+    bool starved; /* in this turn, connections were not read for want of buffers */
     bool woken;
-    struct sim_connection **order; /* scratch of a turn: the ready ones, shuffled */
+    struct sim_connection **order; /* scratch memory of a turn: the ready connections, shuffled */
     size_t order_capacity;
 };
 
@@ -162,7 +162,7 @@ static inline struct engine *sim_connection_engine(const struct sim_connection *
     return &connection->engine->common;
 }
 
-/* malloc, zeroed, that aborts. */
+/* Allocates zeroed memory; calls abort() if there is none. */
 void *sim_allocate(size_t bytes);
 
 /* --- network (sim_network.c) --- */
@@ -178,71 +178,71 @@ struct sim_link *sim_link_create(struct sim_network *network);
 void sim_link_reference(struct sim_link *link);
 void sim_link_release(struct sim_link *link);
 
-/* How much the stream towards `side` takes now. */
+/* How many bytes the stream towards `side` takes now. */
 size_t sim_link_room(const struct sim_link *link, uint8_t side);
 
-/* Puts bytes on their way to `side`; where `sequence` is not HOLDS_NONE they are read only on arrival. */
+/* Sends bytes to `side`: copied; or, if `sequence` (the lowest frame among them) is not HOLDS_NONE, by reference: read only on arrival. */
 void sim_link_send(struct sim_link *link, uint8_t side, const uint8_t *bytes, size_t length, uint64_t sequence);
 void sim_link_send_fin(struct sim_link *link, uint8_t side);
 
-/* The lowest frame that bytes sent by `side` refer to, as far as it knows; HOLDS_NONE if none. */
+/* The lowest frame that bytes sent by `side` refer to, as far as `side` has been notified; HOLDS_NONE if none. */
 uint64_t sim_link_pinned(const struct sim_link *link, uint8_t side);
 
-/* `side` has consumed some of its first segment; its peer learns of the room. */
+/* `side` has consumed `bytes` of `segment`; its peer learns of the room if it is blocked. */
 void sim_link_consume(struct sim_link *link, uint8_t side, struct sim_segment *segment, uint32_t bytes);
 
-/* `side` is told by an event that there is room, be it now already. */
+/* Schedules the event that tells `side` of room, also if there is room already. */
 void sim_link_announce_room(struct sim_link *link, uint8_t side);
 
-/* Reads what `side` has sent by reference now. It is notified of that later; one with a TCP of its own lets go at once. */
+/* Reads now the bytes that `side` has sent by reference. `side` is notified of that later; with a TCP of its own it unpins them at once. */
 void sim_link_let_go(struct sim_link *link, uint8_t side);
 
-/* `side` goes away: its peer gets a reset, and perhaps what was on its way before it. Lets go. */
+/* `side` resets the link: its peer gets the reset, and at random also the bytes that were on their way before. Calls sim_link_let_go. */
 void sim_link_abort(struct sim_link *link, uint8_t side);
 
-/* `side` disappears: nothing of it arrives any more, and nothing at it. */
+/* `side` disappears, and fails: nothing that it sent arrives any more, and nothing arrives at it. Its peer gets no reset. */
 void sim_link_vanish(struct sim_link *link, uint8_t side);
 
 /* Both sides fail at once; what is on its way is lost. */
 void sim_link_fail(struct sim_link *link);
 
-/* `side` was reset: what it has not consumed is lost, perhaps. */
+/* `side` was reset: at random, the bytes that it has not consumed are lost. */
 void sim_link_forget_arrived(struct sim_link *link, uint8_t side);
 
-/* One event that is due. */
+/* Carries out an event that is due. */
 void sim_link_happen(struct sim_link *link, const struct sim_event *event);
 
 /* --- connections (sim_connection.c) --- */
 
 struct sim_connection *sim_connection_create(struct sim_engine *engine, struct sim_link *link, uint8_t side);
 
-/* Takes the connection out of everything and frees it; lets go of its extents. */
+/* Releases the extents and pins of the connection, takes it off its engine, its link and all lists, and frees it. */
 void sim_connection_destroy(struct sim_connection *connection);
 
-/* There is something to do for it in its engine's next turn. */
+/* Notes that the engine's next turn has something to do for the connection. */
 void sim_connection_ready(struct sim_connection *connection);
 
-/* Puts it at the end of its engine's order of service. */
+/* Puts the connection at the end of its engine's order of service, unless it is there already. */
 void sim_connection_queue(struct sim_connection *connection);
 
-/* Does what is due for one that is ready; it may be gone afterwards. */
+/* Does what is due for a connection that is ready; it may be freed afterwards. */
 void sim_connection_handle(struct sim_connection *connection);
 
 /* --- sending (sim_send.c) --- */
 
-/* Serves it once: offers what is contiguous in its stream. */
+/* Serves the connection once: offers the next contiguous bytes of its stream. */
 void sim_connection_serve(struct sim_connection *connection);
 
 /* Completes a late send, if its answer has come. */
 void sim_connection_late_send(struct sim_connection *connection);
 
-/* Ends being blocked, if room was announced. */
+/* If room was announced, the connection is blocked no more and is queued for service. */
 void sim_connection_room(struct sim_connection *connection);
 
-/* Tells of bytes acknowledged, if that is to be told alone. */
+/* Reports acknowledged bytes by themselves, if the connection is blocked or finishing. */
 void sim_connection_tell_acknowledged(struct sim_connection *connection);
 
-/* Brings what is pinned up to what is still referred to on the way. */
+/* Pins the frame that sim_link_pinned returns, or none. */
 void sim_connection_update_pin(struct sim_connection *connection);
 
 /* --- listening (sim_listen.c), as engine.h says --- */
@@ -255,10 +255,10 @@ void sim_listen_stop(struct engine *engine);
 /* True if a queued connection can be accepted now. */
 bool sim_may_accept(const struct sim_engine *engine);
 
-/* Accepts what it may, and closes a listener that is to stop. */
+/* Accepts all queued connections that can be accepted now, then closes a listener that is to stop. */
 void sim_accept_queued(struct sim_engine *engine);
 
-/* What can't be accepted for want of a slot is reset, as the kernel does when a listener with a backlog is closed. */
+/* Closes the listener. Connections that are still queued are reset, as the kernel does when a listener with a backlog is closed. */
 void sim_close_listener(struct sim_engine *engine);
 
 /* The listener that a SYN to `address` reaches, or NULL; of several that share a port one is drawn, as SO_REUSEPORT does by a hash. */

@@ -1,4 +1,4 @@
-/* One end of a link as its engine drives it: its life, lending what arrived, ending. */
+/* One end of a link as its engine drives it: its creation and destruction, lending received bytes, ending. */
 #include "engine/sim/sim.h"
 
 #include <assert.h>
@@ -86,7 +86,7 @@ static uint32_t choose_lend(struct sim_connection *connection, const struct sim_
     return length < left ? length : left;
 }
 
-/* Lends a copy that is gone afterwards, so that the sanitizer sees who keeps it; what is not consumed stays as the handler left it. */
+/* Lends a copy that is freed afterwards, so that a sanitizer detects its later use; bytes not consumed stay as the handler changed them. */
 static void lend(struct sim_connection *connection, struct sim_segment *segment)
 {
     uint32_t length = choose_lend(connection, segment);
@@ -117,7 +117,7 @@ static void tell_fin(struct sim_connection *connection)
     sim_handler_of(connection)->received(sim_context_of(connection), &connection->common, NULL, 0, sim_now_of(connection));
 }
 
-/* Others have all buffers; some are free again in the next turn. */
+/* At random, other connections have all buffers; the connection is tried again in the next turn. */
 static bool finds_no_buffer(struct sim_connection *connection)
 {
     struct sim_engine *engine = connection->engine;
@@ -147,7 +147,7 @@ static void receive(struct sim_connection *connection)
 
 /* --- ending --- */
 
-/* Tells of the end once nothing is pinned or outstanding; the event that ends either makes the connection ready again. */
+/* Calls `closed` if nothing is pinned or outstanding; otherwise the event that ends this makes the connection ready, to try again. */
 static void end(struct sim_connection *connection)
 {
     sim_connection_update_pin(connection);
@@ -178,7 +178,7 @@ static void send_fin(struct sim_connection *connection)
     sim_link_send_fin(connection->link, sim_peer_of(connection));
 }
 
-/* False if the connection is gone. */
+/* False if the connection is freed. */
 static bool handle_connecting(struct sim_connection *connection)
 {
     int error = connection->link->errors[connection->side];

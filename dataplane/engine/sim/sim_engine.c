@@ -1,4 +1,4 @@
-/* The simulated engine: the table behind the boundary, and the turn. */
+/* The simulated engine: its table of operations, and its turn. */
 #include "engine/sim/sim.h"
 
 #include <assert.h>
@@ -73,7 +73,7 @@ static void sim_abort(struct engine *engine, struct connection *common)
 
 /* --- the turn --- */
 
-/* At most as many as were handed over before, and as the budget allows; in the order of service. */
+/* Serves the connections handed over so far, in their order, at most sends_per_turn; those handed over meanwhile are for a later turn. */
 static void serve_queued(struct sim_engine *engine)
 {
     uint32_t budget = engine->common.options.sends_per_turn;
@@ -94,7 +94,7 @@ static void serve_queued(struct sim_engine *engine)
     }
 }
 
-/* Takes the ready list into the scratch array, in a random order: completions of different connections come as they like. */
+/* Moves the ready list into the scratch array, in a random order: completions of different connections may come in any. */
 static size_t shuffle_ready(struct sim_engine *engine)
 {
     size_t count = 0;
@@ -116,7 +116,7 @@ static size_t shuffle_ready(struct sim_engine *engine)
     return count;
 }
 
-/* A connection is gone only by its own handling, so the others of the order stay valid. */
+/* A connection is freed only while it is handled itself, so the other pointers in `order` stay valid. */
 static void handle_ready(struct sim_engine *engine)
 {
     size_t count = shuffle_ready(engine);
@@ -150,7 +150,7 @@ static void work(struct sim_engine *engine)
         serve_queued(engine);
 }
 
-/* Where it would sleep, the sleep that was announced goes on. */
+/* A turn that would sleep does nothing, and leaves the waker sleeping (engine_sim_is_due). */
 static uint64_t sim_turn(struct engine *common, uint64_t deadline_ns)
 {
     struct sim_engine *engine = sim_engine_of(common);
@@ -196,7 +196,7 @@ static uint64_t sim_now(struct engine *engine)
     return sim_engine_of(engine)->network->now_ns;
 }
 
-/* Frames are sent from wherever they lie. */
+/* Channels need no registration: frames are sent from where they lie. */
 static void sim_add_channel(struct engine *engine, const struct channel *channel)
 {
     (void)engine;

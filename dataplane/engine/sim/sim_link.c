@@ -47,7 +47,7 @@ static void destroy_segments(struct list_node *segments)
     list_init(segments);
 }
 
-/* When the network will reset a new link by itself: a chance every second. */
+/* Draws when the network resets a new link by itself: with the chance of the options in each second. */
 static void schedule_network_reset(struct sim_link *link)
 {
     struct sim_network *network = link->network;
@@ -181,7 +181,7 @@ void sim_link_consume(struct sim_link *link, uint8_t side, struct sim_segment *s
         sim_link_announce_room(link, peer_of(side));
 }
 
-/* Acknowledgements come in order; notifications of zero-copy sends as they like. */
+/* Acknowledgements come in order; notifications of zero-copy sends in any. */
 static uint64_t draw_notification(struct sim_link *link, uint8_t sender)
 {
     struct sim_network *network = link->network;
@@ -207,7 +207,7 @@ static void notify(struct sim_link *link, uint8_t sender, const struct sim_segme
     sim_schedule(link, SIM_EVENT_NOTIFIED, sender, notification->due_ns);
 }
 
-/* The memory referred to is read now, and not again. */
+/* Copies the memory that the segment refers to, which is not read again. */
 static void read_reference(struct sim_segment *segment)
 {
     if (!segment->reference)
@@ -223,7 +223,7 @@ static void segment_arrives(struct sim_link *link, uint8_t side)
     struct sim_segment *segment = first_segment(&stream->in_flight);
 
     if (!segment || link->vanished[side])
-        return; /* dropped by a reset, or on its way for ever */
+        return; /* a reset has dropped the segment, or `side` has vanished */
     if (segment->reference || link->network->options.own_tcp)
         notify(link, peer_of(side), segment);
     read_reference(segment);
@@ -266,7 +266,7 @@ void sim_link_let_go(struct sim_link *link, uint8_t side)
     }
 }
 
-/* What `side` has sent and is on its way is lost; it is followed by nothing, a FIN included. */
+/* Drops the bytes that `side` has sent and that are on their way; nothing arrives after them, not even a FIN. */
 static void drop_in_flight(struct sim_link *link, uint8_t side)
 {
     struct sim_stream *stream = &link->streams[peer_of(side)];
@@ -324,7 +324,7 @@ static void syn_arrives(struct sim_link *link)
     uint64_t now_ns = link->network->now_ns;
 
     if (!link->ends[SIM_CONNECTOR] || link->errors[SIM_CONNECTOR] != 0)
-        return; /* given up meanwhile */
+        return; /* the connector has given up meanwhile */
     if (engine && engine->listener.backlog_count == engine->listener.backlog_limit) {
         sim_schedule(link, SIM_EVENT_SYN, SIM_ACCEPTOR, now_ns + SYN_RETRY_NS);
         return;

@@ -1,4 +1,4 @@
-/* Virtual time, and what is to happen in it. */
+/* Virtual time, and the events that are scheduled in it. */
 #include "engine/sim/sim.h"
 
 #include <assert.h>

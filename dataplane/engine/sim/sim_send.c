@@ -5,7 +5,7 @@
 
 #define LARGEST_SEND_BYTES (1u << 20)
 
-/* How much of `length` bytes the peer takes: what its window has room for, or less for no reason. */
+/* How many of `length` bytes the peer takes: as many as its window has room for, or fewer at random. */
 static size_t choose_taken(struct sim_connection *connection, size_t length)
 {
     struct sim_network *network = connection->engine->network;
@@ -69,7 +69,7 @@ static size_t take_acknowledged(struct sim_connection *connection)
     return taken;
 }
 
-/* The answer to a send of `offered` bytes. */
+/* Completes a send of `offered` bytes, at once or late: the peer takes some of them, which is reported. */
 static void complete_send(struct sim_connection *connection, size_t offered)
 {
     struct connection *common = &connection->common;
@@ -109,7 +109,7 @@ void sim_connection_serve(struct sim_connection *connection)
     const uint8_t *bytes;
 
     if (common->dead || connection->late_send || connection->link->errors[connection->side] != 0)
-        return; /* what is left is served when the outstanding answer comes, if it does */
+        return; /* after an outstanding send, its completion queues the connection again */
     size_t length = extents_next_run(sim_connection_engine(connection), common, LARGEST_SEND_BYTES, &bytes);
     if (length == 0) {
         report_progress(connection, &(struct engine_progress){.bytes = 0});
