@@ -20,7 +20,7 @@ static void destroy(void *context)
     brotli_arena_destroy(context);
 }
 
-/* Who takes brotli takes JSON too, so a message that can't be compressed is not kept from anybody. */
+/* Subscribers that take brotli take JSON too, so a message that can't be compressed is passed on as it came. */
 static enum encoding_outcome encode(void *context, const uint8_t *bytes, size_t length, uint8_t *out, size_t capacity,
                                     size_t *out_length)
 {

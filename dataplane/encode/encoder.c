@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Room in the target is announced by a wake-up; where that fails to come, it is looked for this often. */
+/* A wake-up announces room in the target; in case it does not come, the encoder looks for room this often. */
 #define RETRY_MS 1
 
 struct encoder {
@@ -25,13 +25,13 @@ struct encoder {
     struct message_buffer encoded; /* of the message that is published next, if it was encoded */
 
     uint64_t next;        /* sequence number of the message that is published next */
-    bool is_prepared;     /* it is known what to publish for it */
-    bool is_waiting;      /* and the target had no room for that */
+    bool is_prepared;     /* `bytes`, `length` and `ingest_ns` say what to publish for it */
+    bool is_waiting;      /* the target had no room for it */
     const uint8_t *bytes; /* its payload, in `encoded` or in the source; NULL: a gap */
     size_t length;
     uint64_t ingest_ns;
 
-    _Atomic uint32_t woken; /* the futex: set by a wake-up, taken after the sleep */
+    _Atomic uint32_t woken; /* the futex: set by a wake-up, cleared after the sleep */
 };
 
 /* --- life --- */
@@ -83,7 +83,7 @@ void encoder_destroy(struct encoder *encoder)
     free(encoder);
 }
 
-/* --- messages --- */
+/* --- encoding and publishing --- */
 
 static bool has_unread(const struct encoder *encoder)
 {
@@ -130,7 +130,7 @@ static void prepare(struct encoder *encoder, uint64_t (*now)(void *context), voi
     }
 }
 
-/* 0 or -ENOSPC: a frame that the target can never hold becomes a gap. */
+/* Appends the prepared message to the target. 0 or -ENOSPC; a frame that the target can never hold becomes a gap. */
 static int append(struct encoder *encoder)
 {
     struct channel *target = encoder->options.target;
@@ -169,7 +169,7 @@ static void count_waiting(struct encoder *encoder)
     encoder->is_waiting = true;
 }
 
-/* Lets go of the message that was published, and tells who waits for that. */
+/* Lets go of the published message, and wakes the source's publisher if it waits for room. */
 static void move_on(struct encoder *encoder)
 {
     const struct encoder_options *options = &encoder->options;
@@ -182,7 +182,7 @@ static void move_on(struct encoder *encoder)
         waker_wake(options->publisher, NULL);
 }
 
-/* False if the target has no room now. Readers that sleep are woken for a frame, and to let go of what is below a raised floor. */
+/* False if the target has no room now. Wakes sleeping readers for a new frame, and to let go of frames below a raised floor. */
 static bool publish(struct encoder *encoder)
 {
     const struct channel *target = encoder->options.target;
@@ -212,7 +212,7 @@ bool encoder_turn(struct encoder *encoder, uint64_t (*now)(void *context), void 
 
 /* --- sleep --- */
 
-/* The publisher wakes nobody who has not announced a sleep, so the encoder looks once more after it did. */
+/* The publisher wakes only readers that have announced a sleep, so the encoder looks for work once more after its announcement. */
 void encoder_wait(struct encoder *encoder, int timeout_ms)
 {
     int most_ms = encoder->is_prepared && timeout_ms > RETRY_MS ? RETRY_MS : timeout_ms;
