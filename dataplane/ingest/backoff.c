@@ -2,7 +2,7 @@
 
 #include "flashrelay/ingest.h"
 
-/* The interval stops growing where its longest wait, one and a half times as long, is the maximum: so waits keep their jitter. */
+/* The interval stops growing where its longest wait, which is 1.5 times as long, is the maximum: so waits keep their jitter. */
 static uint64_t clamp(const struct backoff *backoff, uint64_t interval_ns)
 {
     uint64_t longest = backoff->maximum_ns / 3 * 2;

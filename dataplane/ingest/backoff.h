@@ -1,6 +1,6 @@
 /*
- * Exponential back-off with jitter: 500 ms first, half as long again each time, each wait between half and one and a half
- * times that.
+ * Exponential back-off with jitter: the interval is 500 ms at first and grows by half each time; a wait is drawn between 0.5 and 1.5 times
+ * the interval.
  */
 #ifndef DATAPLANE_INGEST_BACKOFF_H
 #define DATAPLANE_INGEST_BACKOFF_H
@@ -16,10 +16,10 @@ struct backoff {
 
 void backoff_init(struct backoff *backoff, uint64_t maximum_ns);
 
-/* How long to wait before the next attempt; the one after it waits longer. */
+/* Returns how long to wait before the next attempt, in ns; lengthens the interval for the attempt after it. */
 uint64_t backoff_next(struct backoff *backoff, struct random *random);
 
-/* Begins again with the first wait. */
+/* Begins again with the first interval. */
 void backoff_reset(struct backoff *backoff);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include "flashrelay/ingest.h"
 
-/* Messages are given in portions, so that a flood costs few wake-ups. */
+/* The budget of messages is refilled in portions, so that a flood costs few wake-ups. */
 #define REFILL_NS       (10 * NS_PER_MS)
 #define REFILL_MESSAGES ((uint32_t)(INGEST_MESSAGES_PER_S * REFILL_NS / NS_PER_S))
 

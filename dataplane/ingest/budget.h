@@ -1,7 +1,7 @@
 /*
- * What one upstream may cost. Per turn of the ingest: frames, and bytes that are decompressed, so that other upstreams, pings and time-outs
- * get their turn in between. Per second: messages, so that no flood of tiny ones runs through the entries of the log faster than
- * subscribers can read them. What is beyond waits in the engine, and then in the network.
+ * Bounds on the work that one upstream causes. Per turn of the ingest: frames, and bytes that are decompressed, so that other upstreams,
+ * pings and time-outs get their turn in between. Per second: messages, so that no flood of tiny messages runs through the entries of the log
+ * faster than subscribers can read them. Bytes beyond the budget wait in the engine, and then in the network.
  */
 #ifndef DATAPLANE_INGEST_BUDGET_H
 #define DATAPLANE_INGEST_BUDGET_H
@@ -17,20 +17,20 @@ struct budget {
     uint64_t refill_ns;
 };
 
-/* Begins with all that can be saved up. */
+/* Begins with INGEST_MESSAGES_AT_ONCE messages, the most that can be saved up. */
 void budget_init(struct budget *budget);
 
-/* Gives what a turn has, and the messages that are due by now. */
+/* Grants the frames and bytes of a turn, and the messages that are due by `now_ns`. */
 void budget_begin_turn(struct budget *budget, uint64_t now_ns);
 
 void budget_spend_frame(struct budget *budget);
-/* A whole message, for which so many bytes were decompressed. */
+/* Spends one whole message, and the bytes that were decompressed for it. */
 void budget_spend_message(struct budget *budget, size_t unpacked_bytes);
 
-/* True if nothing more is to be read in this turn. */
+/* True if nothing more is to be read from the upstream in this turn. */
 bool budget_is_spent(const struct budget *budget);
 
-/* Of one that is spent: when to go on. 0: with the next turn, at once. */
+/* When a spent budget lets reading go on; 0: with the next turn, at once. */
 uint64_t budget_deadline(const struct budget *budget);
 
 #endif

@@ -22,7 +22,7 @@ void heartbeat_start(struct heartbeat *heartbeat, uint64_t interval_ns, uint64_t
     };
 }
 
-/* A ping that goes out late, or whose interval is longer than the time-out, still leaves time to answer it. */
+/* Puts the deadline off where a ping that goes out late, or an interval longer than the time-out, would leave no time to answer. */
 static void await_pong(struct heartbeat *heartbeat, uint64_t now_ns)
 {
     if (heartbeat->awaiting)

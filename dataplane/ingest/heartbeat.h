@@ -1,6 +1,7 @@
 /*
- * Is an upstream alive? Only its answers to our pings count. The first ping goes out at once; the first pong has
- * INGEST_PONG_GRACE_NS, each later one has to come within the time-out of the one before it.
+ * Finds out whether an upstream is alive; only its answers to our pings count. The first ping goes out at once, and its pong has the longer
+ * of INGEST_PONG_GRACE_NS and the time-out. Each later pong has to come within the time-out after the pong before it, but has at least the
+ * shorter of the time-out and the interval after its ping.
  */
 #ifndef DATAPLANE_INGEST_HEARTBEAT_H
 #define DATAPLANE_INGEST_HEARTBEAT_H
@@ -26,12 +27,12 @@ enum heartbeat_action heartbeat_poll(struct heartbeat *heartbeat, uint64_t now_n
 /* A pong came. */
 void heartbeat_pong(struct heartbeat *heartbeat, uint64_t now_ns);
 
-/* The pongs could not be read until now, by our own doing: the one awaited gets the whole time-out once more. */
+/* Pongs could not be read until now, because we did not read: the awaited pong gets the whole time-out once more. */
 void heartbeat_excuse(struct heartbeat *heartbeat, uint64_t now_ns);
 
 /*
- * It is HEARTBEAT_DEAD while more of the upstream is being read, in which its pong may be: gives the whole time-out once more, but once
- * only until a pong comes. False if it did so before.
+ * To be called on HEARTBEAT_DEAD while bytes of the upstream are still being read, among which the pong may be: gives the whole time-out once
+ * more, but only once until a pong comes. False if it was given already.
  */
 bool heartbeat_be_patient(struct heartbeat *heartbeat, uint64_t now_ns);
 

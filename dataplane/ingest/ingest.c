@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Room in the log is announced by a wake-up; where that fails to come, it is looked for this often. */
+/* A wake-up announces room in the log; in case it does not come, the ingest looks for room this often. */
 #define RETRY_NS (1 * NS_PER_MS)
 /* An upstream may already have a new connection while the engine still ends the ones before. */
 #define CONNECTIONS_PER_UPSTREAM 4
@@ -107,7 +107,7 @@ static void on_closed(void *context, struct connection *connection, int error, u
         upstream_closed(connection->owner, error, now_ns);
 }
 
-/* What there is to do after a wake-up is looked for in each turn. */
+/* Nothing to do: each turn looks for the work that a wake-up announces. */
 static void on_woken(void *context, uint64_t now_ns)
 {
     (void)context;
@@ -155,7 +155,7 @@ static void note_end(struct ingest *ingest)
     atomic_store_explicit(&ingest->stopped, true, memory_order_release);
 }
 
-/* Where nothing was open this is the end: no event will follow. */
+/* If no upstream was open, all are stopped now; this is noted at once, because no event would follow. */
 static void obey_stop(struct ingest *ingest, uint64_t now_ns)
 {
     if (ingest->stopping || !atomic_load_explicit(&ingest->stop_requested, memory_order_acquire))
@@ -189,8 +189,8 @@ static void tick_upstreams(struct ingest *ingest, uint64_t now_ns)
 }
 
 /*
- * Time-outs come after the turn's I/O, and by the time of its look at it: whoever had answered by then has been heard, however long the
- * thread was kept from its work, and however long the work took.
+ * Time-outs are checked after the turn's I/O, against the time that engine_turn returns: an upstream that had answered by then has been
+ * heard, however long the thread was held up and however long its work took.
  */
 void ingest_turn(struct ingest *ingest, uint64_t deadline_ns)
 {

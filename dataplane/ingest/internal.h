@@ -15,9 +15,9 @@ struct ingest {
     struct tls_client_context *tls; /* NULL without wss:// */
     struct random random;           /* of back-off jitter */
     struct ingest_counters counters;
-    uint32_t connections; /* made so far, which numbers them */
+    uint32_t connections; /* how many were made so far: the number of the latest one */
     unsigned open;        /* upstreams that are connected */
-    uint64_t retry_ns;    /* when to look again for room in the log, if nobody tells before */
+    uint64_t retry_ns;    /* when to look again for room in the log, unless a wake-up comes before */
     bool stopping;
     _Atomic bool stop_requested, stopped;
     _Atomic uint64_t down_since_ns;

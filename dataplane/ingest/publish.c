@@ -45,7 +45,7 @@ void publisher_dispose(struct publisher *publisher)
     *publisher = (struct publisher){0};
 }
 
-/* Its JSON is needed to be sent, or to be compared with what comes from others. */
+/* True if a brotli message has to be decompressed: its JSON is published, or is compared with the messages of other upstreams. */
 static bool needs_json(const struct publisher *publisher, const struct message *message)
 {
     return (publisher->options->decompress || publisher->options->upstream_count > 1) && message->length > 0 &&
@@ -58,8 +58,8 @@ static void log_dropped(const struct message *message, const char *why)
 }
 
 /*
- * False if the message has to be dropped. What is no brotli has its own bytes as identity; where JSON is sent it cannot be
- * passed on, unless it is text, which a reader of JSON at least can read.
+ * Decompresses the message; false if it has to be dropped. The identity of a message that is not brotli is that of its own bytes. Where JSON
+ * is published, such a message is passed on only if it is text, which readers of JSON can at least read.
  */
 static bool unpack(struct publisher *publisher, struct message *message)
 {
@@ -68,7 +68,7 @@ static bool unpack(struct publisher *publisher, struct message *message)
 
     message->unpacked = error == 0;
     if (error != 0)
-        publisher->json.length = publisher->json.capacity; /* as much may have been touched: see message_buffer_clear */
+        publisher->json.length = publisher->json.capacity; /* the most that was touched, for message_buffer_clear */
     message->unpacked_bytes = publisher->json.length;
     if (error == -EMSGSIZE) {
         counter_add(&message->counters->too_big, 1);
@@ -91,7 +91,7 @@ static void identify(const struct publisher *publisher, struct message *message)
     message->identity = (struct recent_identity){.low = hash.low64, .high = hash.high64};
 }
 
-/* Once a message. False if it has to be dropped. */
+/* Decompresses and identifies a message, once per message. False if it has to be dropped. */
 static bool examine(struct publisher *publisher, struct message *message)
 {
     message->examined = true;
@@ -129,7 +129,7 @@ static int append(struct publisher *publisher, const struct message *message)
     uint64_t floor = channel_floor(channel);
     int error = channel_append(channel, channel_head(channel) + 1, WS_BINARY, bytes, length, message->arrived_ns);
 
-    if (!error || channel_floor(channel) > floor) /* readers that sleep must let go of what is below it */
+    if (!error || channel_floor(channel) > floor) /* readers that sleep must let go of frames below it */
         wake_readers(publisher);
     if (error == 0) {
         counter_add(&publisher->counters->published, 1);
@@ -150,7 +150,7 @@ static void count_outcome(struct publisher *publisher, const struct message *mes
         counter_add(&message->counters->first, 1);
 }
 
-/* True when the message is done; false if there is no room for it now. */
+/* True if the message is done, that is published or dropped; false if there is no room for it now. */
 static bool try_publish(struct publisher *publisher, struct message *message)
 {
     if ((message->examined || examine(publisher, message)) && !is_copy(publisher, message)) {

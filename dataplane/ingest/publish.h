@@ -1,7 +1,7 @@
 /*
- * From a whole message to a frame in the log: decompress where needed, drop what another connection brought, append, wake
- * the readers. Messages that find no room wait in line, first come first served, and so does everything that comes behind
- * them. The ingest's thread.
+ * From a whole message to a frame in the log: decompresses it where needed, drops it if another connection brought it already, appends it,
+ * wakes the readers. A message that finds no room waits in line, first come first served, and so do all messages that come after it. Runs on
+ * the ingest's thread.
  */
 #ifndef DATAPLANE_INGEST_PUBLISH_H
 #define DATAPLANE_INGEST_PUBLISH_H
@@ -11,7 +11,7 @@
 #include "flashrelay/list.h"
 #include "ingest/recent.h"
 
-/* A whole message of one upstream. Owned by it, and while it waits its bytes too. */
+/* A whole message of one upstream, which owns it and, while it waits, its bytes. */
 struct message {
     struct list_node line;              /* in the publisher's line while it waits, else in none */
     struct upstream_counters *counters; /* of the upstream */
@@ -19,13 +19,13 @@ struct message {
     const uint8_t *bytes;
     size_t length;
     uint64_t arrived_ns;
-    uint32_t connection; /* who brought it */
+    uint32_t connection; /* number of the connection that brought it */
     bool text;
 
-    /* The publisher's, from its first look at the message on. */
+    /* Set by the publisher, from publisher_offer on. */
     bool examined;
     bool unpacked;         /* its JSON is in the publisher's buffer */
-    size_t unpacked_bytes; /* decompressed for it; the most there can be, where that failed */
+    size_t unpacked_bytes; /* decompressed for it; where that failed, the size of the buffer */
     struct recent_identity identity;
 };
 
@@ -35,10 +35,10 @@ struct publisher {
     const struct ingest_options *options;
     struct ingest_counters *counters;
     struct waker *waker;                    /* the ingest's own, from ingest_attach on */
-    uint8_t secret[PUBLISHER_SECRET_BYTES]; /* without it nobody can make two messages of one identity */
+    uint8_t secret[PUBLISHER_SECRET_BYTES]; /* of the hash: needed to make two messages of one identity */
     struct recent *recent;
     struct brotli_arena *arena;
-    struct message_buffer json; /* of the message that is examined, or first in line */
+    struct message_buffer json; /* of the message that is being examined, or is first in line */
     struct list_node line;
 };
 
@@ -47,8 +47,8 @@ int publisher_init(struct publisher *publisher, const struct ingest_options *opt
 void publisher_dispose(struct publisher *publisher);
 
 /*
- * Offers a message. True: it is done, published or dropped. False: it waits in line; its bytes must stay, at
- * `message->bytes`, which may be moved before the next publisher_retry.
+ * Offers a message. True: it is done, published or dropped. False: it waits in line, and its bytes must be kept; the caller may move them
+ * and set `message->bytes` before the next publisher_retry.
  */
 bool publisher_offer(struct publisher *publisher, struct message *message);
 

@@ -1,4 +1,4 @@
-/* Open addressing with linear probing over the numbers of entries; the entries form a list by age. */
+/* A hash table of entry numbers, with open addressing and linear probing; the entries also form a list by age. */
 #include "ingest/recent.h"
 
 #include "flashrelay/list.h"
@@ -80,7 +80,7 @@ static uint32_t find_slot(const struct recent *recent, const struct recent_ident
     return slot;
 }
 
-/* Closes the gap: what was displaced past the slot moves back into it, so that no search ends too early. */
+/* Empties a slot and closes the gap: entries that were displaced past it move back, so that no search ends too early. */
 static void empty_slot(struct recent *recent, uint32_t slot)
 {
     uint32_t next = slot;
@@ -112,7 +112,7 @@ bool recent_is_copy(const struct recent *recent, const struct recent_identity *i
     return true;
 }
 
-/* An entry that is free, in no list; the oldest one's if all are in use. */
+/* Returns a free entry, in no list; if all are in use, the oldest is forgotten and returned. */
 static struct entry *take_entry(struct recent *recent)
 {
     struct entry *oldest;

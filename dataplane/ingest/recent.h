@@ -1,11 +1,11 @@
-/* What was published lately, and by which connection: the memory by which copies from other connections are known. */
+/* Remembers which messages were published lately, and which connection brought each, to recognise copies from other connections. */
 #ifndef DATAPLANE_INGEST_RECENT_H
 #define DATAPLANE_INGEST_RECENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* xxHash3-128 of a message's JSON, with the publisher's secret. */
+/* xxHash3-128, with the publisher's secret, of a message's JSON; of its bytes as they came where they were not decompressed. */
 struct recent_identity {
     uint64_t low, high;
 };
@@ -20,7 +20,7 @@ void recent_destroy(struct recent *recent);
 bool recent_is_copy(const struct recent *recent, const struct recent_identity *identity, uint32_t connection, uint64_t now_ns,
                     uint64_t *behind_ns);
 
-/* Remembers that `connection` brought the identity now, in place of an earlier memory of it. The oldest makes room. */
+/* Remembers that `connection` brought the identity now, in place of an earlier entry for it. The oldest entry makes room. */
 void recent_remember(struct recent *recent, const struct recent_identity *identity, uint32_t connection, uint64_t now_ns);
 
 #endif

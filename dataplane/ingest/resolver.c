@@ -14,7 +14,7 @@ enum look_up_state { IDLE, RUNNING, ANSWERED };
 
 /* Shared by its owner and the thread of a running look-up; freed by the last of them. */
 struct resolver {
-    pthread_mutex_t lock; /* guards the rest; held for moments only */
+    pthread_mutex_t lock; /* guards the other members; held for moments only */
     struct resolver_answer answer;
     char host[256];
     uint16_t port;

@@ -1,6 +1,6 @@
 /*
- * Looks up one host name at a time, off the caller's thread. A look-up that hangs holds nobody up: it can be given up, and
- * the resolver destroyed, at any time; what the look-up still uses is freed when it ends.
+ * Looks up one host name at a time, on a thread of its own. A look-up that hangs does not hold up the caller: it can be cancelled, and the
+ * resolver destroyed, at any time; the memory that the look-up still uses is freed when it ends.
  */
 #ifndef DATAPLANE_INGEST_RESOLVER_H
 #define DATAPLANE_INGEST_RESOLVER_H
@@ -31,10 +31,10 @@ void resolver_destroy(struct resolver *resolver);
  */
 int resolver_start(struct resolver *resolver, const char *host, uint16_t port);
 
-/* Takes the answer to the last start; false while there is none: to be asked again after RESOLVER_POLL_NS. */
+/* Takes the answer to the last resolver_start; false while there is none: ask again after RESOLVER_POLL_NS. */
 bool resolver_take(struct resolver *resolver, struct resolver_answer *answer);
 
-/* Gives the last start up: its answer will not be seen. */
+/* Gives up the look-up of the last resolver_start: its answer is dropped. */
 void resolver_cancel(struct resolver *resolver);
 
 #endif

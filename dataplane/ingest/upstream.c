@@ -31,7 +31,7 @@ static int init_addresses(struct upstream *upstream)
     return 0;
 }
 
-/* From the kernel: nobody but us may know keys and masks beforehand (RFC 6455, 10.3). */
+/* A random number from the kernel, because nobody else may be able to foresee keys and masks (RFC 6455, 10.3). */
 static uint64_t draw(void *context)
 {
     (void)context;
@@ -80,7 +80,7 @@ bool upstream_is_holding(const struct upstream *upstream)
     return !list_is_empty(&upstream->message.line);
 }
 
-/* --- open --- */
+/* --- an open connection --- */
 
 void upstream_opened(struct upstream *upstream, uint64_t now_ns)
 {
@@ -97,7 +97,7 @@ void upstream_opened(struct upstream *upstream, uint64_t now_ns)
              address_format(&upstream->addresses[upstream->address_next - 1], text));
 }
 
-/* The open connection is none any more; for us a failure, unless we are stopping. */
+/* The connection is open no more, which counts as an error unless the ingest is stopping. */
 static void leave_open(struct upstream *upstream, uint64_t now_ns)
 {
     counter_set(&upstream->counters.connected, 0);
@@ -108,7 +108,7 @@ static void leave_open(struct upstream *upstream, uint64_t now_ns)
         backoff_reset(&upstream->backoff);
 }
 
-/* In this turn there was more to read, behind which there may be still more. */
+/* True if bytes were read in this turn, or reading is paused: a pong may be among the bytes that follow. */
 static bool is_being_read(const struct upstream *upstream, uint64_t now_ns)
 {
     return upstream->paused || upstream->read_ns >= now_ns;
@@ -149,14 +149,14 @@ void upstream_detach(struct upstream *upstream)
         message_buffer_clear(&upstream->buffer);
 }
 
-/* Connects no more, whatever happens. */
+/* Enters the final state, in which the upstream connects no more. */
 static void enter_stopped(struct upstream *upstream)
 {
     publisher_withdraw(&upstream->message);
     upstream->state = UPSTREAM_STOPPED;
 }
 
-/* After a close there is nothing to report: who closed has said why. */
+/* Logs nothing: the reason was logged when closing began. */
 static void end_closing(struct upstream *upstream, uint64_t now_ns)
 {
     upstream_detach(upstream);
@@ -271,7 +271,7 @@ void upstream_stop(struct upstream *upstream, uint64_t now_ns)
     }
 }
 
-/* --- time --- */
+/* --- deadlines --- */
 
 void upstream_tick(struct upstream *upstream, uint64_t now_ns)
 {
@@ -300,7 +300,7 @@ void upstream_tick(struct upstream *upstream, uint64_t now_ns)
     }
 }
 
-/* When to ping or give up, or to go on reading. While a message waits, the publisher tells. */
+/* When to ping, to give up, or to read on. While a message waits there is no deadline: publisher_retry ends that. */
 static uint64_t deadline_of_open(const struct upstream *upstream)
 {
     uint64_t beat_ns = heartbeat_deadline(&upstream->heartbeat), budget_ns;

@@ -1,7 +1,7 @@
 /*
- * One upstream: kept connected, read, and its messages handed to the publisher. A state machine that is told what happened
- * and the time. upstream_connect.c has the way to a connection, upstream.c its life and end, upstream_receive.c what comes
- * in, upstream_send.c what goes out.
+ * One upstream: keeps it connected, reads it, hands its messages to the publisher. A state machine that is told what happened and the time.
+ * upstream_connect.c makes connections, upstream.c has the upstream's creation and the end of connections, upstream_receive.c receives,
+ * upstream_send.c sends.
  */
 #ifndef DATAPLANE_INGEST_UPSTREAM_H
 #define DATAPLANE_INGEST_UPSTREAM_H
@@ -49,21 +49,21 @@ struct upstream {
     unsigned address_count, address_next;
     char problem[512]; /* why the last address failed */
 
-    /* The current connection; nothing of it survives it but a message that waits. */
+    /* The current connection. When it ends, only a message that waits is kept of it. */
     struct connection *connection;
-    uint32_t connection_id; /* of this ingest, never used twice */
+    uint32_t connection_id; /* number among the connections of the ingest, never used twice */
     struct tls_client *tls;
-    uint8_t *plain; /* decrypted, taken up to plain_taken */
+    uint8_t *plain; /* decrypted bytes, of which plain_taken are consumed */
     size_t plain_length, plain_taken;
     struct ws_client client;
     uint64_t read_ns; /* when bytes were last read */
-    bool paused;      /* not read until a turn that has a budget for it */
+    bool paused;      /* the budget is spent: not read until a turn that has budget again */
     bool ended;       /* the upstream's FIN came while it was not read */
     struct heartbeat heartbeat;
     uint64_t opened_ns;
 
-    struct message_buffer buffer; /* the message so far, or the one that waits; before them memory for the upgrade's answer */
-    struct message message;       /* while in the publisher's line: the one that waits */
+    struct message_buffer buffer; /* the message so far, or the one that waits; while upgrading, memory for the server's answer */
+    struct message message;       /* the last one offered; it waits while it is in the publisher's line */
 };
 
 /* Prepares number `index` of the ingest's options. 0 or -ENOMEM; upstream_dispose takes it back, also of a zeroed struct. */
@@ -72,21 +72,21 @@ void upstream_dispose(struct upstream *upstream);
 
 /* --- events, from the ingest --- */
 
-/* A turn of the ingest begins: goes on reading where it was paused. */
+/* A turn of the ingest begins: renews the budget, and reads on if the upstream was paused. */
 void upstream_begin_turn(struct upstream *upstream, uint64_t now_ns);
 void upstream_connected(struct upstream *upstream, int error, uint64_t now_ns);
 void upstream_closed(struct upstream *upstream, int error, uint64_t now_ns);
 /* As the engine's handler `received`; takes less than all where a message has to wait, or the budget is spent. */
 size_t upstream_received(struct upstream *upstream, uint8_t *bytes, size_t length, uint64_t now_ns);
-/* The message that waited is done. */
+/* The publisher is done with the message that waited: reads on. */
 void upstream_released(struct upstream *upstream, uint64_t now_ns);
-/* Does what is due; to be called when upstream_deadline has passed, or any time. */
+/* Does what is due; to be called when upstream_deadline has passed, or at any time. */
 void upstream_tick(struct upstream *upstream, uint64_t now_ns);
 uint64_t upstream_deadline(const struct upstream *upstream);
 /* Closes with 1001 and connects no more. */
 void upstream_stop(struct upstream *upstream, uint64_t now_ns);
 
-/* --- between upstream*.c --- */
+/* --- what upstream*.c call of each other --- */
 
 /* Begins to connect: looks the name up, if it is one, and tries each address. */
 void upstream_begin_attempt(struct upstream *upstream, uint64_t now_ns);
@@ -100,16 +100,16 @@ void upstream_connect_next(struct upstream *upstream, uint64_t now_ns);
 /* Waits for the next attempt; returns how long, in ms (for the log). */
 uint64_t upstream_wait(struct upstream *upstream, uint64_t now_ns);
 
-/* Lets go of the connection at once; the engine's last word about it finds no owner. */
+/* Aborts the connection and lets go of it; events of it that still come from the engine find no owner and are ignored. */
 void upstream_detach(struct upstream *upstream);
 
 /* True while a message waits for the publisher: then nothing more is read. */
 bool upstream_is_holding(const struct upstream *upstream);
 
-/* The handshakes are done. */
+/* The handshakes are done: the upstream is open. */
 void upstream_opened(struct upstream *upstream, uint64_t now_ns);
 
-/* The connection is of no use any more: tries the next address, or waits to try again. */
+/* The connection is of no use any more, `format` says why: tries the next address, or waits to try again. */
 void upstream_drop(struct upstream *upstream, uint64_t now_ns, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Closes an open connection with `code`, and waits for the upstream's close. */
@@ -118,17 +118,17 @@ void upstream_close(struct upstream *upstream, uint16_t code, const char *reason
 /* The upstream closed with `code`: answers it. */
 void upstream_close_answered(struct upstream *upstream, const struct ws_event *event, uint64_t now_ns);
 
-/* Sends bytes (encrypted where there is TLS). False, and nothing is sent, if the upstream takes nothing any more. */
+/* Sends bytes (encrypted where there is TLS). False, and nothing is sent, if there is no room for them, as when the upstream takes no bytes. */
 bool upstream_send(struct upstream *upstream, const void *bytes, size_t length);
 
 /* Sends a ping or pong of at most 125 bytes, or the close frame. Same result. */
 bool upstream_send_control(struct upstream *upstream, uint8_t opcode, const void *payload, size_t length);
 bool upstream_send_close(struct upstream *upstream, uint16_t code, const char *reason);
 
-/* Sends what TLS itself has to say. Same result. */
+/* Sends the records that TLS has ready. Same result. */
 bool upstream_send_records(struct upstream *upstream);
 
-/* Nothing more will be sent: FIN after the rest. */
+/* Nothing more will be sent: the FIN follows the bytes that are pending. */
 void upstream_finish(struct upstream *upstream);
 
 #endif

@@ -5,16 +5,16 @@
 
 #include <string.h>
 
-/* The request with its target and credentials. */
+/* Most bytes of the upgrade request, with its target and credentials. */
 #define REQUEST_BYTES (HTTP_MAX_REQUEST_BYTES + 1024)
 
-/* True while the connection that a loop began with is still the one. */
+/* True while the upstream still has the connection of that number: an event may have ended or replaced it. */
 static bool is_current(const struct upstream *upstream, uint32_t connection_id)
 {
     return upstream->connection && upstream->connection_id == connection_id;
 }
 
-/* False while what comes has to stay where it is. */
+/* False while received bytes have to wait: for a message that waits, or for a budget. */
 static bool may_read(const struct upstream *upstream)
 {
     return !upstream_is_holding(upstream) && !upstream->paused;
@@ -45,7 +45,7 @@ static void deliver(struct upstream *upstream, const uint8_t *bytes, size_t leng
     message->bytes = upstream->buffer.bytes;
 }
 
-/* A message that came in one piece is published from where it lies; an empty one may lie nowhere. */
+/* A message that came in one piece is published from where it lies, unless it is empty: then there may be no byte at `event->bytes`. */
 static void take_piece(struct upstream *upstream, const struct ws_event *event, uint64_t now_ns)
 {
     bool text = event->opcode == WS_TEXT;
@@ -66,7 +66,7 @@ static void take_error(struct upstream *upstream, const struct ws_event *event, 
     upstream_close(upstream, event->code, event->reason, now_ns);
 }
 
-/* A pong that finds no room is left out: the upstream reads nothing, so it waits for none. */
+/* If there is no room for a pong, none is sent: the upstream does not read, so it does not wait for the pong. */
 static void take_event(struct upstream *upstream, const struct ws_event *event, uint64_t now_ns)
 {
     switch (event->kind) {
@@ -97,7 +97,7 @@ static size_t take_frames(struct upstream *upstream, uint8_t *bytes, size_t leng
 
     if (event.kind == WS_EVENT_NONE)
         return taken;
-    if (upstream->state != UPSTREAM_OPEN) { /* the upstream's close, or what takes its place, behind ours */
+    if (upstream->state != UPSTREAM_OPEN) { /* our close is sent: this is the upstream's, or an error instead of it */
         upstream_finish(upstream);
         return taken;
     }
@@ -188,7 +188,7 @@ static bool decrypt(struct upstream *upstream, uint64_t now_ns)
     return false;
 }
 
-/* Goes on until more records are needed, reading has to stop, or the connection is another one. */
+/* Decrypts until more records are needed, reading has to stop, or the connection has ended or been replaced. */
 static void take_records(struct upstream *upstream, uint64_t now_ns)
 {
     uint32_t connection_id = upstream->connection_id;

@@ -11,7 +11,7 @@ static bool append(struct upstream *upstream, const void *bytes, size_t length)
     return true;
 }
 
-/* What TLS has to say after our FIN is left unsaid. */
+/* Records that TLS has ready after engine_finish are not sent. */
 bool upstream_send_records(struct upstream *upstream)
 {
     const uint8_t *records;
@@ -31,7 +31,7 @@ bool upstream_send(struct upstream *upstream, const void *bytes, size_t length)
 
     if (!upstream->tls)
         return append(upstream, bytes, length);
-    /* What is encrypted must be sent, so there has to be room before. */
+    /* Bytes that are encrypted must be sent, so there has to be room for them before. */
     return connection->extent_count < CONNECTION_EXTENTS && tls_client_write(upstream->tls, bytes, length) == TLS_DONE &&
            upstream_send_records(upstream);
 }
