@@ -1,4 +1,4 @@
-/* Network addresses: an IP in one 16-byte form for both families, and IP with port. */
+/* Network addresses: an IP in one 16-byte form for both families, and IP with port. Any thread may call these functions. */
 #ifndef FLASHRELAY_ADDRESS_H
 #define FLASHRELAY_ADDRESS_H
 
@@ -38,10 +38,10 @@ int address_parse(struct address *address, const char *text);
 /* Writes "1.2.3.4:80" or "[::1]:80"; `text` has ADDRESS_TEXT_BYTES. Returns `text`. */
 const char *address_format(const struct address *address, char *text);
 
-/* From the kernel's form. 0, or -EAFNOSUPPORT for another family than AF_INET and AF_INET6. */
+/* Converts from the kernel's form. 0, or -EAFNOSUPPORT for another family than AF_INET and AF_INET6. */
 int address_from_sockaddr(struct address *address, const struct sockaddr *sockaddr);
 
-/* Into the kernel's form (AF_INET for a mapped address); returns its length in bytes. */
+/* Converts to the kernel's form (AF_INET for a mapped address); returns its length in bytes. */
 socklen_t address_to_sockaddr(const struct address *address, struct sockaddr_storage *sockaddr);
 
 #endif

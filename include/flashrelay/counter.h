@@ -8,11 +8,13 @@
 /* Written by one thread, read by any. */
 typedef _Atomic uint64_t counter;
 
+/* Any thread. */
 static inline uint64_t counter_read(const counter *c)
 {
     return atomic_load_explicit(c, memory_order_relaxed);
 }
 
+/* The owning thread, as for the functions below. */
 static inline void counter_set(counter *c, uint64_t value)
 {
     atomic_store_explicit(c, value, memory_order_relaxed);

@@ -1,6 +1,7 @@
 /*
- * File descriptors that engines of one process share for their connections. What is beyond the budget stays free for everybody else, so
- * that a process full of connections can still connect, resolve names and answer scrapes. NULL: as many as can be had. Any thread.
+ * A budget of file descriptors, which the engines of one process share for their connections. Descriptors beyond the budget stay free for
+ * other uses, so that a process full of connections can still connect, resolve names and answer scrapes. A budget that is NULL has no
+ * limit. Any thread may call these functions.
  */
 #ifndef FLASHRELAY_DESCRIPTOR_BUDGET_H
 #define FLASHRELAY_DESCRIPTOR_BUDGET_H
@@ -11,10 +12,10 @@
 #include <stdint.h>
 
 struct descriptor_budget {
-    _Atomic int64_t left; /* set before the engines run; below 0 if more were spent than there were */
+    _Atomic int64_t left; /* set before the engines run; below 0 if more were spent than the budget had */
 };
 
-/* Takes a descriptor for a connection that may be left waiting; false if none is left. */
+/* Takes a descriptor for a connection that can wait to be accepted; false if none is left. */
 static inline bool descriptor_budget_take(struct descriptor_budget *budget)
 {
     int64_t left = budget ? atomic_load_explicit(&budget->left, memory_order_relaxed) : 0;
@@ -25,14 +26,14 @@ static inline bool descriptor_budget_take(struct descriptor_budget *budget)
     return !budget;
 }
 
-/* Takes one for a connection that is there anyway. */
+/* Takes a descriptor for a connection that cannot wait, even if none is left. */
 static inline void descriptor_budget_spend(struct descriptor_budget *budget)
 {
     if (budget)
         atomic_fetch_sub_explicit(&budget->left, 1, memory_order_relaxed);
 }
 
-/* Gives one back, once it is closed or has left the engines. */
+/* Gives a descriptor back, once it is closed or has left the engines. */
 static inline void descriptor_budget_return(struct descriptor_budget *budget)
 {
     if (budget)

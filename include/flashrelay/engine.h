@@ -6,9 +6,9 @@
  * engine_turn, which calls the handler below; every other call only notes what is to be done. Handlers may call any engine_* function
  * but engine_turn and engine_destroy.
  *
- * What an engine may touch is held: a frame is *held* for a connection while it is in an extent (offered) or *pinned* (taken by the
- * peer's socket, or sent, and still read: a zero-copy send without notification, bytes that are not acknowledged). An engine may hold
- * frames for itself in the same holds. `closed` is called only when nothing is pinned.
+ * Every frame that an engine may touch is held. A frame is *held* for a connection while it is in an extent (offered) or *pinned* (taken
+ * by the peer's socket, or sent, and still read: by a zero-copy send without its notification, or until its bytes are acknowledged). An
+ * engine may hold frames for itself in the same holds. `closed` is called only when nothing of the connection is pinned.
  */
 #ifndef FLASHRELAY_ENGINE_H
 #define FLASHRELAY_ENGINE_H
@@ -44,31 +44,31 @@ struct extent {
         uint8_t *bytes;
     };
     uint32_t count;
-    uint16_t channel; /* the engine's number of it */
+    uint16_t channel; /* the channel's number in the engine */
     uint16_t kind;    /* enum extent_kind */
 };
 _Static_assert(sizeof(struct extent) == 16, "four extents and what each send touches are to fit into two cache lines");
 
 /*
- * The part of a connection that every engine has; engines embed it first in their own. Above the engine only `owner`, `blocked`,
- * `queued`, `finishing`, `dead`, and what is held and pinned, are of interest; all but `owner` is read-only there. Its frames are of one
- * channel at a time, and of one selection.
+ * The part of a connection that every engine has; engines embed it first in their own. Code above the engine may read `blocked`, `queued`,
+ * `finishing`, `dead`, `extent_count`, `held_sequence` and `pinned_sequence`, and may write `owner` only. All frames of a connection belong to
+ * one channel at a time, and to one selection.
  */
 struct connection {
-    void *owner;              /* who it belongs to above: subscriber, upstream ... */
-    uint64_t held_sequence;   /* lowest frame the engine may still touch for it, HOLDS_NONE if none */
+    void *owner;              /* the object above the engine that the connection belongs to: subscriber, upstream ... */
+    uint64_t held_sequence;   /* lowest frame the engine may still touch for the connection, HOLDS_NONE if none */
     uint64_t pinned_sequence; /* lowest frame taken and still touched, HOLDS_NONE if none */
-    uint32_t taken_bytes;     /* of the first frame, or control run, of extents[0] */
-    uint32_t offered_bytes;   /* of extents[0], after those taken: on their way, answer outstanding */
-    uint16_t channel;         /* of what is held */
+    uint32_t taken_bytes;     /* of the first frame of extents[0], or of its bytes */
+    uint32_t offered_bytes;   /* of extents[0], after those taken: in a send whose result is outstanding */
+    uint16_t channel;         /* number of the channel of the frames held */
     uint16_t selection;       /* number of the selection of that channel; 0: everything */
     uint8_t extent_count;
     bool blocked : 1;                          /* the peer took less than was offered; it waits for room */
-    bool queued : 1;                           /* handed over, waits to be served */
+    bool queued : 1;                           /* handed over by engine_serve, waits to be served */
     bool finishing : 1;                        /* engine_finish was called */
     bool dead : 1;                             /* failed or aborted: `closed` follows, once nothing is pinned */
     bool detaching : 1;                        /* engine_detach was called: `detached` follows, or `closed` */
-    bool has_unread : 1;                       /* received bytes of it are among engine->unread */
+    bool has_unread : 1;                       /* engine->unread has received bytes of the connection */
     struct extent extents[CONNECTION_EXTENTS]; /* in order; extents[0] may have begun */
 };
 
@@ -83,18 +83,18 @@ struct engine_progress {
     uint64_t payload_bytes; /* of the frames completed */
 };
 
-/* A part of the stream of a connection that moves. */
+/* A part of the outgoing stream of a connection that is moved. */
 struct engine_piece {
     uint16_t kind;        /* EXTENT_FRAMES, or EXTENT_BYTES for both kinds of bytes */
-    uint16_t channel;     /* of frames: number in the engine that it leaves, or comes to */
+    uint16_t channel;     /* of frames: its number in the engine that detaches the connection, or attaches it */
     uint32_t length;      /* of bytes */
     uint64_t from, to;    /* of frames: [from, to) */
     const uint8_t *bytes; /* lent */
 };
 
-/* A connection on its way to another engine, or process: everything that its peer could notice. */
+/* A connection on its way to another engine, or process: all of its state, so that the peer does not notice the move. */
 struct engine_handoff {
-    int descriptor; /* in blocking mode: engines wait without it */
+    int descriptor; /* in blocking mode: no engine blocks on it */
     uint16_t selection;
     uint32_t taken_bytes; /* of the first piece: of its first frame, or of its bytes */
     unsigned piece_count;
@@ -103,11 +103,11 @@ struct engine_handoff {
     size_t unread_bytes;
 };
 
-/* What an engine tells the thread's policy. `context` is engine_options.context; `now_ns` is the engine's clock. */
+/* Callbacks of an engine, on its thread. `context` is engine_options.context; `now_ns` is the time by the engine's clock. */
 struct engine_handler {
-    /* A peer connected to the listener. The connection is open; set its owner. To refuse it call engine_abort. */
+    /* A peer connected to the listener. The connection is open; the handler sets its owner, or refuses it with engine_abort. */
     void (*accepted)(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns);
-    /* engine_connect ended: error is 0 or a negative errno (then `closed` does not follow and the connection is gone). */
+    /* engine_connect ended: error is 0, or a negative errno; then the connection is gone on return, and `closed` does not follow. */
     void (*connected)(void *context, struct connection *connection, int error, uint64_t now_ns);
     /*
      * Bytes arrived; they are lent, and may be changed in place, until the handler returns. Returns how many were consumed: if fewer than
@@ -121,17 +121,17 @@ struct engine_handler {
      */
     void (*progressed)(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns);
     /*
-     * The connection ended, and nothing of it is pinned: error 0 after engine_finish went through on both sides or engine_abort, else a
-     * negative errno. It is gone (memory included) when the handler returns. Exactly once per connection that was not detached, never
-     * from inside another engine_* call.
+     * The connection ended, and nothing of it is pinned. error is 0 after engine_abort, or after engine_finish once both sides have
+     * finished; else a negative errno. The connection and its memory are gone when the handler returns. Called exactly once per connection
+     * that did not end by `connected` or `detached`, and never from inside another engine_* call.
      */
     void (*closed)(void *context, struct connection *connection, int error, uint64_t now_ns);
     /*
-     * engine_detach went through: the connection is gone when the handler returns, what `handoff` lends included; the descriptor is the
-     * handler's. NULL where connections are never detached.
+     * engine_detach is complete. The handler owns the descriptor; the connection, and everything that `handoff` lends, is gone when the
+     * handler returns. NULL where connections are never detached.
      */
     void (*detached)(void *context, struct connection *connection, const struct engine_handoff *handoff, uint64_t now_ns);
-    /* Another thread woke the engine. May come once for several wake-ups, and without any. */
+    /* Another thread woke the engine. May be called once for several wake-ups, or without any. */
     void (*woken)(void *context, uint64_t now_ns);
 };
 
@@ -143,10 +143,10 @@ struct engine_options {
     uint32_t max_connections; /* slots; memory is touched only when used */
     uint32_t receive_buffers; /* power of two: buffers lent for receiving, shared by all connections */
     uint32_t receive_buffer_bytes;
-    uint32_t sends_per_turn; /* service budget of one turn, e.g. 256 */
+    uint32_t sends_per_turn; /* most connections served per turn, e.g. 256 */
     bool busy_poll;          /* engine_turn never sleeps */
     enum engine_zerocopy zerocopy;
-    struct descriptor_budget *descriptors; /* that open connections take from; accepting pauses while none is left. May be NULL */
+    struct descriptor_budget *descriptors; /* for open connections; accepting pauses while none is left. NULL: no limit */
 };
 
 struct engine_listen_options {
@@ -162,6 +162,7 @@ struct engine_counters {
     counter bytes_sent, bytes_received, open_connections;
 };
 
+/* The functions of one kind of engine, behind the engine_* functions of the same name. detach and attach may be NULL. */
 struct engine_ops {
     void (*destroy)(struct engine *engine);
     uint64_t (*now)(struct engine *engine);
@@ -179,7 +180,7 @@ struct engine_ops {
     uint64_t (*turn)(struct engine *engine, uint64_t deadline_ns);
 };
 
-/* Blocks for control runs that nobody uses now, kept for the next ones. */
+/* Unused blocks for control runs, kept for later ones. */
 struct control_blocks {
     void *first;
     uint32_t count;
@@ -188,7 +189,7 @@ struct control_blocks {
 /* A channel that the engine knows by its number. */
 struct engine_channel {
     struct channel *channel; /* NULL: the number is free */
-    struct holds *holds;     /* kept up to date with what connections hold of the channel; may be NULL */
+    struct holds *holds;     /* counts the frames of the channel that connections hold; may be NULL */
 };
 
 /* The part that every engine has; engines embed it first in their own. */
@@ -199,79 +200,83 @@ struct engine {
     struct control_blocks control_blocks;
     struct engine_channel *channels; /* by number */
     unsigned channel_count, channel_capacity;
-    struct engine_unread *unread; /* input that attached connections brought along */
+    struct engine_unread *unread; /* received, not consumed, and kept outside of the engine's buffers */
     uint16_t listen_port;         /* 0 without listener */
     struct waker waker;           /* ends the sleep of engine_turn */
 };
 
 /* --- life --- */
 
-/* Aborts what is open without telling the handler and frees everything. */
+/* Aborts all connections without calling the handler, and frees the engine, after its thread's last turn. NULL is allowed. */
 void engine_destroy(struct engine *engine);
 
 /* The engine's clock in ns: monotonic time, or the simulator's. */
 uint64_t engine_now(struct engine *engine);
 
 /*
- * Does the I/O that is due: serves connections handed over (at most sends_per_turn), accepts, receives, calls handlers; if there was
+ * Does the I/O that is due: serves connections handed over (at most sends_per_turn), accepts, receives, calls handlers. If there is
  * nothing to do it sleeps until something happens or until `deadline_ns` (0: don't sleep; CLOCK_NEVER: no deadline). It never sleeps
- * after it called a handler, which may have started what the deadline does not know.
+ * after it has called a handler, which may have started something that `deadline_ns` does not account for.
  *
- * Returns the time of the last look at I/O: all that had happened by then has been told to the handlers. Time-outs are judged by it, not
- * by the clock after the work, so that a thread that was held up does not blame its peers.
+ * Returns the time, by the engine's clock, of the last look at I/O of which everything has been reported to the handlers. The caller
+ * compares time-outs with this time, not with the clock after the work, so that a thread that was held up does not blame its peers.
  */
 uint64_t engine_turn(struct engine *engine, uint64_t deadline_ns);
 
-/* Announces that the next turn may sleep. After it, look once more for work that other threads publish, and pass deadline 0 if there is. */
+/*
+ * Announces that the next turn may sleep. The caller then looks once more for work that other threads publish, and passes deadline 0 to
+ * engine_turn if there is any. Does nothing for an engine with busy_poll, which never sleeps.
+ */
 void engine_prepare_sleep(struct engine *engine);
 
-/* What ends the engine's sleep: for other threads, by waker_wake. Lives as long as the engine. */
+/* The waker with which other threads end the engine's sleep (waker_wake). Lives as long as the engine. Any thread. */
 struct waker *engine_waker(struct engine *engine);
 
 /*
- * Makes a channel known, whose frames the engine then sends; it and `holds` (NULL: nobody asks) outlive the connections that follow it.
- * Returns its number, the same in no particular order in other engines, or -ENOMEM, or -ENOSPC if there are ENGINE_MAX_CHANNELS. What is
- * known before the first turn may be registered with the kernel or the network card.
+ * Adds a channel whose frames connections may follow. The channel and `holds` (NULL: not counted) must outlive those connections. Returns
+ * the channel's number in this engine, which may be another one in other engines; or -ENOMEM, or -ENOSPC if there are ENGINE_MAX_CHANNELS
+ * already. The memory of channels that are added before the first turn may be registered with the kernel or the network card.
  */
 int engine_add_channel(struct engine *engine, struct channel *channel, struct holds *holds);
 
-/* Forgets a channel of which no connection holds anything; its number may be used again. */
+/* Removes a channel of which no connection holds a frame; its number may be used again. */
 void engine_remove_channel(struct engine *engine, uint16_t channel);
 
 /* --- listening and connecting --- */
 
-/* Listens with SO_REUSEPORT. 0 or a negative errno (-EADDRINUSE, -EACCES ...). One listener an engine. */
+/* Listens with SO_REUSEPORT. 0 or a negative errno (-EADDRINUSE, -EACCES ...). One listener per engine. */
 int engine_listen(struct engine *engine, const struct address *address, const struct engine_listen_options *options);
 
 /* The port listened on (for port 0), host byte order; 0 without listener. */
 uint16_t engine_listen_port(const struct engine *engine);
 
-/* Stops or resumes accepting; what arrives meanwhile waits in the backlog. */
+/* Stops or resumes accepting; connections that arrive meanwhile wait in the backlog. */
 void engine_accept_pause(struct engine *engine, bool paused);
 
-/* Accepts what is queued, whatever the pause says, and closes the listener in the next turn. */
+/* In the next turn accepts the queued connections for which there are slots, also during a pause, and closes the listener. */
 void engine_listen_stop(struct engine *engine);
 
-/* Starts connecting; `connected` tells how it ended. NULL if all slots are taken. The caller bounds the time with engine_abort. */
+/* Starts connecting; `connected` reports the result. NULL if all slots are taken. The caller bounds the time with engine_abort. */
 struct connection *engine_connect(struct engine *engine, const struct address *remote, void *owner);
 
-/* --- sending (on a connection that is dead, these do nothing and say 0) --- */
+/* --- sending (on a dead connection these functions do nothing and report success) --- */
 
-/* Says which frames of its channel the connection is sent: the number of a selection, 0: all. While no frame is held for it. */
+/* Sets which frames of its channel the connection is sent: the number of a selection, 0: all. Only while no frame is held for it. */
 void engine_select(struct engine *engine, struct connection *connection, uint16_t selection);
 
 /*
- * Appends the frames [from, to) of the channel with that number to what the connection is to send; what is not selected is skipped when
- * its turn comes. Joins the last extent where it ends at `from`. 0, or -ENOBUFS if all extents are in use. Takes effect with engine_serve.
+ * Appends the frames [from, to) of the channel with number `channel` to the connection's stream; frames that are not selected are skipped
+ * when the stream reaches them. Extends the last extent if it ends at `from`. 0, or -ENOBUFS if all extents are in use. Takes effect with
+ * engine_serve.
  */
 int engine_append_frames(struct engine *engine, struct connection *connection, uint16_t channel, uint64_t from, uint64_t to);
 
-/* Appends a copy of `length` bytes; joins the last control run where it has room. 0, -ENOBUFS or -ENOMEM. Takes effect with engine_serve. */
+/* Appends a copy of `length` bytes, to the last control run if it has room. 0, -ENOBUFS or -ENOMEM. Takes effect with engine_serve. */
 int engine_append_bytes(struct engine *engine, struct connection *connection, const void *bytes, size_t length);
 
 /*
- * Drops everything that has not begun: whole extents, and of a begun one the frames after those in flight.
- * `*resume_from`, if not NULL, becomes the first frame dropped, or HOLDS_NONE if no frame was dropped.
+ * Drops the parts of the stream that have not begun: whole extents, and of an extent that has begun the frames after those in flight.
+ * `*resume_from` (`resume_from` may be NULL) becomes the first frame dropped, or HOLDS_NONE if no frame was dropped.
  */
 void engine_drop_unbegun(struct engine *engine, struct connection *connection, uint64_t *resume_from);
 
@@ -281,45 +286,45 @@ uint64_t engine_next_untaken(const struct connection *connection);
 /* True while anything that was appended has not been taken. */
 bool engine_has_unsent(const struct connection *connection);
 
-/* True while the first part of what is unsent is control bytes. */
+/* True while the next bytes to be sent are control bytes. */
 bool engine_sends_control(const struct connection *connection);
 
-/* Copies the control bytes that have not begun, at most one run of them, and returns how many. */
+/* Copies the first control run that has not begun; returns its length in bytes, 0 if there is none. */
 size_t engine_copy_unbegun_control(const struct connection *connection, uint8_t copy[CONTROL_RUN_BYTES]);
 
-/* Hands the connection over for service, behind those handed over before. Idempotent. A blocked one waits for its socket by itself. */
+/* Queues the connection for service, behind those queued before. Idempotent. The engine itself queues a blocked one that has room again. */
 void engine_serve(struct engine *engine, struct connection *connection);
 
 /* --- receiving and ending --- */
 
-/* Reads again after `received` consumed less than it was offered. */
+/* Reads again after `received` consumed less than it was offered; the rest is offered first. */
 void engine_receive_resume(struct engine *engine, struct connection *connection);
 
 /*
- * No more will be appended: sends the rest, then FIN; what arrives is still offered to `received` until the peer's FIN, then `closed`.
- * The caller bounds the time with engine_abort.
+ * Ends the stream: nothing may be appended any more, the engine sends the rest, then FIN. Bytes that arrive are still offered to `received`
+ * until the peer's FIN; then `closed` follows. The caller bounds the time with engine_abort.
  */
 void engine_finish(struct engine *engine, struct connection *connection);
 
 /*
- * Resets the connection now, letting go of every frame that is not pinned; `closed` follows in a later turn, when nothing is pinned any
- * more (a reset socket lets go of its zero-copy sends at once). Idempotent.
+ * Resets the connection now and lets go of every frame that is not pinned. `closed` follows in a later turn, when nothing is pinned any
+ * more (the kernel lets go of the zero-copy sends of a reset socket at once). Idempotent.
  */
 void engine_abort(struct engine *engine, struct connection *connection);
 
 /* --- moving --- */
 
 /*
- * Takes the connection off the engine, to be attached to another one or sent to another process: it is served and read no more, and
- * `detached` follows once no operation and no pin is outstanding, or `closed` if it fails before. The caller bounds the time with
- * engine_abort. 0; -ENOTSUP where connections have no descriptor of their own; -EALREADY if it is finishing, dead or detaching.
+ * Takes the connection off the engine, to be attached to another one or sent to another process. It is no longer served or read;
+ * `detached` follows once no operation and no pin is outstanding, or `closed` if the connection fails before. The caller bounds the time
+ * with engine_abort. 0; -ENOTSUP where connections have no descriptor of their own; -EALREADY if it is finishing, dead or detaching.
  */
 int engine_detach(struct engine *engine, struct connection *connection);
 
 /*
- * Takes over a connection: it sends what the handoff says is unsent and then what is appended, receives what was unread first, then what
- * arrives. Its frames must be held by the caller's mark. 0 and the connection in *out, the descriptor then the engine's; -ENOTSUP, or
- * -ENOBUFS without a free slot, or -ENOMEM, and nothing was taken.
+ * Takes over a detached connection. It first sends the unsent pieces of `handoff`, whose bytes are copied, and first offers its unread bytes,
+ * which are copied too. The caller's mark must protect its frames. 0: *out is the connection, and the engine owns the descriptor. -ENOTSUP,
+ * -ENOBUFS if all slots are taken, -ENOMEM, or another negative errno of the system: nothing was taken over.
  */
 int engine_attach(struct engine *engine, const struct engine_handoff *handoff, void *owner, struct connection **out);
 

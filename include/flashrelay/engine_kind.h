@@ -1,6 +1,6 @@
 /*
- * The kinds of engines that a relay can run on: a table for each, so that nothing above names one. The simulated engine is no kind: a
- * process does not choose it.
+ * The kinds of engines that a relay can run on. Each kind is a table of functions, so that the code above names none of them. The simulated
+ * engine is not among them: no process chooses it.
  */
 #ifndef FLASHRELAY_ENGINE_KIND_H
 #define FLASHRELAY_ENGINE_KIND_H
@@ -8,46 +8,46 @@
 #include "flashrelay/engine.h"
 
 struct engine_kind {
-    const char *name; /* as --engine has it: "uring", "epoll" */
+    const char *name; /* as in --engine: "uring", "epoll" */
 
     /*
-     * Opens what the engines of all threads share (a network port; nothing for kernel sockets), for `engines` of them, in *shared. 0, or
-     * a negative errno and why, and what would help, in `error`. Once per process that uses the kind.
+     * Opens what the engines of all threads share (a network port; nothing for kernel sockets), for `engines` of them; `close` takes
+     * *shared back. 0, or a negative errno: `error` says why and what would help. Called once per process that uses the kind.
      */
     int (*open)(void **shared, unsigned engines, char *error, size_t error_capacity);
     void (*close)(void *shared);
 
     /*
-     * Makes engine `index` of those it was opened for, for the calling thread to hand to the thread that will run it. 0 or a negative
-     * errno, which was logged with what would help.
+     * Creates engine `index`, below the number in `open`. The calling thread hands it to the thread that will run it. 0 or a negative
+     * errno; a refusal by the system is logged with what would help.
      */
     int (*create)(struct engine **out, const struct engine_options *options, void *shared, unsigned index);
 
-    /* Proves that nobody listens on `address` yet: a second relay would otherwise share it unnoticed. 0, -EADDRINUSE, or another. */
+    /* Checks that no process listens on `address` yet, since SO_REUSEPORT would share it unnoticed. 0, -EADDRINUSE or another negative errno. */
     int (*prove_free)(void *shared, const struct address *address);
 
-    /* Writes what is in use of what the system offers, for the start-up log. */
+    /* Writes which features of the system the kind uses, for the start-up log. */
     void (*describe)(const void *shared, char *text, size_t capacity);
 };
 
-/* All kinds, the best first, then NULL. */
+/* All kinds, the best first; ends with NULL. */
 extern const struct engine_kind *const engine_kinds[];
 
-/* A kind that was opened. */
+/* The kind that engine_choose opened. */
 struct engine_choice {
     const struct engine_kind *kind;
     void *shared;
-    char reason[512]; /* why none of those before it, empty if it is the first or was asked for */
+    char reason[512]; /* why the kinds that were tried before it can't be used; empty if there were none */
 };
 
 /*
- * Opens the kind called `name`, or with "auto" the first that this system allows. 0; -ENOENT for an unknown name, or the negative errno of
- * the last that was tried, and why in choice->reason. engine_choice_close takes it back, after the engines' end.
+ * Opens the kind called `name`, or with "auto" the first kind that this system allows. 0; -ENOENT for an unknown name; or the negative errno
+ * of the last kind tried, with the reasons of all in choice->reason. The caller calls engine_choice_close after the engines' end.
  */
 int engine_choose(struct engine_choice *choice, const char *name, unsigned engines);
 void engine_choice_close(struct engine_choice *choice);
 
-/* Makes engine `index` of the chosen kind, as engine_kind.create says. */
+/* Creates engine `index` of the chosen kind, as engine_kind.create says. */
 int engine_choice_create(const struct engine_choice *choice, struct engine **out, const struct engine_options *options,
                          unsigned index);
 

@@ -4,7 +4,7 @@
 
 #include "flashrelay/engine.h"
 
-/* What this kernel and these limits allow, found out by trying; each missing one was logged once with what is lost. */
+/* Features that this kernel and its limits allow, found out by trying. What is missing was logged once, with what is lost. */
 struct uring_features {
     bool single_issuer, defer_taskrun;
     bool buffer_ring, multishot_receive;
@@ -13,8 +13,9 @@ struct uring_features {
 };
 
 /*
- * Makes an engine for the calling thread to hand to the thread that will run it (the ring is enabled by its first turn).
- * 0, -ENOSYS or -EPERM where io_uring is missing or forbidden, -ENOMEM, -EMFILE (logged, with what would help).
+ * Creates an engine, which the calling thread hands to the thread that will run it (its first turn enables the ring); engine_destroy frees
+ * it. 0; -ENOSYS, -EPERM or -EACCES where io_uring is missing or forbidden; -ENOMEM, or another negative errno. A failure to set up the ring
+ * or its buffers is logged with what would help.
  */
 int engine_uring_create(struct engine **out, const struct engine_options *options);
 

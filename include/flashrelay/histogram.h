@@ -5,8 +5,8 @@
 #include "flashrelay/counter.h"
 
 /*
- * A histogram with logarithmic buckets: 8 a power of two, so a value is known to 12.5 %, from 0 to 2^40 - 1 (18 minutes in ns);
- * what is larger counts in the last bucket.
+ * A histogram with logarithmic buckets: 8 per power of two, so a value is known to 12.5 %, from 0 to 2^40 - 1 (18 minutes in ns). Larger
+ * values are counted in the last bucket. Begins zeroed.
  */
 #define HISTOGRAM_SUB_BUCKET_BITS 3
 #define HISTOGRAM_BUCKETS         ((40 - HISTOGRAM_SUB_BUCKET_BITS + 1) << HISTOGRAM_SUB_BUCKET_BITS)
@@ -25,8 +25,8 @@ void histogram_record(struct histogram *histogram, uint64_t value, uint64_t time
 void histogram_merge(struct histogram *into, const struct histogram *from);
 
 /*
- * Adds what `later` counts more than `earlier`, an older copy of it, to `into`, which the caller alone owns. The least and the greatest
- * value are known to their buckets. Any thread.
+ * Adds the values that `later` has counted since `earlier`, an older copy of it, to `into`, which the caller alone owns. The least and the
+ * greatest of them are known only to their buckets. Any thread.
  */
 void histogram_difference(struct histogram *into, const struct histogram *later, const struct histogram *earlier);
 
@@ -36,7 +36,10 @@ uint64_t histogram_count(const struct histogram *histogram);
 /* How many counted values are at most `value` (exact at bucket edges, else whole buckets below it). */
 uint64_t histogram_count_at_most(const struct histogram *histogram, uint64_t value);
 
-/* The value below which the share `quantile` (0..1) of all values lies, at the upper edge of its bucket; 0 while empty. */
+/*
+ * The value that the share `quantile` of all values does not exceed: the upper edge of its bucket, at most the greatest value; for a
+ * `quantile` of 0 the least value. 0 while empty.
+ */
 uint64_t histogram_quantile(const struct histogram *histogram, double quantile);
 
 /* Upper edge (inclusive) of bucket `index`. */

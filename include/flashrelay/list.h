@@ -1,4 +1,4 @@
-/* Intrusive doubly linked list: the node lives in the element, nothing is allocated. */
+/* Intrusive doubly linked list: the node lives in the element, nothing is allocated. A list and its nodes belong to one thread. */
 #ifndef FLASHRELAY_LIST_H
 #define FLASHRELAY_LIST_H
 

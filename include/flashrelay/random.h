@@ -1,4 +1,4 @@
-/* A small seeded generator (xoshiro256**) for back-off jitter, masks and start positions. Not for keys. */
+/* A small seeded generator (xoshiro256**) for back-off jitter, masks and start positions. Not for keys. A generator belongs to one thread. */
 #ifndef FLASHRELAY_RANDOM_H
 #define FLASHRELAY_RANDOM_H
 
@@ -14,7 +14,7 @@ void random_seed(struct random *random, uint64_t seed);
 /* A seed from the kernel (getrandom). Any thread. */
 uint64_t random_system_seed(void);
 
-/* The next 64 bits. One thread a generator. */
+/* The next 64 bits. */
 uint64_t random_next(struct random *random);
 
 /* Uniform in [0, bound); bound must not be 0. */

@@ -1,4 +1,7 @@
-/* A whole data plane: channels, ingest, shards, encoder and their threads. Control creates one and reads its figures. */
+/*
+ * A whole data plane: channels, ingest, shards, encoder and their threads. Control creates one and reads its figures. Unless they say
+ * otherwise these functions are called by the thread that created the relay.
+ */
 #ifndef FLASHRELAY_RELAY_H
 #define FLASHRELAY_RELAY_H
 
@@ -13,22 +16,22 @@ struct relay_options {
     struct address listen;
     unsigned shards;
     struct ingest_options ingest; /* channel, decompress, wakers: filled in by the relay */
-    struct shard_options shard;   /* common to all; index, channels, admission ...: filled in by the relay */
+    struct shard_options shard;   /* common to all shards; index, channels, admission ...: filled in by the relay */
     struct admission *admission;  /* answers and shard_wakers are filled in by the relay */
-    unsigned apps;                /* how many counters app_connections has a shard */
+    unsigned apps;                /* number of apps, each counted per shard; 0: not counted */
     uint32_t instance_connection_limit;
     bool compress;
     size_t log_memory_bytes; /* of all channels together, in equal parts */
     uint32_t notsent_lowat_bytes;
-    struct descriptor_budget *descriptors; /* of the subscribers; NULL: as many as can be had */
+    struct descriptor_budget *descriptors; /* budget of the subscribers' connections; NULL: no limit */
     bool busy_poll;
-    const char *engine; /* name of the kind of engines, or "auto" */
+    const char *engine; /* name of a kind in engine_kinds, or "auto" */
     enum engine_zerocopy zerocopy;
-    const int *cpu_list; /* core of ingest, shard 0, shard 1 ... repeated if shorter; NULL: unpinned */
-    unsigned cpu_count;
+    const int *cpu_list; /* cores of ingest, shard 0, shard 1 ..., repeated if there are fewer */
+    unsigned cpu_count;  /* 0: threads are not pinned */
 };
 
-/* How many channels share the log's memory: what upstreams bring, and the same in brotli. */
+/* How many channels share the log's memory: the messages as upstreams bring them and, if compressing, the same in brotli. */
 static inline unsigned relay_channels_needed(bool compress)
 {
     return compress ? 2 : 1;
@@ -36,28 +39,34 @@ static inline unsigned relay_channels_needed(bool compress)
 
 struct relay;
 
-/* Creates everything and listens; no thread runs yet. 0 or a negative errno, which was logged with its cause. */
+/*
+ * Creates all parts and listens; no thread runs yet. `options` is copied; what it points to must outlive the relay. 0, or a negative errno
+ * that was logged with its cause. The caller frees the relay with relay_destroy.
+ */
 int relay_create(struct relay **out, const struct relay_options *options);
 
-/* Starts the threads. */
+/* Starts the threads. 0, or a negative errno that was logged; threads that were started then run until relay_destroy. */
 int relay_start(struct relay *relay);
 
-/* Orderly end, in steps that return at once: shards drain, then the ingest stops. relay_is_finished tells when all is done. */
+/*
+ * Orderly end, without waiting: relay_drain asks the shards to drain. relay_is_finished is then to be called repeatedly: it stops the ingest
+ * once all shards are drained, and returns true once the ingest has stopped too.
+ */
 void relay_drain(struct relay *relay);
 bool relay_is_finished(struct relay *relay);
 
-/* Ends all threads now, and frees everything. */
+/* Stops all threads, waits for their end and frees everything, whether or not the relay was drained. */
 void relay_destroy(struct relay *relay);
 
-/* Figures. The channels: [0] as ingested, [1] brotli if compressing. */
+/* Figures, owned by the relay, for any thread. The channels: [0] as ingested, [1] brotli if compressing. */
 unsigned relay_channel_count(const struct relay *relay);
 const struct channel *relay_channel(const struct relay *relay, unsigned index);
 unsigned relay_shard_count(const struct relay *relay);
 const struct shard *relay_shard(const struct relay *relay, unsigned index);
-/* The kind of engines that was chosen, and why. */
+/* The kind of engines that was chosen, and why no kind before it. */
 const struct engine_choice *relay_engines(const struct relay *relay);
 const struct engine *relay_shard_engine(const struct relay *relay, unsigned index);
-/* Connections of an app, summed over shards. */
+/* Upgrade requests with a valid key of the app so far, summed over the shards. `app`: its number, below relay_options.apps. */
 uint64_t relay_app_connections(const struct relay *relay, unsigned app);
 const struct ingest *relay_ingest(const struct relay *relay);
 const struct engine *relay_ingest_engine(const struct relay *relay);

@@ -12,12 +12,12 @@
 #include <stdbool.h>
 
 struct waker {
-    _Alignas(64) _Atomic bool sleeping; /* set by waker_prepare_sleep, taken by who wakes */
+    _Alignas(64) _Atomic bool sleeping; /* set by waker_prepare_sleep, cleared by the thread that wakes or by waker_end_sleep */
     /* Ends the sleep. Called by any thread, once per announced sleep; `from` is the caller's own waker or NULL. */
     void (*wake)(struct waker *waker, struct waker *from);
 };
 
-/* Prepares a waker of a thread that is awake. */
+/* Prepares the waker of a thread that is awake, before other threads use it. */
 static inline void waker_init(struct waker *waker, void (*wake)(struct waker *waker, struct waker *from))
 {
     atomic_init(&waker->sleeping, false);
@@ -27,7 +27,7 @@ static inline void waker_init(struct waker *waker, void (*wake)(struct waker *wa
 /* The sleeper: announces that it is about to sleep. It must look for work after this and before it sleeps. */
 void waker_prepare_sleep(struct waker *waker);
 
-/* The sleeper: it is awake, or does not sleep after all. */
+/* The sleeper: the sleep is over, or it does not sleep after all. */
 static inline void waker_end_sleep(struct waker *waker)
 {
     atomic_store_explicit(&waker->sleeping, false, memory_order_relaxed);

@@ -1,5 +1,6 @@
 /*
- * WebSocket framing (RFC 6455), sans-I/O, both roles. No function makes a system call, reads a clock or allocates.
+ * WebSocket framing (RFC 6455), sans-I/O, both roles. No function makes a system call, reads a clock or allocates. Any thread may call these
+ * functions; a reader or UTF-8 state belongs to one thread at a time.
  */
 #ifndef FLASHRELAY_WS_H
 #define FLASHRELAY_WS_H
@@ -24,7 +25,7 @@ enum ws_close_code {
     WS_CLOSE_TRY_AGAIN_LATER = 1013,
 };
 
-enum ws_role { WS_SERVER, WS_CLIENT }; /* whose side we are: a server expects masked frames, a client unmasked ones */
+enum ws_role { WS_SERVER, WS_CLIENT }; /* our own role: a server expects masked frames, a client unmasked ones */
 
 #define WS_MAX_HEADER_BYTES  14
 #define WS_MAX_CONTROL_BYTES 125                        /* payload of a control frame, RFC 6455 5.5 */
@@ -40,9 +41,8 @@ size_t ws_write_control(uint8_t frame[WS_MAX_CONTROL_FRAME], uint8_t opcode, con
                         const uint8_t *mask);
 
 /*
- * Writes a close frame with `code` and `reason` (NULL: none; cut to 123 bytes at a character); WS_CLOSE_NO_STATUS makes an
- * empty one.
- * Returns its length.
+ * Writes a close frame with `code` and `reason` (NULL: none; cut between characters to at most 123 bytes); with WS_CLOSE_NO_STATUS an empty
+ * one. `mask` as above. Returns its length.
  */
 size_t ws_write_close(uint8_t frame[WS_MAX_CONTROL_FRAME], uint16_t code, const char *reason, const uint8_t *mask);
 
@@ -55,10 +55,10 @@ bool ws_close_code_is_valid(uint16_t code);
 /* --- UTF-8 (RFC 3629), incremental --- */
 
 struct ws_utf8 {
-    uint32_t state; /* 0: at a character's boundary */
+    uint32_t state; /* 0: between two characters, and at the beginning */
 };
 
-/* Feeds bytes; false as soon as they can't be UTF-8. At the end of a text `state` must be 0. */
+/* Checks the next bytes of a text; false as soon as they can't be UTF-8. The text is complete only if `state` is 0 at its end. */
 bool ws_utf8_feed(struct ws_utf8 *utf8, const uint8_t *bytes, size_t length);
 
 /* --- reading --- */
@@ -85,30 +85,30 @@ struct ws_event {
 /* Reads one peer's frames. Fixed size, no pointers to free. */
 struct ws_reader {
     uint64_t frame_left;    /* payload bytes of the current frame still to come */
-    uint64_t message_bytes; /* of the current message so far, frames announced included */
+    uint64_t message_bytes; /* of the current message, up to the end of the current frame */
     uint64_t max_message_bytes;
     struct ws_utf8 utf8;
     uint8_t mask[4];
     uint8_t mask_phase;
     uint8_t role; /* enum ws_role */
     uint8_t state;
-    uint8_t extended_length_bytes;        /* 2 or 8, of the length that is being read */
+    uint8_t extended_length_bytes;        /* 2 or 8: size of the length field that is being read */
     uint8_t frame_opcode, message_opcode; /* message_opcode 0: between messages */
     bool frame_fin;
     uint8_t held_length;
-    uint8_t held[WS_MAX_CONTROL_BYTES]; /* what came so far of a header field, or of a control frame's payload */
+    uint8_t held[WS_MAX_CONTROL_BYTES]; /* the bytes so far of a header field, or of a control frame's payload */
 };
 
 /* Prepares for the first frame after the handshake. Messages above `max_message_bytes` end in WS_EVENT_ERROR 1009, at their header. */
 void ws_reader_init(struct ws_reader *reader, enum ws_role role, uint64_t max_message_bytes);
 
 /*
- * Takes bytes up to and including the next event; returns how many (bytes may be unmasked in place). Call until all are taken.
- * After a close or an error whatever comes is taken without an event.
+ * Takes bytes up to and including the next event; returns how many (bytes may be unmasked in place). To be called until all are taken.
+ * After a close or an error all further bytes are taken without an event.
  */
 size_t ws_read(struct ws_reader *reader, uint8_t *bytes, size_t length, struct ws_event *event);
 
-/* True between messages, with nothing of the next frame read: a newly prepared reader would go on the same. */
+/* True between messages, with nothing of the next frame read: a newly initialized reader could take this one's place. */
 bool ws_reader_is_idle(const struct ws_reader *reader);
 
 #endif

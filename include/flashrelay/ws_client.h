@@ -13,23 +13,23 @@
 #include "flashrelay/ws.h"
 #include "flashrelay/ws_uri.h"
 
-#define WS_CLIENT_HEAD_BYTES HTTP_MAX_REQUEST_BYTES /* most that is read of a server's answer, interim answers included */
+#define WS_CLIENT_HEAD_BYTES HTTP_MAX_REQUEST_BYTES /* most bytes read of a server's answer, interim answers included */
 
-/* What the clients of one server share. Read only; must outlive them. */
+/* What all clients of one server share. Never written to; must outlive them. */
 struct ws_client_options {
     const struct ws_uri *uri;
     uint64_t max_message_bytes; /* longer ones end in WS_EVENT_ERROR 1009, at their header */
-    /* The next random number, of keys and masks: one that no party but the client can foresee (RFC 6455, 10.3), except in tests. */
+    /* Draws the next random number for keys and masks. Except in tests no other party may be able to foresee it (RFC 6455, 10.3). */
     uint64_t (*draw)(void *context);
     void *context;
 };
 
 enum ws_client_state {
-    WS_CLIENT_UPGRADING, /* the server's answer is not whole */
+    WS_CLIENT_UPGRADING, /* the server's answer is not complete */
     WS_CLIENT_REFUSED,   /* the answer was no upgrade; nothing more is read or written */
     WS_CLIENT_OPEN,
-    WS_CLIENT_CLOSING, /* our close frame is written; of what comes only the server's is reported */
-    WS_CLIENT_CLOSED,  /* the server's close frame or a protocol error was read; what comes is taken without an event */
+    WS_CLIENT_CLOSING, /* our close frame is written; only the server's close frame or an error is reported now */
+    WS_CLIENT_CLOSED,  /* the server's close frame or a protocol error was read; further bytes are taken without an event */
 };
 
 /* One per connection. Fixed size, nothing to dispose of. */
@@ -56,27 +56,27 @@ struct ws_client {
  */
 void ws_client_start(struct ws_client *client, const struct ws_client_options *options, uint8_t *head);
 
-/* Writes the request, which may hold secrets of the URI. Its length, or -ENOSPC. */
+/* Writes the request, which may contain secrets of the URI, and a terminator. The length without terminator, or -ENOSPC. */
 long ws_client_write_request(const struct ws_client *client, char *out, size_t capacity);
 
 struct ws_client_answer {
-    int status;      /* of HTTP; 0 if there is none that can be read */
-    char error[128]; /* why it is no upgrade, printable; empty if it is one */
+    int status;      /* HTTP status; 0 if the answer has none that can be read */
+    char error[128]; /* why the answer is no upgrade, printable; empty if it is one */
 };
 
 /*
- * Takes bytes up to the end of the answer's head; returns how many. The first piece is parsed as it is, of those behind it only the new bytes
- * are searched for the head's end before the head is parsed. Then the state tells: still WS_CLIENT_UPGRADING, all were taken; WS_CLIENT_OPEN,
- * the rest belongs to the frames; WS_CLIENT_REFUSED: *answer tells why, the rest is the server's explanation. Interim answers such as 103 are
- * passed over (RFC 9110, 15.2).
+ * Takes bytes up to the end of the answer's head; returns how many. The first piece is parsed as it is; later pieces are only searched for the
+ * head's end, and the head is parsed once that has come. The state afterwards: WS_CLIENT_UPGRADING, all bytes were taken; WS_CLIENT_OPEN, bytes
+ * not taken belong to frames; WS_CLIENT_REFUSED, *answer says why, and bytes not taken belong to the server's explanation. Interim answers such
+ * as 103 are skipped (RFC 9110, 15.2).
  */
 size_t ws_client_read_answer(struct ws_client *client, const uint8_t *bytes, size_t length, struct ws_client_answer *answer);
 
 /* --- frames --- */
 
 /*
- * Takes bytes up to and including the next event, as ws_read does; returns how many. Call until all are taken. A close frame, unless it
- * answers ours, and an error are to be answered with ws_client_write_close and the event's code.
+ * Takes bytes up to and including the next event, as ws_read does; returns how many. To be called until all are taken. The caller answers an
+ * error, and a close frame that does not answer ours, with ws_client_write_close and the event's code.
  */
 size_t ws_client_read(struct ws_client *client, uint8_t *bytes, size_t length, struct ws_event *event);
 
@@ -88,7 +88,7 @@ size_t ws_client_write_message(const struct ws_client *client, uint8_t *frame, u
 size_t ws_client_write_control(const struct ws_client *client, uint8_t frame[WS_MAX_CONTROL_FRAME], uint8_t opcode,
                                const void *payload, size_t length);
 
-/* Writes the one close frame, `code` and `reason` as in ws_write_close. Returns the frame's length, 0 if it was written before. */
+/* Writes the close frame, once; `code` and `reason` as in ws_write_close. Returns the frame's length, 0 if it was written before. */
 size_t ws_client_write_close(struct ws_client *client, uint8_t frame[WS_MAX_CONTROL_FRAME], uint16_t code, const char *reason);
 
 #endif

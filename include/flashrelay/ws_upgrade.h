@@ -1,4 +1,4 @@
-/* The server's side of the HTTP upgrade to WebSocket (RFC 6455, 4.2), sans-I/O. The client's is in ws_client.h. */
+/* The server's side of the HTTP upgrade to WebSocket (RFC 6455, 4.2), sans-I/O. The client's is in ws_client.h. Any thread. */
 #ifndef FLASHRELAY_WS_UPGRADE_H
 #define FLASHRELAY_WS_UPGRADE_H
 
@@ -17,15 +17,15 @@ enum ws_upgrade_check {
 };
 
 /*
- * Checks a request. What the key holds is not looked at: RFC 6455 wants 16 bytes of base64, but clients with others work with servers
- * that hash whatever comes.
+ * Checks a request. The value of the key is not checked: RFC 6455 wants 16 bytes of base64, but clients with other keys exist and work with
+ * servers that hash any value.
  */
 enum ws_upgrade_check ws_upgrade_check(const struct http_request *request);
 
 /* Sec-WebSocket-Accept for a key (RFC 6455, 4.2.2 step 5.4). */
 void ws_accept_key(struct http_text key, char accept[WS_ACCEPT_TEXT_BYTES]);
 
-/* Writes the 101 answer; returns its length (below 256). */
+/* Writes the 101 answer and a terminator; returns its length, below 256 bytes. `capacity` must be large enough. */
 size_t ws_write_upgrade_answer(char *out, size_t capacity, const char accept[WS_ACCEPT_TEXT_BYTES]);
 
 #endif
