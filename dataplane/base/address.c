@@ -73,7 +73,7 @@ int address_parse(struct address *address, const char *text)
         text++;
         length -= 2;
     }
-    /* Brackets are for IPv6 and IPv6 needs them. */
+    /* Brackets are required for IPv6 and wrong for IPv4. */
     if ((memchr(text, ':', length) != NULL) != bracketed)
         return -EINVAL;
     return ip_address_parse(&address->ip, text, length);

@@ -12,13 +12,13 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define NOTE_BYTES 64 /* of a message, kept for the note on lines that are not shown */
+#define NOTE_BYTES 64 /* of a message, reserved for the note on suppressed lines */
 #define MAX_SINKS  2
 
 static struct log_sink sinks[MAX_SINKS] = {{.format = LOG_TEXT, .descriptor = STDERR_FILENO, .name = "log-0"}, {.name = "log-1"}};
 static unsigned sink_count = 1;
 static enum log_level threshold = LOG_INFO;
-static uint64_t peer_seed; /* so that nobody can choose an address that shares another's budget */
+static uint64_t peer_seed; /* so that no peer can choose an address that shares another peer's budget */
 static bool started;
 
 void log_add_sink(enum log_format format, int descriptor)
@@ -36,7 +36,7 @@ void log_configure(enum log_level level, enum log_format format, int descriptor)
 
 /* --- threads --- */
 
-/* A child has no threads but the one that forked: it writes by itself. */
+/* Called in a forked child, which has no thread but the one that forked: its callers write their lines. */
 static void forget_threads(void)
 {
     started = false;
@@ -108,7 +108,7 @@ static bool is_within_budget(struct log_site *site, const void *peer, size_t pee
     return peer_admits(site->peers, peer, peer_bytes) && atomic_fetch_add(&site->lines, 1) < LOG_EVENT_LINES_PER_S;
 }
 
-/* True if the line may be written; *suppressed becomes how many of its site were not since the last that was. */
+/* True if the line may be written; *suppressed is then the number of lines of its site that were suppressed since the last one. */
 static bool site_admits(struct log_site *site, const void *peer, size_t peer_bytes, uint32_t *suppressed)
 {
     uint64_t start = atomic_load_explicit(&site->window_start_ns, memory_order_relaxed), now_ns = clock_monotonic_ns();

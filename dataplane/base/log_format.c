@@ -15,7 +15,7 @@ struct line {
 
 static void line_add(struct line *line, const char *text, size_t length)
 {
-    size_t room = LOG_LINE_BYTES - 1 - line->length; /* the last byte is the line's end */
+    size_t room = LOG_LINE_BYTES - 1 - line->length; /* the last byte is for the newline */
 
     if (length > room)
         length = room;
@@ -55,7 +55,7 @@ static size_t character_length(const unsigned char *text)
     return length;
 }
 
-/* One line stays one line whatever the message holds: control characters and what is no UTF-8 are escaped. */
+/* Keeps a message on one line: escapes control characters, and puts U+FFFD in the place of bytes that are not UTF-8. */
 static void line_add_escaped(struct line *line, const char *text, bool quoted)
 {
     char escape[8];

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* With this a message fits a line, and that a page of a pipe, even if all of it is escaped: one write takes all of it or nothing. */
+/* A message fits into a line even if all of it is escaped, and a line into a page of a pipe: one write takes all of it or nothing. */
 #define LOG_MESSAGE_BYTES 640
 #define LOG_LINE_BYTES    4096
 
@@ -17,7 +17,7 @@ struct log_message {
     const char *text; /* below LOG_MESSAGE_BYTES */
 };
 
-/* Writes the message as one line, with its newline, whatever it holds; `out` has LOG_LINE_BYTES. Its length. */
+/* Writes any message as one line with a newline; `out` has LOG_LINE_BYTES. Returns the line's length. */
 size_t log_format_line(char *out, enum log_format format, const struct log_message *message);
 
 #endif

@@ -14,7 +14,7 @@ static struct log_record *record_at(struct log_queue *queue, uint64_t position)
     return (struct log_record *)(void *)(queue->bytes + position % LOG_QUEUE_BYTES);
 }
 
-/* Bytes up to the ring's end, if `bytes` do not fit there; else 0. */
+/* The bytes from `position` to the ring's end if a record of `bytes` does not fit there; else 0. */
 static uint32_t filler_bytes(uint64_t position, uint32_t bytes)
 {
     uint32_t left = LOG_QUEUE_BYTES - (uint32_t)(position % LOG_QUEUE_BYTES);
@@ -28,7 +28,7 @@ static void publish_filler(struct log_record *record, uint32_t bytes)
     atomic_store_explicit(&record->bytes, bytes, memory_order_release);
 }
 
-/* Takes `bytes` in one piece: true and where they begin, or false if there is no room. */
+/* Reserves `bytes` in one piece, which begins at *position; false if there is no room. */
 static bool reserve(struct log_queue *queue, uint32_t bytes, uint64_t *position)
 {
     uint32_t filler;
@@ -37,7 +37,7 @@ static bool reserve(struct log_queue *queue, uint32_t bytes, uint64_t *position)
     do {
         uint64_t freed = atomic_load_explicit(&queue->freed, memory_order_acquire);
 
-        at = atomic_load_explicit(&queue->reserved, memory_order_relaxed); /* after `freed`, so not below it */
+        at = atomic_load_explicit(&queue->reserved, memory_order_relaxed); /* read after `freed`, so never below it */
         filler = filler_bytes(at, bytes);
         if (at + filler + bytes - freed > LOG_QUEUE_BYTES)
             return false;
@@ -91,7 +91,7 @@ struct log_record *log_queue_first(struct log_queue *queue)
     }
 }
 
-/* Zeroed, so that a record that is reserved there later is not taken for complete. */
+/* Zeroes the memory, so that a record that is reserved there later is not taken for complete. */
 void log_queue_pop(struct log_queue *queue, struct log_record *record)
 {
     uint32_t bytes = atomic_load_explicit(&record->bytes, memory_order_relaxed);

@@ -4,17 +4,17 @@
 
 #include "base/log_format.h"
 
-/* A second of the most that sites may say, at the usual length of a line. */
+/* Room for the lines that a site may log in one second (LOG_EVENT_LINES_PER_S), at their usual length. */
 #define LOG_QUEUE_BYTES (128u << 10)
-/* Where records begin. */
+/* Records begin at multiples of this. */
 #define LOG_RECORD_ALIGNMENT 16
 
 /* A message in the ring. */
 struct log_record {
     _Atomic uint32_t bytes; /* of the record, a multiple of the alignment; 0: not written yet */
-    bool is_filler;         /* nothing: the next record begins at the ring's start */
+    bool is_filler;         /* no message: the next record is at the ring's start */
     uint8_t level;          /* enum log_level */
-    uint32_t dropped;       /* messages that found no room just before */
+    uint32_t dropped;       /* messages dropped just before this one */
     uint64_t time_ns;
     const char *module;
     char text[];
@@ -22,23 +22,23 @@ struct log_record {
 
 /* Begins zeroed. */
 struct log_queue {
-    _Alignas(64) _Atomic uint64_t reserved; /* bytes that writers have taken, ever */
-    _Alignas(64) _Atomic uint64_t freed;    /* bytes that the reader has given back, ever; zeroed again */
-    _Atomic uint64_t dropped;               /* messages, ever */
-    _Atomic uint32_t unsaid;                /* of them, not yet in a record or taken */
+    _Alignas(64) _Atomic uint64_t reserved; /* bytes reserved by writers since the beginning */
+    _Alignas(64) _Atomic uint64_t freed;    /* bytes given back by the reader since the beginning; they are zeroed again */
+    _Atomic uint64_t dropped;               /* messages, since the beginning */
+    _Atomic uint32_t unsaid;                /* of the dropped messages: not yet reported in the log */
     _Alignas(LOG_RECORD_ALIGNMENT) uint8_t bytes[LOG_QUEUE_BYTES];
 };
 
 /* Adds a copy of the message, or counts it as dropped. Any thread. */
 void log_queue_push(struct log_queue *queue, const struct log_message *message);
 
-/* The oldest message that is complete, or NULL. The reader's thread. */
+/* The oldest message, or NULL if there is none or it is not completely written. The reader's thread. */
 struct log_record *log_queue_first(struct log_queue *queue);
 
 /* Gives the oldest message back. The reader's thread. */
 void log_queue_pop(struct log_queue *queue, struct log_record *record);
 
-/* How many were dropped after the last message that was pushed; they count as said. Any thread. */
+/* The number of dropped messages that are not yet reported, which then count as reported. Any thread. */
 uint32_t log_queue_take_unsaid(struct log_queue *queue);
 
 #endif

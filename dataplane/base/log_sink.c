@@ -10,9 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How often a thread whose descriptor takes nothing looks whether it is told to stop. */
+/* How often a thread whose descriptor takes nothing checks whether it is to stop. */
 #define BLOCKED_POLL_MS 100
-/* How often it is looked whether the thread has ended, and for how long after it should have. */
+/* How often log_sink_finish_stop checks whether the thread has ended, and for how long after the thread should have ended. */
 #define END_POLL_NS     NS_PER_MS
 #define END_PATIENCE_NS (500 * NS_PER_MS)
 
@@ -37,7 +37,7 @@ static bool gives_up(const struct log_sink *sink)
     return atomic_load(&sink->stopping) && clock_monotonic_ns() >= atomic_load(&sink->give_up_at_ns);
 }
 
-/* Waits until the descriptor takes a line, which is never longer than what it then takes. False: it is given up. */
+/* Waits until the descriptor has room; it then takes a whole line, which is at most a page of a pipe. False if the thread gives up. */
 static bool wait_writable(const struct log_sink *sink)
 {
     struct pollfd room = {.fd = sink->descriptor, .events = POLLOUT};
@@ -51,7 +51,7 @@ static bool wait_writable(const struct log_sink *sink)
     return false;
 }
 
-/* Writes all bytes, or as many as the descriptor takes without an error. */
+/* Writes `length` bytes; false after an error or if the thread gives up, and then only a part may be written. */
 static bool write_all(const struct log_sink *sink, const char *bytes, size_t length)
 {
     while (length > 0) {
@@ -129,7 +129,7 @@ static void *run(void *context)
 
     thread_register(sink->name);
     for (;;) {
-        bool stopping = atomic_load(&sink->stopping); /* before the last look at the queue */
+        bool stopping = atomic_load(&sink->stopping); /* read before the queue, so that no earlier line is missed */
 
         write_queued(sink);
         if (stopping)
@@ -168,7 +168,7 @@ void log_sink_finish_stop(struct log_sink *sink)
     while (!atomic_load(&sink->ended) && clock_monotonic_ns() < end_ns)
         nanosleep(&pause, NULL);
     if (!atomic_load(&sink->ended)) {
-        pthread_detach(sink->thread); /* it hangs in write(2), and lines go on to its queue: nobody else is to hang */
+        pthread_detach(sink->thread); /* it hangs in write(2); lines still go to its queue, so that no other thread hangs there */
         return;
     }
     pthread_join(sink->thread, NULL);

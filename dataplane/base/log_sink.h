@@ -1,4 +1,4 @@
-/* Where lines go: a descriptor, a format and, once it is started, a thread that writes what is queued for it. */
+/* A sink of log lines: a descriptor, a format and, once started, a thread that writes the queued lines. */
 #ifndef DATAPLANE_BASE_LOG_SINK_H
 #define DATAPLANE_BASE_LOG_SINK_H
 
@@ -22,22 +22,22 @@ struct log_sink {
     struct log_queue queue;
 };
 
-/* Prepares a sink, zeroed or stopped, whose lines their callers write. */
+/* Prepares a zeroed or stopped sink. Until log_sink_start each caller writes its lines itself. */
 void log_sink_init(struct log_sink *sink, enum log_format format, int descriptor);
 
-/* Starts the thread. 0 or a negative errno. Not while others write. */
+/* Starts the thread. 0 or a negative errno. Not while other threads write lines. */
 int log_sink_start(struct log_sink *sink);
 
-/* Tells the thread to write what is queued and end; it gives up at that time. */
+/* Tells the thread to write the queued lines and end; from `give_up_at_ns` (monotonic) on it does not wait for its descriptor. */
 void log_sink_begin_stop(struct log_sink *sink, uint64_t give_up_at_ns);
 
-/* Waits for the end, not much longer than until that time. What is logged afterwards the callers write, if the sink takes anything. */
+/* Waits for the thread's end, little longer than until `give_up_at_ns`. Callers then write their lines, unless the thread still hangs. */
 void log_sink_finish_stop(struct log_sink *sink);
 
-/* Any thread. */
+/* Queues the message, or writes it where no thread was started. Any thread. */
 void log_sink_write(struct log_sink *sink, const struct log_message *message);
 
-/* Lines that were dropped or not taken so far. Any thread. */
+/* Lines that found no room in the queue or that the descriptor did not take, so far. Any thread. */
 uint64_t log_sink_dropped(const struct log_sink *sink);
 
 #endif

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Kept touched for the next message: above what flashblocks have under stress (dataplane/WIRE.md, "Flashblocks in JSON"). */
+/* Memory that stays touched for the next message: more than flashblocks need under stress (dataplane/WIRE.md, "Flashblocks in JSON"). */
 #define KEPT_BYTES ((size_t)2 << 20)
 
 int message_buffer_init(struct message_buffer *buffer, size_t capacity)

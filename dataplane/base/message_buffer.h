@@ -10,14 +10,14 @@ struct message_buffer {
     size_t length, capacity;
 };
 
-/* 0 or -ENOMEM. message_buffer_dispose takes it back, also of a zeroed struct. */
+/* Reserves address space for `capacity` bytes. 0 or -ENOMEM. message_buffer_dispose frees it; a zeroed struct is allowed there. */
 int message_buffer_init(struct message_buffer *buffer, size_t capacity);
 void message_buffer_dispose(struct message_buffer *buffer);
 
 /* Adds a copy of `bytes`, which must fit. */
 void message_buffer_append(struct message_buffer *buffer, const void *bytes, size_t length);
 
-/* Empties it; what an unusually large message touched is given back to the system. */
+/* Empties the buffer; memory that an unusually large message touched is given back to the system. */
 void message_buffer_clear(struct message_buffer *buffer);
 
 #endif

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* Without huge pages: one would be touched whole by its first element. That madvise fails costs memory, no more. */
+/* Maps memory without huge pages: the first element would touch a whole one. If madvise fails, only memory is wasted. */
 static void *map(size_t length)
 {
     void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -1,6 +1,6 @@
 /*
- * Elements of one size in one mapping: memory is touched only as far as it was needed at once, and what was given back last is taken
- * first. One thread.
+ * A slab: elements of one size in one mapping. Memory is touched only for as many elements as were taken at once, since the element that
+ * was given back last is taken first. One thread.
  */
 #ifndef DATAPLANE_BASE_SLAB_H
 #define DATAPLANE_BASE_SLAB_H
@@ -10,21 +10,21 @@
 
 struct slab {
     uint8_t *memory;
-    uint32_t *free; /* elements given back, the last on top */
+    uint32_t *free; /* numbers of the elements given back, the last on top */
     size_t element_bytes;
     uint32_t capacity;
     uint32_t touched, free_count;
-    uint32_t kept; /* free elements that keep their memory; beyond it the system gets it back */
+    uint32_t kept; /* most free elements that keep their memory; the system gets back that of others */
 };
 
 /*
- * `kept`: UINT32_MAX where free elements always keep their memory, else element_bytes must be a multiple of the page size.
- * 0 or -ENOMEM; slab_dispose takes it back, also that of a zeroed slab.
+ * Maps a slab of `capacity` elements. `kept`: UINT32_MAX if all free elements keep their memory; else element_bytes must be a multiple of
+ * the page size. 0 or -ENOMEM; slab_dispose unmaps the slab, a zeroed one is allowed there.
  */
 int slab_init(struct slab *slab, size_t element_bytes, uint32_t capacity, uint32_t kept);
 void slab_dispose(struct slab *slab);
 
-/* An element with whatever it held before, or NULL if all are taken. */
+/* Takes an element, which has the content that it had before, or zeroes; NULL if all are taken. */
 void *slab_take(struct slab *slab);
 void slab_give(struct slab *slab, void *element);
 

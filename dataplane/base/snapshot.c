@@ -22,7 +22,7 @@ int snapshot_group_create(struct snapshot_group **out, unsigned readers)
     return 0;
 }
 
-/* Frees those of the replaced that were replaced at or before publication `passed`. How many are left. */
+/* Frees the tables that were replaced at or before publication `passed`; returns how many replaced tables are left. */
 static unsigned free_replaced(struct snapshot_group *group, uint64_t passed)
 {
     struct snapshot **link = &group->replaced;
@@ -51,7 +51,7 @@ void snapshot_group_destroy(struct snapshot_group *group)
     free(group);
 }
 
-/* The publication that every reader has passed. */
+/* The newest publication that every reader has passed. */
 static uint64_t passed_by_all(const struct snapshot_group *group)
 {
     uint64_t lowest = atomic_load_explicit(&group->publications, memory_order_relaxed);

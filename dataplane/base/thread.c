@@ -10,7 +10,7 @@
 struct slot {
     bool taken;
     char name[THREAD_NAME_BYTES];
-    const uint64_t *allocated; /* in the thread's own memory: gone when it ends */
+    const uint64_t *allocated; /* the allocator's counter, in the thread's own memory: gone when the thread ends */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;

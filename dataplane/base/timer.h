@@ -1,4 +1,4 @@
-/* Time-outs of one constant length: who starts last ends last, so a queue does, and everything is O(1). One thread. */
+/* Timers of one constant duration: the timer that is started last ends last, so a queue keeps them in order in O(1). One thread. */
 #ifndef DATAPLANE_BASE_TIMER_H
 #define DATAPLANE_BASE_TIMER_H
 
@@ -12,7 +12,7 @@ struct timer {
 
 struct timer_queue {
     struct list_node timers; /* the earliest deadline first */
-    uint64_t duration_ns;    /* CLOCK_NEVER: the timers only wait in line */
+    uint64_t duration_ns;    /* CLOCK_NEVER: the timers never end, the queue only keeps their order */
 };
 
 static inline void timer_queue_init(struct timer_queue *queue, uint64_t duration_ns)
@@ -44,7 +44,7 @@ static inline void timer_start(struct timer_queue *queue, struct timer *timer, u
     list_append(&queue->timers, &timer->node);
 }
 
-/* When the earliest ends; CLOCK_NEVER if none runs. */
+/* When the earliest timer ends; CLOCK_NEVER if none runs. */
 static inline uint64_t timer_queue_deadline(const struct timer_queue *queue)
 {
     if (list_is_empty(&queue->timers))
@@ -52,7 +52,7 @@ static inline uint64_t timer_queue_deadline(const struct timer_queue *queue)
     return LIST_ENTRY(queue->timers.next, struct timer, node)->deadline_ns;
 }
 
-/* The earliest, stopped, if it has ended; else NULL. */
+/* Stops the earliest timer and returns it if it has ended; else NULL. */
 static inline struct timer *timer_queue_take_ended(struct timer_queue *queue, uint64_t now_ns)
 {
     struct timer *timer;
