@@ -15,7 +15,7 @@ size_t http_head_find_end(const char *bytes, size_t length, size_t searched)
 
         if (offset > 0 && bytes[offset - 1] != '\n')
             return offset + END_BYTES;
-        from = offset + END_BYTES / 2; /* these are empty lines before the first line */
+        from = offset + END_BYTES / 2; /* this match belongs to empty lines before the first line */
     }
     return 0;
 }
@@ -35,7 +35,7 @@ static enum http_parse_result fail(struct http_head *head, const char *error)
     return HTTP_PARSE_BAD;
 }
 
-/* The first control character (RFC 9110, 5.5: all but the tab), or the end. DEL is one too. */
+/* The offset of the first control character (RFC 9110, 5.5: all but the tab, and DEL), or `end`. */
 static size_t find_control(const char *bytes, size_t offset, size_t end)
 {
     while (offset < end) {

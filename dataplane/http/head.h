@@ -4,18 +4,18 @@
 
 #include "flashrelay/http.h"
 
-/* A head that is being taken apart. `bytes` begins with its first line. */
+/* A head that is being parsed. `bytes` begins with its first line. */
 struct http_head {
     const char *bytes;
     size_t length; /* never above HTTP_MAX_REQUEST_BYTES */
     size_t offset; /* of the next line */
-    bool is_cut;   /* there may be no more bytes than `length` */
+    bool is_cut;   /* `length` is at its limit: a head that is not complete is too large */
     const char *error;
 };
 
 void http_head_begin(struct http_head *head, const char *bytes, size_t length);
 
-/* Takes the next line, without its CRLF. Anything but DONE is the final word on these bytes; BAD sets head->error. */
+/* Takes the next line, without its CRLF. Any result but DONE is that of parsing the whole head; BAD sets head->error. */
 enum http_parse_result http_head_next_line(struct http_head *head, struct http_text *line);
 
 /* Takes all header lines and the empty line behind them; results as above. TOO_LARGE if there are more than HTTP_MAX_HEADERS. */
@@ -27,14 +27,14 @@ unsigned http_count_headers(const struct http_header *headers, unsigned count, c
 /* True for a non-empty token (RFC 9110, 5.6.2). */
 bool http_text_is_token(struct http_text text);
 
-/* Equality with a terminated text; the second one ignores the case of ASCII letters. */
+/* True if the text equals a terminated one; the second function ignores the case of ASCII letters. */
 bool http_text_equals(struct http_text text, const char *other);
 bool http_text_equals_ignoring_case(struct http_text text, const char *other);
 
 /* The text before the first `separator`, or all of it; *text becomes what is behind the separator (empty if there is none). */
 struct http_text http_text_split(struct http_text *text, char separator);
 
-/* Without surrounding spaces and tabs. */
+/* The text without surrounding spaces and tabs. */
 struct http_text http_text_trim(struct http_text text);
 
 #endif

@@ -86,8 +86,8 @@ static bool is_zero(struct http_text digits)
 }
 
 /*
- * RFC 9112, 6: what follows the head must be unmistakable. A GET with content is refused, so that content is never read as WebSocket
- * frames; other methods are refused by who routes, and their connections closed.
+ * RFC 9112, 6: there must be no doubt where the request ends. A GET or HEAD with content is refused, so that content is never read as
+ * WebSocket frames; the caller refuses other methods and closes their connections.
  */
 static const char *check_content(const struct http_request *request)
 {
