@@ -23,7 +23,7 @@ struct tls_client {
     char error[384];
 };
 
-/* The reason of the oldest error, which is the cause of the others; takes all of them. */
+/* The reason of the oldest error, which is the cause of the others; removes all of them from OpenSSL's queue. */
 static const char *take_reason(void)
 {
     unsigned long code = ERR_get_error();
@@ -47,7 +47,7 @@ static SSL_CTX *make_openssl_context(void)
         return NULL;
     SSL_CTX_set_verify(openssl, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_options(openssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    /* The one function that returns 0 for success. */
+    /* SSL_CTX_set_alpn_protos returns 0 for success, unlike the other functions. */
     if (!SSL_CTX_set_min_proto_version(openssl, TLS1_2_VERSION) ||
         SSL_CTX_set_alpn_protos(openssl, protocols, sizeof protocols - 1)) {
         SSL_CTX_free(openssl);
@@ -84,7 +84,7 @@ void tls_client_context_destroy(struct tls_client_context *context)
     free(context);
 }
 
-/* What the certificate must be for; a name is also sent (SNI, RFC 6066, 3), an address must not be. */
+/* Sets the host for which the certificate must be. A name is also sent to the server (SNI, RFC 6066, 3); an address must not be sent. */
 static bool expect_host(SSL *openssl, const char *host)
 {
     struct ip_address ip;
@@ -95,7 +95,7 @@ static bool expect_host(SSL *openssl, const char *host)
     return SSL_set1_host(openssl, host) && SSL_set_tlsext_host_name(openssl, host);
 }
 
-/* The dot that ends a fully qualified name is in neither certificates nor SNI. */
+/* Copies the host without the dot that ends a fully qualified name, which is in neither certificates nor SNI. */
 static void copy_host(struct tls_client *client, const char *host)
 {
     size_t length = strlen(host);
@@ -123,7 +123,7 @@ int tls_client_create(struct tls_client **out, const struct tls_client_context *
         free(client);
         return -ENOMEM;
     }
-    /* An empty input is not the end of it. */
+    /* An empty input is not the end of the stream. */
     BIO_set_mem_eof_return(client->from_server, -1);
     SSL_set_bio(client->openssl, client->from_server, client->to_server);
     SSL_set_connect_state(client->openssl);

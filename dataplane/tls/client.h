@@ -13,8 +13,8 @@
 struct tls_client_context;
 
 /*
- * Loads the roots: from `ca_file` (PEM), or the system's where it is NULL. 0, -ENOMEM, or -EINVAL where the file cannot be
- * read or holds no certificate; `error` then says so, naming the file.
+ * Creates a context with the CA certificates of `ca_file` (PEM), or with the system's where it is NULL. 0, -ENOMEM, or -EINVAL where the file
+ * cannot be read or holds no certificate; `error` then says why and names the file.
  */
 int tls_client_context_create(struct tls_client_context **out, const char *ca_file, char *error, size_t error_bytes);
 void tls_client_context_destroy(struct tls_client_context *context);
@@ -28,33 +28,33 @@ enum tls_result {
 
 struct tls_client;
 
-/* For one connection to `host`: a name, or an IP address as text. 0 or -ENOMEM. */
+/* Creates the client of one connection to `host`: a name, or an IP address as text. 0 or -ENOMEM. */
 int tls_client_create(struct tls_client **out, const struct tls_client_context *context, const char *host);
 void tls_client_destroy(struct tls_client *client);
 
-/* Takes records from the server, all of them. 0 or -ENOMEM. */
+/* Takes records from the server: all `length` bytes. 0 or -ENOMEM. */
 int tls_client_feed(struct tls_client *client, const uint8_t *bytes, size_t length);
 
 /* Goes on with the handshake, which begins with the first call. */
 enum tls_result tls_client_handshake(struct tls_client *client);
 
-/* Decrypts into `out` of `capacity` bytes; TLS_DONE and *length > 0, and there may be more. */
+/* Decrypts into `out` of `capacity` bytes. TLS_DONE: *length is above 0, and another call may find more. */
 enum tls_result tls_client_read(struct tls_client *client, uint8_t *out, size_t capacity, size_t *length);
 
 /* Encrypts all of `bytes`. TLS_DONE or TLS_FAILED. */
 enum tls_result tls_client_write(struct tls_client *client, const void *bytes, size_t length);
 
-/* Says that nothing more will be written (close_notify). */
+/* Tells the server that nothing more will be written (close_notify). */
 void tls_client_close(struct tls_client *client);
 
 /*
- * Records for the server, which every other call may have added to; 0 if there are none. Take all of them, then call
- * _output_taken.
+ * Points *bytes to the records for the server, to which every other call may add; returns their length in bytes, 0 if there are none. The
+ * caller sends all of them, then calls tls_client_output_taken.
  */
 size_t tls_client_output(struct tls_client *client, const uint8_t **bytes);
 void tls_client_output_taken(struct tls_client *client);
 
-/* What failed, for people: why the certificate was refused and for which host, or the protocol's reason. */
+/* After TLS_FAILED, a text for people: why the certificate was refused and for which host, or the protocol's reason. */
 const char *tls_client_error(const struct tls_client *client);
 
 #endif
