@@ -16,7 +16,7 @@ bool message_is_json(const uint8_t *bytes, size_t length)
     return i < length && bytes[i] == '{';
 }
 
-/* libbrotli takes both functions or neither. */
+/* libbrotli takes an allocator and a releaser, or neither of them. */
 static brotli_alloc_func allocator_of(const struct brotli_arena *arena)
 {
     return arena ? brotli_arena_allocate : NULL;
@@ -79,7 +79,7 @@ size_t brotli_compressed_limit(size_t length)
 
 static bool encode(BrotliEncoderState *encoder, const uint8_t *bytes, size_t length, uint8_t *out, size_t *room)
 {
-    /* The hint chooses the hash table, as it does in a one-shot compression. */
+    /* The size hint makes libbrotli choose the same hash table as in a one-shot compression. */
     uint32_t hint = length < UINT32_MAX ? (uint32_t)length : UINT32_MAX;
 
     return BrotliEncoderSetParameter(encoder, BROTLI_PARAM_QUALITY, QUALITY) &&
@@ -98,7 +98,7 @@ int brotli_arena_compress(struct brotli_arena *arena, const uint8_t *bytes, size
     if (!encoder)
         return -ENOMEM;
     if (!encode(encoder, bytes, length, out, &room))
-        error = -ENOMEM; /* its parameters are right, so nothing else can have failed */
+        error = -ENOMEM; /* its parameters are valid, so only an allocation can have failed */
     else if (!BrotliEncoderIsFinished(encoder))
         error = -EMSGSIZE;
     BrotliEncoderDestroyInstance(encoder);

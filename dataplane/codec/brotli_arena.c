@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* A decoder's window of 16 MiB and an encoder's ring of 8 MiB with its tables fit, whatever the message (RFC 7932, 9.1). */
+/* Enough for a decoder's window of 16 MiB, or an encoder's ring of 8 MiB with its tables, for any message (RFC 7932, 9.1). */
 #define ARENA_BYTES ((size_t)128 << 20)
 
 enum { SMALLEST_CLASS = 6, CLASSES = 32 };
 
-/* Before each block; a free block's memory holds the next one of its class. */
+/* Stands before each block; links the free blocks of a class. */
 struct block_header {
     _Alignas(16) struct block_header *next;
     unsigned class;
