@@ -28,14 +28,14 @@ long ws_client_write_request(const struct ws_client *client, char *out, size_t c
     return ws_write_upgrade_request(out, capacity, client->options->uri, client->upgrade.key);
 }
 
-/* Puts a piece behind what is held of an unfinished head. */
+/* Appends a piece to the unfinished head that is held. */
 static void hold(struct ws_client *client, const uint8_t *piece, size_t length)
 {
     memcpy(client->upgrade.head + client->upgrade.held_bytes, piece, length);
     client->upgrade.held_bytes = (uint16_t)(client->upgrade.held_bytes + length);
 }
 
-/* The final answer was read, or there will be none. */
+/* Ends the upgrade: the final answer was read, or no valid one can come any more. */
 static void end_upgrade(struct ws_client *client, const struct ws_client_answer *answer)
 {
     if (answer->error[0] != '\0') {
@@ -46,7 +46,7 @@ static void end_upgrade(struct ws_client *client, const struct ws_client_answer 
     ws_reader_init(&client->reader, WS_CLIENT, client->options->max_message_bytes);
 }
 
-/* Parses a head that may be whole. Returns its length if it is, else `length`. */
+/* Parses a head that may be incomplete. Returns its length if it is complete, else `length`. */
 static size_t parse_head(struct ws_client *client, const uint8_t *head, size_t length, struct ws_client_answer *answer)
 {
     size_t head_bytes = length;
@@ -69,7 +69,7 @@ static size_t parse_head(struct ws_client *client, const uint8_t *head, size_t l
     return head_bytes;
 }
 
-/* Takes a piece of the answer, or the part of it that ends a head. */
+/* Takes a piece of the answer up to the end of a head, or all of it if no head ends there; returns how many bytes. */
 static size_t take_piece(struct ws_client *client, const uint8_t *piece, size_t length, struct ws_client_answer *answer)
 {
     size_t held = client->upgrade.held_bytes;
@@ -105,7 +105,7 @@ size_t ws_client_read_answer(struct ws_client *client, const uint8_t *bytes, siz
 
 /* --- reading --- */
 
-/* After our close frame only the server's is of use (RFC 6455, 1.4). */
+/* True if the event is to be reported: after our close frame only the server's close frame, or an error (RFC 6455, 1.4). */
 static bool is_of_use(const struct ws_client *client, const struct ws_event *event)
 {
     return client->state != WS_CLIENT_CLOSING || event->kind == WS_EVENT_CLOSE || event->kind == WS_EVENT_ERROR;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* One vector register or two, by machine; any alignment. */
+/* 32 bytes, in one vector register or two, depending on the machine; at any alignment. */
 typedef uint8_t block __attribute__((vector_size(32), aligned(1), may_alias));
 
 void ws_mask(uint8_t *bytes, size_t length, const uint8_t mask[4], size_t phase)

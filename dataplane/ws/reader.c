@@ -7,7 +7,7 @@ static_assert(sizeof(struct ws_reader) <= 176, "every subscriber has one");
 
 enum state { READ_FLAGS, READ_LENGTH, READ_EXTENDED_LENGTH, READ_MASK, READ_DATA, READ_CONTROL, READ_NOTHING };
 
-/* What ws_read was given and has not yet taken. */
+/* The bytes that ws_read was given and has not taken yet. */
 struct input {
     uint8_t *bytes;
     size_t length;
@@ -45,7 +45,7 @@ static bool collect(struct ws_reader *reader, struct input *input, size_t needed
     return reader->held_length == needed;
 }
 
-/* --- the header, a field at a time; each returns true if it made an event --- */
+/* --- reading the header, field by field; each function returns true if it made an event --- */
 
 static bool read_flags(struct ws_reader *reader, struct ws_event *event)
 {
@@ -131,7 +131,7 @@ static bool read_mask(struct ws_reader *reader)
     return false;
 }
 
-/* --- the payload --- */
+/* --- reading the payload --- */
 
 static bool end_message(struct ws_reader *reader, struct ws_event *event)
 {
@@ -143,7 +143,7 @@ static bool end_message(struct ws_reader *reader, struct ws_event *event)
     return true;
 }
 
-/* What there is of the frame's payload. An empty frame makes an event only if it ends a message. */
+/* Takes the bytes that have come of the frame's payload. An empty frame makes an event only if it ends a message. */
 static bool read_data(struct ws_reader *reader, struct input *input, struct ws_event *event)
 {
     size_t length = input->length < reader->frame_left ? input->length : (size_t)reader->frame_left;
@@ -186,7 +186,7 @@ static bool read_close(struct ws_reader *reader, const uint8_t *payload, size_t 
     return true;
 }
 
-/* A whole control frame; one that came in pieces is collected first. */
+/* Takes the payload of a control frame once it is complete; pieces are collected first. */
 static bool read_control(struct ws_reader *reader, struct input *input, struct ws_event *event)
 {
     size_t length = (size_t)reader->frame_left;
@@ -233,7 +233,7 @@ static bool step(struct ws_reader *reader, struct input *input, struct ws_event 
     return false;
 }
 
-/* The header is complete and nothing follows it: the frame ends without another byte. */
+/* True if the header is complete and the payload is empty: the frame ends without another byte. */
 static bool is_at_empty_payload(const struct ws_reader *reader)
 {
     return reader->frame_left == 0 && (reader->state == READ_DATA || reader->state == READ_CONTROL);

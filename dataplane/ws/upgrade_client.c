@@ -47,7 +47,7 @@ static int parse_status_line(struct http_text line)
     return (s[9] - '0') * 100 + (s[10] - '0') * 10 + (s[11] - '0');
 }
 
-/* RFC 6455, 4.1: what makes a 101 no agreement to speak WebSocket as we asked for it. NULL if nothing does. */
+/* Why a 101 does not agree to the upgrade that we asked for (RFC 6455, 4.1); NULL if it does. */
 static const char *check_switch(const struct http_header *headers, unsigned count, const uint8_t key[16])
 {
     const struct http_header *accept = http_find_header(headers, count, "sec-websocket-accept");
@@ -69,7 +69,7 @@ static const char *check_switch(const struct http_header *headers, unsigned coun
     return NULL;
 }
 
-/* One head. BAD sets head->error. */
+/* Parses the head of an answer. BAD sets head->error. */
 static enum http_parse_result parse_answer(struct http_head *head, int *status, struct http_header *headers, unsigned *count)
 {
     struct http_text line;

@@ -1,4 +1,4 @@
-/* The client's half of the upgrade (RFC 6455, 4.1): its request, and what the server answered. Parts of ws/client.c. */
+/* The client's half of the upgrade (RFC 6455, 4.1): writing its request and parsing the server's answers. Used by ws/client.c only. */
 #ifndef DATAPLANE_WS_UPGRADE_CLIENT_H
 #define DATAPLANE_WS_UPGRADE_CLIENT_H
 
@@ -17,7 +17,7 @@ enum http_parse_result ws_parse_upgrade_answer(struct ws_client_answer *answer, 
 /* True if another answer follows (RFC 9110, 15.2). */
 bool ws_answer_is_interim(const struct ws_client_answer *answer);
 
-/* The answer has more than WS_CLIENT_HEAD_BYTES, or more headers than are read. */
+/* Sets answer->error for an answer that has more than WS_CLIENT_HEAD_BYTES, or more headers than are read. */
 void ws_answer_refuse_too_large(struct ws_client_answer *answer);
 
 #endif

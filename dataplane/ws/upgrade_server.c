@@ -1,4 +1,4 @@
-/* The SHA-1 functions that neither allocate nor fail are the old ones: the new interface fetches an implementation each time. */
+/* OpenSSL's old SHA-1 functions neither allocate nor fail; its new interface fetches an implementation for each hash. */
 #define OPENSSL_API_COMPAT 0x10100000L
 
 #include "http/base64.h"

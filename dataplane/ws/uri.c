@@ -52,7 +52,7 @@ static const char *check_characters(struct http_text text)
     return NULL;
 }
 
-/* User information ends at the last '@', so that one in a password does no harm. */
+/* User information ends at the last '@', so that an '@' in a password does no harm. */
 static void split_user_information(struct parts *parts, struct http_text *authority)
 {
     const char *at = authority->length == 0 ? NULL : memrchr(authority->text, '@', authority->length);
@@ -164,7 +164,7 @@ static bool has_control_character(const char *text, size_t length)
     return false;
 }
 
-/* Decodes "user:password", each part for itself, into `out` of at least its length and a colon. Its length, or 0 and *error. */
+/* Decodes the user and the password of "user:password" into `out`, which has room for `text` and a colon. The length, or 0 and *error. */
 static size_t decode_user_information(struct http_text text, char *out, size_t capacity, const char **error)
 {
     struct http_text user = http_text_split(&text, ':');
@@ -228,7 +228,7 @@ __attribute__((format(printf, 2, 3))) static int format_text(char **out, const c
     return -ENOMEM;
 }
 
-/* The API key in a path such as /ws/{api_key}/filter, which relays of this kind serve; empty at the path's end if there is none. */
+/* The API key in a path such as /ws/{api_key}/filter, which relays like this one serve; an empty text at the path's end if there is none. */
 static struct http_text find_api_key(struct http_text path)
 {
     const char *found = path.length == 0 ? NULL : memmem(path.text, path.length, "/ws/", 4);
@@ -240,7 +240,7 @@ static struct http_text find_api_key(struct http_text path)
     return text_until(&rest, "/");
 }
 
-/* The path with its API key, if it has one, replaced. */
+/* The path, with "***" in the place of an API key. */
 static int format_shown_path(char **shown, struct http_text path)
 {
     struct http_text key = find_api_key(path);
@@ -250,7 +250,7 @@ static int format_shown_path(char **shown, struct http_text path)
                        (int)(path.text + path.length - behind), behind);
 }
 
-/* The path and query to ask for (RFC 6455, 3), and the texts to show, which carry no secrets. */
+/* Makes the target of the request (RFC 6455, 3) and the texts for logs and metrics, which contain no secrets. */
 static int take_texts(struct ws_uri *uri, const struct parts *parts)
 {
     const char *scheme = uri->tls ? "wss" : "ws", *slash = parts->path.length == 0 ? "/" : "";

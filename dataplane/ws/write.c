@@ -57,7 +57,7 @@ size_t ws_write_control(uint8_t frame[WS_MAX_CONTROL_FRAME], uint8_t opcode, con
     return header_length + length;
 }
 
-/* At most `limit` bytes of a UTF-8 text, without a part of a character. */
+/* The length of a UTF-8 text that is cut between two characters to at most `limit` bytes. */
 static size_t cut_text(const char *text, size_t limit)
 {
     size_t length = strlen(text);
