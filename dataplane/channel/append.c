@@ -18,7 +18,7 @@ void channel_marks_init(struct channel_marks *marks, unsigned count)
     marks->count = count;
 }
 
-/* Writes to every entry, so that none faults later. */
+/* Writes to every entry, so that no later write to one faults a page. */
 static struct channel_entry *create_entries(uint32_t count)
 {
     void *entries;
@@ -95,7 +95,7 @@ void channel_set_selection(struct channel *channel, uint16_t number, const struc
     atomic_store_explicit(&channel->selections[number - 1], selection, memory_order_release);
 }
 
-/* Only the publisher writes the head, so it may read it as it likes. */
+/* Only the publisher writes the head, so that its own reads need no memory order. */
 static uint64_t own_head(const struct channel *channel)
 {
     return atomic_load_explicit(&channel->head, memory_order_relaxed);
@@ -113,7 +113,7 @@ static uint64_t lowest_mark(const struct channel_marks *marks)
     return lowest;
 }
 
-/* A frame that lies in the channel's own arena: neither a gap nor a view. */
+/* True if the entry names a frame in the channel's own arena: it is neither a gap nor a view. */
 static bool is_own(const struct channel *channel, uint64_t sequence)
 {
     const struct channel_entry *entry = channel_entry_at(channel, sequence);
@@ -122,7 +122,7 @@ static bool is_own(const struct channel *channel, uint64_t sequence)
     return entry->length != 0 && entry->bytes >= base && entry->bytes < base + channel->memory.length;
 }
 
-/* The first own frame from `sequence` on, or the head's successor. */
+/* The first own frame from `sequence` on, or the head's successor if there is none. */
 static uint64_t find_own(const struct channel *channel, uint64_t sequence)
 {
     uint64_t head = own_head(channel);
@@ -147,7 +147,7 @@ void channel_reclaim(struct channel *channel)
     channel->oldest_own = find_own(channel, channel->oldest_own > tail ? channel->oldest_own : tail);
 }
 
-/* Where `length` bytes would go if `oldest` were the oldest own frame held; NO_OFFSET if nowhere. An empty log starts again at 0. */
+/* The offset at which `length` bytes have room if `oldest` is the oldest own frame held, or NO_OFFSET. An empty log starts again at 0. */
 static size_t find_offset(const struct channel *channel, uint64_t oldest, size_t length)
 {
     size_t write = channel->write_offset, arena_bytes = channel->memory.length;
@@ -162,14 +162,14 @@ static size_t find_offset(const struct channel *channel, uint64_t oldest, size_t
     return length <= begin ? 0 : NO_OFFSET;
 }
 
-/* The same for a frame `sequence` as things are, which also needs entries up to its own. */
+/* The offset at which frame `sequence` has room now, or NO_OFFSET; the entries up to its own must be free too. */
 static size_t find_room(const struct channel *channel, uint64_t sequence, size_t length)
 {
     return sequence - counter_read(&channel->tail) <= channel->mask ? find_offset(channel, channel->oldest_own, length)
                                                                     : NO_OFFSET;
 }
 
-/* Raises the floor just as far as the frame needs: past what takes its entry, and past own frames until its bytes have room. */
+/* Raises the floor only as far as the frame needs: past the number that uses its entry, and past own frames until its bytes have room. */
 static void raise_floor(struct channel *channel, uint64_t sequence, size_t length)
 {
     uint64_t head = own_head(channel);
@@ -188,8 +188,8 @@ static void raise_floor(struct channel *channel, uint64_t sequence, size_t lengt
 }
 
 /*
- * Frees first, whether room is short or not: a log whose readers keep up starts again at its beginning, in memory that is still cached.
- * Looks at the marks once more after `waiting` is set, as a reader looks at `waiting` after it moved its mark.
+ * Frees frames even where room is not short: a log whose readers keep up then starts again at the arena's beginning, in memory that is still
+ * cached. Reads the marks once more after it has set `waiting`, because a reader reads `waiting` after it has moved its mark.
  */
 static size_t make_room(struct channel *channel, uint64_t sequence, size_t length)
 {
@@ -216,7 +216,7 @@ static void write_entry(struct channel *channel, uint64_t sequence, const struct
     written->ordinal = channel->ordinal;
 }
 
-/* Records everything up to `sequence` and shows it to the readers. */
+/* Writes all entries up to `sequence`, with gaps for skipped numbers, and makes them visible to the readers. */
 static void publish(struct channel *channel, uint64_t sequence, const struct channel_entry *entry)
 {
     static const struct channel_entry gap;

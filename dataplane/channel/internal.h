@@ -9,7 +9,7 @@
 struct channel_entry {
     const uint8_t *bytes; /* in the channel's arena or, in a view, in another's */
     uint64_t ingest_ns;
-    uint64_t ordinal; /* how many frames there were up to this entry: a gap has its predecessor's */
+    uint64_t ordinal; /* number of frames appended up to this entry; a gap has its predecessor's */
     uint32_t length;  /* 0: a gap */
     uint8_t header_length;
 };
@@ -25,15 +25,15 @@ struct channel {
     const char *name;
 
     /*
-     * Written by the publisher, read by all. Head and marks, and waiting and marks, are each written by one side and read by the other
-     * in the opposite order (join against reclaim, moving a mark against failing to append), so all of these accesses are seq_cst:
-     * at least one side then sees what the other wrote.
+     * Written by the publisher, read by all threads. A reader that joins sets its mark, then reads the head; the publisher moves the head,
+     * then reads the marks. A reader moves its mark, then reads `waiting`; a failing append sets `waiting`, then reads the marks. All of these
+     * accesses are seq_cst, so that in each case at least one side sees what the other wrote.
      */
     _Alignas(64) _Atomic uint64_t head;
     _Atomic uint64_t floor;
     _Atomic bool waiting;
 
-    /* The publisher's; the counters are read for figures. */
+    /* Written by the publisher; other threads read the counters, and the fixed parts of `memory`. */
     _Alignas(64) counter tail; /* lowest sequence number held; head + 1 when empty */
     struct channel_memory memory;
     size_t write_offset; /* where the next frame goes if it fits before the arena's end */

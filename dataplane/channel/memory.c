@@ -12,7 +12,7 @@
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14; older headers lack it */
 #endif
 
-/* How much is populated at once: some tens of microseconds on plain pages. */
+/* How much is populated at once on plain pages: that takes some tens of microseconds. */
 #define STEP_BYTES ((size_t)256 << 10)
 
 static size_t round_up(size_t bytes, size_t unit)
@@ -26,8 +26,8 @@ static size_t page_bytes(void)
 }
 
 /*
- * Maps a whole file at a multiple of `alignment`; NULL if there is no room. Where mapping over the room fails the kernel may leave a hole, and another
- * thread's mapping may be in it by then: only what lies around it is unmapped.
+ * Maps a whole file at a multiple of `alignment`; NULL on failure. If mapping the file over the reserved room fails, the
+ * kernel may leave a hole there, which another thread may have mapped by then: so only the room around it is unmapped.
  */
 static uint8_t *map_aligned(int descriptor, size_t length, size_t alignment)
 {
@@ -43,7 +43,7 @@ static uint8_t *map_aligned(int descriptor, size_t length, size_t alignment)
     return base == MAP_FAILED ? NULL : base;
 }
 
-/* Maps a whole file. The kernel aligns pages of its pool by itself; other memory is aligned as huge pages that it may become. */
+/* Maps a whole file. The kernel itself aligns huge pages of its pool; other large memory is aligned so that it may become huge pages. */
 static uint8_t *map_file(int descriptor, size_t length, bool pool)
 {
     if (!pool && length >= HUGE_PAGE_BYTES)
@@ -68,7 +68,7 @@ static int map_memfd(struct channel_memory *memory, size_t length, unsigned flag
     return 0;
 }
 
-/* madvise succeeds also where the administrator has switched transparent huge pages of shared memory off. */
+/* Reads the system's setting, since madvise succeeds even where transparent huge pages of shared memory are switched off. */
 static bool transparent_pages_allowed(void)
 {
     char text[128] = "";
@@ -81,7 +81,7 @@ static bool transparent_pages_allowed(void)
     return length > 0 && !strstr(text, "[never]") && !strstr(text, "[deny]");
 }
 
-/* Huge pages of the system's pool are reserved by mapping them: writing to them can't fail later. */
+/* Mapping huge pages of the system's pool reserves them, so that writing to them can't fail later. */
 static int map(void *context, struct channel_memory *memory, size_t bytes)
 {
     bool large = bytes >= HUGE_PAGE_BYTES;

@@ -8,7 +8,7 @@
 
 extern const struct channel_memory_source channel_memory_memfd;
 
-/* Makes the first `bytes` present, in steps, ahead of their use. What can't be had is faulted in, or not, by the write itself. */
+/* Makes the first `bytes` present, in steps, ahead of their use. Where that fails, a write faults its pages in, if it can. */
 void channel_memory_populate(struct channel_memory *memory, size_t bytes);
 
 #endif

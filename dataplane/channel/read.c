@@ -19,8 +19,8 @@ uint64_t channel_floor(const struct channel *channel)
 }
 
 /*
- * The publisher frees only what its head has passed, and looks at the marks after it moved the head. So what is above the head that
- * is read here after the mark was set can be freed only by a publisher that sees the mark.
+ * The publisher frees only frames up to its head, and reads the marks after it has moved the head. So a frame above the head that is read
+ * here, after the mark was set, can be freed only once the publisher has seen the mark.
  */
 uint64_t channel_reader_join(struct channel *channel, unsigned reader)
 {
@@ -63,7 +63,7 @@ const struct selection *channel_selection(const struct channel *channel, uint16_
     return atomic_load_explicit(&channel->selections[number - 1], memory_order_acquire);
 }
 
-/* The length of frame `sequence` if it is sent, else 0. */
+/* The length of frame `sequence`; 0 for a gap or a frame that is not selected. */
 static inline uint32_t sent_bytes(const struct channel *channel, const struct selection *selection, uint64_t sequence)
 {
     if (selection && !selection_has(selection, channel, sequence))
@@ -85,7 +85,7 @@ uint64_t channel_count_frames(const struct channel *channel, const struct select
     return count;
 }
 
-/* Frames are packed, so one run covers all of them but where one is left out, or the log began again at the arena's start. */
+/* Frames are packed, so a run ends only where a frame is left out (by the selection, or by a view), or where the arena begins again. */
 size_t channel_run(const struct channel *channel, const struct selection *selection, uint64_t from, uint64_t to,
                    uint32_t skip_bytes, size_t limit_bytes, const uint8_t **bytes)
 {
@@ -110,7 +110,7 @@ size_t channel_run(const struct channel *channel, const struct selection *select
     return run < limit_bytes ? run : limit_bytes;
 }
 
-/* What was taken has begun, so its first frame was selected, whatever became of the selection meanwhile. */
+/* A selection always gives the same result for a frame, so that frame `*from` is still selected if `*skip_bytes` of it were taken. */
 struct channel_advanced channel_advance(const struct channel *channel, const struct selection *selection, uint64_t *from,
                                         uint64_t to, uint32_t *skip_bytes, size_t taken_bytes)
 {

@@ -13,7 +13,7 @@ void selection_init(struct selection *selection, uint64_t first,
         atomic_init(&selection->bits[i], 0);
 }
 
-/* The announcement of `newest` comes before the change of a bit that an older frame had: see selection_has. */
+/* Stores `newest` before it changes the bit, which belonged to an older frame until now: see selection_has. */
 void selection_note(struct selection *selection, uint64_t sequence, bool selected)
 {
     _Atomic uint64_t *word = &selection->bits[sequence % SELECTION_WINDOW / 64];
@@ -27,8 +27,8 @@ void selection_note(struct selection *selection, uint64_t sequence, bool selecte
 }
 
 /*
- * Looks at the bit first and then whether it was the frame's: whoever read a bit that was changed for a newer frame sees that frame
- * announced. The frame's own bit is there since the channel's head reached it.
+ * Reads the bit first, then checks by `newest` that it belonged to this frame: a thread that read a bit already changed for a newer frame
+ * sees that frame in `newest`. The frame's own bit was written before the channel's head reached the frame.
  */
 bool selection_has(const struct selection *selection, const struct channel *channel, uint64_t sequence)
 {
