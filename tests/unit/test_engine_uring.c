@@ -5,6 +5,7 @@
 #include "support/peer.h"
 #include "support/skip.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/socket.h>
@@ -13,6 +14,19 @@
 #include <cmocka.h>
 
 static const struct engine_options defaults = {.zerocopy = ENGINE_ZEROCOPY_OFF};
+
+/* What was made before the failure is taken back once: memory that is unmapped twice may be another thread's by then. */
+static void an_engine_without_memory_for_its_buffers_is_not_created(void **state)
+{
+    const struct engine_options options = {
+        .max_connections = 1, .sends_per_turn = 1, .receive_buffers = 1 << 15, .receive_buffer_bytes = UINT32_MAX};
+    struct engine *engine = NULL;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(engine_uring_create(&engine, &options), -ENOMEM);
+    assert_null(engine);
+}
 
 static void a_turn_is_one_system_call(void **state)
 {
@@ -292,6 +306,7 @@ static void one_connection_asks_whether_the_kernel_copies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_engine_without_memory_for_its_buffers_is_not_created),
         cmocka_unit_test(a_turn_is_one_system_call),
         cmocka_unit_test(who_finds_no_buffer_reads_when_one_comes_back),
         cmocka_unit_test(what_is_kept_of_one_leaves_buffers_to_others),

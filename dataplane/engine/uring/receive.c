@@ -51,10 +51,8 @@ int uring_buffers_open(struct uring_engine *engine)
         registration.ring_entries = buffers->count;
         error = io_uring_register_buf_ring(&engine->ring, &registration, 0);
     }
-    if (error != 0) {
-        uring_buffers_close(engine);
+    if (error != 0)
         return error;
-    }
     io_uring_buf_ring_init(buffers->ring);
     for (uint32_t i = 0; i < buffers->count; i++)
         give_back(buffers, (uint16_t)i);

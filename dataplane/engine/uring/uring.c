@@ -23,12 +23,12 @@ static void abort_all(struct uring_engine *engine)
     for (uint32_t i = 0; i < engine->slots.touched; i++) {
         struct uring_connection *connection = uring_slot(engine, i);
 
+        if (connection->connecting)
+            free(connection->remote);
         if (connection->reported)
             continue;
         extents_release(&engine->base, &connection->base);
         extents_pin(&engine->base, &connection->base, HOLDS_NONE);
-        if (connection->connecting)
-            free(connection->remote);
         uring_reset(engine, connection);
         if (connection->descriptor >= 0)
             close(connection->descriptor);

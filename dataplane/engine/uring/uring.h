@@ -30,11 +30,10 @@ enum uring_operation {
     URING_CANCEL, /* of one of the others; the cancelled operation has a completion of its own */
     URING_CLOSE,
     URING_LISTENER,
-    URING_WAKE_EVENT,                                   /* the eventfd was written to */
-    URING_WOKEN,                                        /* another ring's message arrived */
-    URING_WAKE_FAILED,                                  /* our message to another ring did not go through */
-    URING_SEND_ZEROCOPY,                                /* the first of URING_PINS numbers, one per pin */
-    URING_OPERATIONS = URING_SEND_ZEROCOPY + URING_PINS /* how many there are */
+    URING_WAKE_EVENT,    /* the eventfd was written to */
+    URING_WOKEN,         /* another ring's message arrived */
+    URING_WAKE_FAILED,   /* our message to another ring did not go through */
+    URING_SEND_ZEROCOPY, /* the first of URING_PINS numbers, one per pin */
 };
 
 /* user_data, from the top: the operation (8 bits), the generation of the connection's slot (24), the number of the slot (32). */
