@@ -41,7 +41,7 @@ static void forget_threads(void)
 {
     started = false;
     for (unsigned i = 0; i < sink_count; i++)
-        atomic_store(&sinks[i].is_queued, false);
+        log_sink_forget_thread(&sinks[i]);
 }
 
 int log_start(void)

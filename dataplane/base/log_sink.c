@@ -153,6 +153,12 @@ int log_sink_start(struct log_sink *sink)
     return -error;
 }
 
+void log_sink_forget_thread(struct log_sink *sink)
+{
+    atomic_store(&sink->is_queued, false);
+    atomic_store(&sink->pushing, 0); /* of the parent's threads */
+}
+
 void log_sink_begin_stop(struct log_sink *sink, uint64_t give_up_at_ns)
 {
     atomic_store(&sink->give_up_at_ns, give_up_at_ns);
@@ -172,20 +178,28 @@ void log_sink_finish_stop(struct log_sink *sink)
         return;
     }
     pthread_join(sink->thread, NULL);
-    sem_destroy(&sink->wakeup);
     atomic_store(&sink->is_queued, false);
+    while (atomic_load(&sink->pushing) > 0)
+        nanosleep(&pause, NULL);
+    write_queued(sink); /* pushed after the thread's last look at the queue */
+    sem_destroy(&sink->wakeup);
 }
 
 /* --- for all threads --- */
 
 void log_sink_write(struct log_sink *sink, const struct log_message *message)
 {
-    if (!atomic_load_explicit(&sink->is_queued, memory_order_relaxed)) {
-        write_message(sink, message);
-        return;
+    bool is_queued;
+
+    atomic_fetch_add(&sink->pushing, 1);
+    is_queued = atomic_load(&sink->is_queued);
+    if (is_queued) {
+        log_queue_push(&sink->queue, message);
+        waker_wake(&sink->waker, NULL);
     }
-    log_queue_push(&sink->queue, message);
-    waker_wake(&sink->waker, NULL);
+    atomic_fetch_sub(&sink->pushing, 1);
+    if (!is_queued)
+        write_message(sink, message);
 }
 
 uint64_t log_sink_dropped(const struct log_sink *sink)

@@ -11,8 +11,9 @@
 struct log_sink {
     enum log_format format;
     int descriptor;
-    const char *name;       /* of its thread */
-    _Atomic bool is_queued; /* lines go to the queue; else the caller writes them */
+    const char *name;         /* of its thread */
+    _Atomic bool is_queued;   /* lines go to the queue; else the caller writes them */
+    _Atomic unsigned pushing; /* threads that are just adding a line to the queue */
     _Atomic bool stopping, ended;
     _Atomic uint64_t give_up_at_ns;
     _Atomic uint64_t unwritten; /* lines that the descriptor did not take, ever */
@@ -27,6 +28,9 @@ void log_sink_init(struct log_sink *sink, enum log_format format, int descriptor
 
 /* Starts the thread. 0 or a negative errno. Not while other threads write lines. */
 int log_sink_start(struct log_sink *sink);
+
+/* In a forked child, which does not have the thread: callers write their lines from now on. */
+void log_sink_forget_thread(struct log_sink *sink);
 
 /* Tells the thread to write the queued lines and end; from `give_up_at_ns` (monotonic) on it does not wait for its descriptor. */
 void log_sink_begin_stop(struct log_sink *sink, uint64_t give_up_at_ns);

@@ -298,6 +298,37 @@ static void stopping_writes_what_is_queued(void **state)
     assert_non_null(strstr(read_log(), "after the end\n"));
 }
 
+/* Logs 1,000 lines while the sink's thread is stopped. */
+static void *log_a_thousand_lines(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < 1000; i++) {
+        struct log_site site = {0};
+        log_write(&site, NULL, 0, LOG_INFO, "m", "line");
+    }
+    return NULL;
+}
+
+static void a_line_that_meets_the_stop_is_written_or_counted(void **state)
+{
+    (void)state;
+    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
+    for (unsigned round = 0; round < 200; round++) {
+        uint64_t dropped_before = log_dropped_lines();
+        unsigned lines = 0;
+        pthread_t thread;
+
+        assert_int_equal(log_start(), 0);
+        assert_int_equal(pthread_create(&thread, NULL, log_a_thousand_lines, NULL), 0);
+        while (lines == 0)
+            lines = count_lines(read_log());
+        log_stop();
+        pthread_join(thread, NULL);
+        lines += count_lines(read_log());
+        assert_int_equal(lines + log_dropped_lines() - dropped_before, 1000);
+    }
+}
+
 /* log_stop returns, so that the process can end, although nothing reads the pipe. */
 static void stopping_gives_up_on_a_stalled_reader(void **state)
 {
@@ -435,6 +466,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stalled_reader_blocks_nobody, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(what_was_dropped_is_said_even_if_nothing_follows, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(stopping_writes_what_is_queued, open_pipe, close_pipe),
+        cmocka_unit_test_setup_teardown(a_line_that_meets_the_stop_is_written_or_counted, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(stopping_gives_up_on_a_stalled_reader, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(a_stalled_sink_does_not_hold_up_the_other, open_pipe, close_pipe),
         cmocka_unit_test_setup_teardown(the_lines_of_each_thread_stay_in_order, open_pipe, close_pipe),
