@@ -198,9 +198,13 @@ void subscriber_blame(struct shard *shard, struct subscriber *subscriber, enum d
 /* The frames from `from` on will not be sent. */
 static void drop_frames(struct shard *shard, struct subscriber *subscriber, uint64_t from)
 {
+    const struct channel *channel;
+
     if (from >= subscriber->cursor)
         return;
-    counter_add(&shard->counters.failed_messages, subscriber->cursor - from);
+    channel = shard_fanout_of(shard, subscriber)->channel;
+    counter_add(&shard->counters.failed_messages,
+                channel_count_frames(channel, channel_selection(channel, subscriber->selection), from, subscriber->cursor));
     subscriber->cursor = from;
 }
 

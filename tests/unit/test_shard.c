@@ -207,6 +207,28 @@ static void who_refuses_is_cut_off_when_too_far_behind(void **state)
     shard_world_close(world);
 }
 
+static void numbers_without_a_frame_are_no_failed_messages(void **state)
+{
+    enum { MESSAGES = 10 };
+    struct shard_world *world = shard_world_open((struct shard_world_options){.window_bytes = 4500});
+    struct mock_client *refuser = mock_client_subscribe(world);
+
+    (void)state;
+    stall(refuser, true);
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        world->sequence += 7;
+        shard_world_publish(world, 1000);
+        shard_world_run(world, NS_PER_MS);
+    }
+    engine_abort(world->outside, refuser->connection);
+    shard_world_run(world, 10 * NS_PER_MS);
+    assert_in_range(counter_read(&shard_world_counters(world)->failed_messages), 1, MESSAGES);
+    assert_int_equal(counter_read(&shard_world_counters(world)->sent_messages) +
+                         counter_read(&shard_world_counters(world)->failed_messages),
+                     MESSAGES);
+    shard_world_close(world);
+}
+
 static void who_takes_nothing_for_too_long_is_cut_off(void **state)
 {
     struct shard_world *world =
@@ -696,6 +718,7 @@ int main(void)
         cmocka_unit_test(who_leaves_within_a_round_costs_nobody_a_message),
         cmocka_unit_test(without_subscribers_nothing_is_held),
         cmocka_unit_test(who_refuses_is_cut_off_when_too_far_behind),
+        cmocka_unit_test(numbers_without_a_frame_are_no_failed_messages),
         cmocka_unit_test(who_takes_nothing_for_too_long_is_cut_off),
         cmocka_unit_test(who_takes_a_little_now_and_then_may_stay),
         cmocka_unit_test(a_full_log_ends_who_refuses_and_nobody_else),
