@@ -58,8 +58,10 @@ uint32_t round_times_wait(struct round_times *times)
 
 void round_times_leave(struct round_times *times, uint32_t id)
 {
-    if (id == times->id && times->running)
-        times->pending--;
+    if (id != times->id || !times->running)
+        return;
+    times->pending--;
+    end_if_nobody_is_left(times);
 }
 
 bool round_times_served(struct round_times *times, uint32_t id, const struct round_service *service, uint64_t now_ns)
