@@ -1,32 +1,24 @@
 #include "machine/machine.h"
 
+#include "machine/affinity.h"
 #include "machine/cgroup.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The largest set of processors that is asked for; Linux has been built for 8,192. */
-#define MAX_PROCESSORS (1 << 16)
 /* Room for a number in a file of a group, and for a text about a process: mountinfo has one line per mount. */
 #define VALUE_BYTES 64
 #define TEXT_BYTES  (1 << 20)
 
-/* Tries larger sets until one fits: sched_getaffinity fails with EINVAL as long as the set is smaller than the kernel's. */
 static uint64_t count_processors(void)
 {
-    uint64_t count = 0;
+    size_t bytes;
+    cpu_set_t *allowed = affinity_read(&bytes);
+    uint64_t count = allowed ? (uint64_t)CPU_COUNT_S(bytes, allowed) : 0;
 
-    for (size_t size = CPU_SETSIZE; size <= MAX_PROCESSORS && count == 0; size *= 2) {
-        cpu_set_t *allowed = CPU_ALLOC(size);
-
-        if (!allowed)
-            break;
-        if (sched_getaffinity(0, CPU_ALLOC_SIZE(size), allowed) == 0)
-            count = (uint64_t)CPU_COUNT_S(CPU_ALLOC_SIZE(size), allowed);
+    if (allowed)
         CPU_FREE(allowed);
-    }
     return count > 0 ? count : 1;
 }
 

@@ -1,13 +1,13 @@
 #include "options/types.h"
 
 #include "access/keys.h"
+#include "machine/affinity.h"
 #include "options/options.h"
 
 #include "flashrelay/engine_kind.h"
 #include "flashrelay/ws_uri.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,11 +241,12 @@ static int read_zerocopy(const struct option *option, void *field, const char *t
     return 0;
 }
 
-static int add_core(struct core_list *list, uint64_t core, const cpu_set_t *allowed, char expected[OPTION_EXPECTED_BYTES])
+static int add_core(struct core_list *list, uint64_t core, const cpu_set_t *allowed, size_t allowed_bytes,
+                    char expected[OPTION_EXPECTED_BYTES])
 {
     int *cores;
 
-    if (core >= CPU_SETSIZE || !CPU_ISSET(core, allowed))
+    if (core >= 8 * allowed_bytes || !CPU_ISSET_S(core, allowed_bytes, allowed))
         return refuse(expected, "expected cores that this process may run on, which %" PRIu64 " is not", core);
     if (list->count == CPU_SETSIZE)
         return refuse(expected, "expected at most %d cores", CPU_SETSIZE);
@@ -257,15 +258,12 @@ static int add_core(struct core_list *list, uint64_t core, const cpu_set_t *allo
     return 0;
 }
 
-static int read_cores(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
+static int add_cores(struct core_list *list, const char *text, const cpu_set_t *allowed, size_t allowed_bytes,
+                     char expected[OPTION_EXPECTED_BYTES])
 {
     uint64_t first, last;
-    cpu_set_t allowed;
     int result = 0;
 
-    (void)option;
-    CPU_ZERO(&allowed);
-    sched_getaffinity(0, sizeof allowed, &allowed);
     do {
         if (read_digits(text, &first, &text) < 0)
             return refuse(expected, "expected cores and ranges of cores, as in 0,2-4");
@@ -273,10 +271,24 @@ static int read_cores(const struct option *option, void *field, const char *text
         if (*text == '-' && (read_digits(text + 1, &last, &text) < 0 || last < first))
             return refuse(expected, "expected cores and ranges of cores, as in 0,2-4");
         for (uint64_t core = first; core <= last && result == 0; core++)
-            result = add_core(field, core, &allowed, expected);
+            result = add_core(list, core, allowed, allowed_bytes, expected);
     } while (result == 0 && *text++ == ',');
     if (result == 0 && text[-1])
         return refuse(expected, "expected cores and ranges of cores, as in 0,2-4");
+    return result;
+}
+
+static int read_cores(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
+{
+    size_t allowed_bytes;
+    cpu_set_t *allowed = affinity_read(&allowed_bytes);
+    int result;
+
+    (void)option;
+    if (!allowed)
+        return -ENOMEM;
+    result = add_cores(field, text, allowed, allowed_bytes, expected);
+    CPU_FREE(allowed);
     return result;
 }
 

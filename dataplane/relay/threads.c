@@ -54,13 +54,17 @@ static void *run(void *context)
 
 static int pin(pthread_attr_t *attributes, int core)
 {
-    cpu_set_t cores;
+    size_t bytes = CPU_ALLOC_SIZE((size_t)core + 1);
+    cpu_set_t *cores = CPU_ALLOC((size_t)core + 1);
+    int error;
 
-    if (core >= CPU_SETSIZE)
-        return EINVAL;
-    CPU_ZERO(&cores);
-    CPU_SET((size_t)core, &cores);
-    return pthread_attr_setaffinity_np(attributes, sizeof cores, &cores);
+    if (!cores)
+        return ENOMEM;
+    CPU_ZERO_S(bytes, cores);
+    CPU_SET_S((size_t)core, bytes, cores);
+    error = pthread_attr_setaffinity_np(attributes, bytes, cores);
+    CPU_FREE(cores);
+    return error;
 }
 
 int relay_thread_start(struct relay_thread *thread)
