@@ -59,11 +59,12 @@ static void unescape(char *path)
 {
     char *to = path;
     unsigned letter;
+    int digits;
 
     for (const char *from = path; *from; to++)
-        if (*from == '\\' && sscanf(from + 1, "%3o", &letter) == 1) {
+        if (*from == '\\' && sscanf(from + 1, "%3o%n", &letter, &digits) == 1) {
             *to = (char)letter;
-            from += 4;
+            from += 1 + digits;
         } else {
             *to = *from++;
         }
