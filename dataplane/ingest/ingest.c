@@ -53,8 +53,10 @@ int ingest_create(struct ingest **out, const struct ingest_options *options)
         return -EINVAL;
     }
     ingest = calloc(1, sizeof *ingest + options->upstream_count * sizeof ingest->upstreams[0]);
-    if (!ingest)
+    if (!ingest) {
+        log_line(LOG_ERROR, "ingest", "no memory for %u upstreams", options->upstream_count);
         return -ENOMEM;
+    }
     ingest->options = *options;
     random_seed(&ingest->random, options->seed);
     error = init_parts(ingest);

@@ -78,7 +78,7 @@ static bool unpack(struct publisher *publisher, struct message *message)
     if (error == 0 || !publisher->options->decompress || (message->text && error == -EBADMSG))
         return true;
     counter_add(&message->counters->invalid, 1);
-    log_dropped(message, "it is neither JSON nor brotli");
+    log_dropped(message, error == -ENOMEM ? "it can't be decompressed: no memory" : "it is neither JSON nor brotli");
     return false;
 }
 
