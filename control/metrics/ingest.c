@@ -17,7 +17,7 @@ static const struct offset_metric of_upstreams[] = {
     {"flashrelay_upstream_received_bytes_total", METRIC_COUNTER, "Bytes of messages from the upstream.", UPSTREAM(bytes)},
     {"flashrelay_upstream_first_messages_total", METRIC_COUNTER, "Messages that the upstream brought before the others.",
      UPSTREAM(first)},
-    {"flashrelay_upstream_duplicate_messages_total", METRIC_COUNTER, "Messages that another upstream had brought already.",
+    {"flashrelay_upstream_duplicate_messages_total", METRIC_COUNTER, "Messages that another connection had brought already.",
      UPSTREAM(duplicates)},
     {"flashrelay_upstream_oversized_messages_total", METRIC_COUNTER, "Messages over the largest size.", UPSTREAM(too_big)},
     {"flashrelay_upstream_invalid_messages_total", METRIC_COUNTER, "Messages that are neither JSON nor brotli.",
@@ -92,8 +92,9 @@ static void write_encoder(struct exposition *exposition, const struct encoder_co
         const char *name, *help;
         const counter *value;
     } counters[] = {
-        {"flashrelay_compressor_messages_total", "Messages compressed for subscribers.", &encoder->messages},
-        {"flashrelay_compressor_passed_on_total", "Messages that were brotli already.", &encoder->passed_on},
+        {"flashrelay_compressor_messages_total", "Messages published to subscribers of compressed messages.", &encoder->messages},
+        {"flashrelay_compressor_passed_on_total", "Of these, published as they came: compressed already, or not compressible.",
+         &encoder->passed_on},
         {"flashrelay_compressor_input_bytes_total", "Bytes given to the compressor.", &encoder->bytes_in},
         {"flashrelay_compressor_output_bytes_total", "Bytes that came of them.", &encoder->bytes_out},
         {"flashrelay_compressor_delayed_messages_total", "Messages that had to wait for room in the brotli log.",

@@ -26,8 +26,8 @@ static const struct shard_metric durations[] = {
 /* Gauges with a label for the shard. */
 static const struct shard_metric gauges[] = {
     {"flashrelay_shard_subscribers", "Subscribers of the shard now.", SHARD(active_connections)},
-    {"flashrelay_shard_blocked_subscribers", "Subscribers of the shard whose socket takes no more now.",
-     SHARD(blocked_subscribers)},
+    {"flashrelay_shard_blocked_subscribers",
+     "Subscribers of the shard whose socket refused bytes and that have not caught up since.", SHARD(blocked_subscribers)},
     {"flashrelay_shard_handshakes", "Connections of the shard that are shaking hands now.", SHARD(handshaking)},
     {"flashrelay_shard_backlog_frames", "Flashblocks published and not yet offered to all subscribers of the shard.",
      SHARD(backlog_frames)},
@@ -38,7 +38,8 @@ static const struct shard_metric totals[] = {
     {"flashrelay_handshake_timeouts_total", "Connections closed because their handshake took too long.",
      SHARD(handshake_timeouts)},
     {"flashrelay_evicted_handshakes_total",
-     "Connections reset before their request was whole, because their address had too many of them.", SHARD(handshakes_evicted)},
+     "Connections reset before their request was whole, because there were too many of them, of their address or in all.",
+     SHARD(handshakes_evicted)},
     {"flashrelay_bad_requests_total", "Requests answered with an error of the client's.", SHARD(bad_requests)},
     {"flashrelay_health_requests_total", "Requests for /healthz.", SHARD(health_requests)},
     {"flashrelay_client_pings_total", "Pings sent to subscribers.", SHARD(ping_sent)},
