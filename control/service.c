@@ -121,7 +121,6 @@ static int create_relay(struct service *service)
         .shard = shard_options_of(service),
         .admission = &service->admission,
         .apps = options->api_keys.count,
-        .instance_connection_limit = (uint32_t)options->instance_connection_limit,
         .compress = options->enable_compression,
         .log_memory_bytes = options->log_memory_bytes,
         .notsent_lowat_bytes = (uint32_t)options->notsent_lowat_bytes,

@@ -19,7 +19,6 @@ struct relay_options {
     struct shard_options shard;   /* common to all shards; index, channels, admission ...: filled in by the relay */
     struct admission *admission;  /* answers and shard_wakers are filled in by the relay */
     unsigned apps;                /* number of apps, each counted per shard; 0: not counted */
-    uint32_t instance_connection_limit;
     bool compress;
     size_t log_memory_bytes; /* of all channels together, in equal parts */
     uint32_t notsent_lowat_bytes;
