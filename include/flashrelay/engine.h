@@ -244,7 +244,7 @@ void engine_remove_channel(struct engine *engine, uint16_t channel);
 
 /* --- listening and connecting --- */
 
-/* Listens with SO_REUSEPORT. 0 or a negative errno (-EADDRINUSE, -EACCES ...). One listener per engine. */
+/* Listens with SO_REUSEPORT. 0 or a negative errno: -EBUSY if the engine has a listener already, -EADDRINUSE, -EACCES ... */
 int engine_listen(struct engine *engine, const struct address *address, const struct engine_listen_options *options);
 
 /* The port listened on (for port 0), host byte order; 0 without listener. */

@@ -43,7 +43,7 @@ int sim_listen(struct engine *common, const struct address *address, const struc
     struct sim_listener *listener = &engine->listener;
 
     if (listener->open)
-        return -EADDRINUSE;
+        return -EBUSY;
     listener->address = *address;
     if (address->port == 0)
         listener->address.port = sim_take_port(engine->network);
