@@ -1,5 +1,6 @@
 #include "flashrelay/thread.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -69,6 +70,7 @@ bool thread_allocated_bytes(unsigned slot, char name[THREAD_NAME_BYTES], uint64_
 {
     bool known;
 
+    assert(slot < THREAD_REGISTRY_SLOTS);
     pthread_mutex_lock(&mutex);
     known = slots[slot].taken && slots[slot].allocated;
     if (known) {

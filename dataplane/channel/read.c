@@ -36,10 +36,10 @@ uint64_t channel_reader_join(struct channel *channel, unsigned reader)
 
 void channel_mark_set(struct channel_marks *marks, unsigned reader, uint64_t sequence)
 {
+    assert(reader < marks->count);
     _Atomic uint64_t *mark = &marks->marks[reader].sequence;
     uint64_t current = atomic_load_explicit(mark, memory_order_relaxed);
 
-    assert(reader < marks->count);
     assert(sequence >= current);
     if (sequence != current)
         atomic_store_explicit(mark, sequence, memory_order_seq_cst);
