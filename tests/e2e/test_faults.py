@@ -46,9 +46,12 @@ class Flow:
 
 
 @pytest.fixture
-def flowing(builder, start_relay, subscribe):
-    """A relay with flashblocks flowing through it, and a subscriber, the witness, that must have received all of them in the end."""
-    relay = start_relay(builder, *MANY, "--message-buffer-size=1000") # the witness may be slow
+def flowing(builder, start_relay, subscribe, request):
+    """
+    A relay with flashblocks flowing through it, and a subscriber, the witness, that must have received all of them in the end. A test may
+    give the relay more flags by indirect parametrization.
+    """
+    relay = start_relay(builder, *MANY, "--message-buffer-size=1000", *getattr(request, "param", ())) # the witness may be slow
     witness = subscribe(relay)
     flow = Flow(builder.accept())
     yield relay
@@ -306,6 +309,7 @@ def test_half_handshakes(flowing, raw):
     eventually(lambda: descriptors(flowing) <= before, "all descriptors to be given back")
 
 
+@pytest.mark.parametrize("flowing", [["--shards=1"]], indirect=True, ids=["one shard"])
 def test_half_handshakes_take_no_place_from_others(flowing, raw):
     """A shard reads at most 512 requests per address: a further one takes the oldest one's place, and other clients notice nothing."""
     connections = [raw(flowing) for _ in range(700)]

@@ -127,7 +127,7 @@ def test_many_are_told_over_some_seconds(builder, start_relay, raw):
     A shard closes one subscriber per millisecond, so that they do not all reconnect at once: 2 s for these on one shard. The kernel's time
     stamps do not depend on how fast this test reads.
     """
-    relay = start_relay(builder, "--per-ip-connection-limit=0", "--instance-connection-limit=2000")
+    relay = start_relay(builder, "--shards=1", "--per-ip-connection-limit=0", "--instance-connection-limit=2000")
     connections = [raw(relay).upgrade() for _ in range(2000)]
     waiting = selectors.DefaultSelector()
     for connection in connections:

@@ -30,7 +30,7 @@ static enum http_parse_result parse(const char *text)
     size_t whole = strlen(text);
 
     for (size_t length = 0; length <= whole; length++) {
-        char *exact = malloc(length + 1);
+        char *exact = malloc(length ? length : 1);
         enum http_parse_result result;
 
         memcpy(exact, text, length);
