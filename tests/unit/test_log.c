@@ -312,12 +312,12 @@ static void *log_a_thousand_lines(void *unused)
 static void a_line_that_meets_the_stop_is_written_or_counted(void **state)
 {
     (void)state;
-    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
     for (unsigned round = 0; round < 200; round++) {
         uint64_t dropped_before = log_dropped_lines();
         unsigned lines = 0;
         pthread_t thread;
 
+        log_configure(LOG_INFO, LOG_TEXT, ends[1]);
         assert_int_equal(log_start(), 0);
         assert_int_equal(pthread_create(&thread, NULL, log_a_thousand_lines, NULL), 0);
         while (lines == 0)
