@@ -1,8 +1,8 @@
 # flashrelay: `make help` lists what there is to make.
 #
 # Everything is built out of tree: build/ holds the release binaries, build/<variant>/ those of debug, asan and tsan.
-# A folder is a program: tools/<name>/, tests/<name>/ and perf/<name>/ each become build/<name>; what several share is in tools/common/
-# and tests/support/.
+# A folder is a program: tools/<name>/, tests/<name>/ and perf/<name>/ each become build/<name>. Code that several programs share is in
+# tools/common/ and tests/support/.
 
 VARIANT ?= release
 VARIANTS := release debug asan tsan fuzz arm64
@@ -18,7 +18,7 @@ DESTDIR ?=
 ifeq ($(VARIANT),fuzz)
 CC := clang
 endif
-# As release, with libraries that tools/test_arm64.sh has unpacked.
+# Built like release, against the libraries that tools/test_arm64.sh has unpacked.
 ifeq ($(VARIANT),arm64)
 CC := aarch64-linux-gnu-gcc --sysroot=$(CURDIR)/build/arm64-root
 endif
@@ -28,7 +28,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -MMD -MP
 MACHINE := $(shell $(CC) -dumpmachine)
 BRANCH_PROTECTION := $(if $(filter x86_64-%,$(MACHINE)),-fcf-protection)$(if $(filter aarch64-%,$(MACHINE)),-mbranch-protection=standard)
-# Some distributions' compilers define _FORTIFY_SOURCE themselves. The sanitizers look at the calls that it would replace.
+# Some distributions' compilers define _FORTIFY_SOURCE themselves, so it is undefined first. It replaces calls that the sanitizers check, so
+# only release and arm64 define it.
 FORTIFY_release := -D_FORTIFY_SOURCE=2
 FORTIFY_arm64 := $(FORTIFY_release)
 HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(BRANCH_PROTECTION)
@@ -43,7 +44,7 @@ LDFLAGS_arm64 := $(LDFLAGS_release)
 CPPFLAGS += -U_FORTIFY_SOURCE $(FORTIFY_$(VARIANT))
 CFLAGS += -std=gnu17 $(CFLAGS_$(VARIANT)) $(WARNINGS) -fno-strict-aliasing -pthread
 LDFLAGS += $(LDFLAGS_$(VARIANT)) $(filter -fsanitize=%,$(CFLAGS)) -pthread -Wl,--as-needed
-# jemalloc and the sanitizers each want to be the allocator.
+# The sanitizers replace the allocator themselves: their variants are built without jemalloc.
 JEMALLOC := $(if $(filter release debug arm64,$(VARIANT)),yes)
 CPPFLAGS += $(if $(JEMALLOC),-DFLASHRELAY_JEMALLOC)
 LIBS := -luring -lxxhash -lssl -lcrypto -lbrotlienc -lbrotlidec -lbrotlicommon $(if $(JEMALLOC),-ljemalloc) -lm
@@ -68,7 +69,7 @@ PERF_PROGRAMS := $(sort $(notdir $(call programs,perf)))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 
-# One line a file; V=1 shows the commands.
+# The output is one line per file; V=1 shows the commands.
 Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
@@ -83,7 +84,7 @@ $(BIN)/flashrelay: $(OBJ)/control/main.o $(CONTROL) $(DATAPLANE)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LIBS)
 
-# $(1): folder, $(2): libraries of ours, $(3): of others
+# $(1): folder, $(2): our own libraries, $(3): other libraries
 define PROGRAM
 $(BIN)/$(notdir $(1)): $(call objects,$(wildcard $(1)/*.c)) $(2)
 	@mkdir -p $$(@D)
@@ -116,13 +117,13 @@ $(OBJ)/%.a:
 	$(call say,AR,$@)
 	$(Q)$(AR) rcs $@ $^
 
-# Who may include whom: everybody sees include/ and their own floor; dataplane/ sees nothing above it.
+# Include paths: every source finds include/ and its own top-level folder; tests/ and perf/ also find tools/, control/ and dataplane/.
 $(OBJ)/dataplane/%.o: CPPFLAGS += -iquote dataplane
 $(OBJ)/control/%.o: CPPFLAGS += -iquote control
 $(OBJ)/control/version.o: CPPFLAGS += -DFLASHRELAY_VERSION='"$(VERSION)"'
 $(OBJ)/control/version.o: build/obj/version
 
-# Touched only when the version is another.
+# Rewritten only when the version has changed, so that version.o is compiled again only then.
 build/obj/version: always
 	@mkdir -p $(@D)
 	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' >$@
@@ -141,7 +142,7 @@ include tests/sim/rules.mk
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 
-# --- what a user says ---
+# --- targets for users ---
 
 JOBS := $(shell nproc)
 
