@@ -1,13 +1,14 @@
-# Packages of another architecture or release than the machine's, without touching the machine: sourced by the scripts beside it.
+# Functions that get packages of another architecture or release than this machine's and install nothing on it. Sourced by the scripts of
+# this folder.
 # shellcheck shell=bash
 
-# The distribution's own sources, as apt is configured here: lines "URI RELEASE COMPONENT".
+# Prints the distribution's own sources, as apt is configured on this machine: lines "URI RELEASE COMPONENT".
 distribution_sources() {
     apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
         sed -nE 's/^(Debian|Ubuntu) //p' | sort -u
 }
 
-# The same for release $1, from the mirror $MIRROR if that is set.
+# Prints the same lines for release $1, with the mirror $MIRROR if that is set.
 sources_of_release() {
     local codename components
     codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
@@ -19,7 +20,7 @@ sources_of_release() {
     fi
 }
 
-# A state of apt's own in folder $1, for architecture $2 of release $3; apt_in uses it.
+# Makes a separate state of apt in folder $1, for architecture $2 of release $3, and reads the lists of packages. apt_in uses the state.
 apt_prepare() {
     local folder architecture=$2 release=$3 uri suite component keyring
     keyring=${KEYRING:-/usr/share/keyrings/$(. /etc/os-release && echo "$ID")-archive-keyring.gpg}
@@ -46,14 +47,15 @@ END
     apt_in "$folder" update
 }
 
-# apt-get with the state in folder $1.
+# Runs apt-get with the state in folder $1.
 apt_in() {
     local folder=$1
     shift
     APT_CONFIG=$folder/apt.conf apt-get -qq "$@"
 }
 
-# Unpacks packages $3... and all that they depend on into folder $2, with apt's state in folder $1. Nothing of them is run.
+# Unpacks packages $3... and all that they depend on into folder $2, with apt's state in folder $1. No script of a package
+# is run.
 apt_unpack() {
     local folder=$1 root=$2 package
     shift 2
@@ -62,7 +64,7 @@ apt_unpack() {
     for package in "$folder"/cache/archives/*.deb; do
         dpkg-deb --fsys-tarfile "$package" | tar -x -C "$root" --keep-directory-symlink --no-same-owner
     done
-    # Where a release has merged them, a package has these links that is not unpacked.
+    # In releases where /bin, /lib and /sbin are links into /usr, the links are made by a package that is not unpacked here.
     for name in bin lib sbin; do
         [ -e "$root/$name" ] || ln -s "usr/$name" "$root/$name"
     done

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Installs the packages that are missing. Usage: tools/deps.sh SET... with the sets build, test, lint, bench, and arm64, kernel and bare for
-# what is tested in other systems. tools/deps.sh --list SET... lists the packages instead.
+# Installs the packages that are missing. Usage: tools/deps.sh SET... with the sets build, test, lint and bench, and arm64, kernel and bare,
+# which the tests in other systems need. tools/deps.sh --list SET... lists the packages instead.
 set -euo pipefail
 
 build=(gcc libc6-dev libbrotli-dev libjansson-dev libjemalloc-dev libmicrohttpd-dev libssl-dev liburing-dev libxxhash-dev)
 bench=(g++ libbenchmark-dev python3)
 lint=(clang-format clang-tidy cppcheck)
-# netbase writes /etc/hosts where there is none: a bare system does not know localhost.
+# netbase writes /etc/hosts if there is none: a minimal system cannot resolve localhost without it.
 test=(clang libcmocka-dev llvm netbase openssl python3 python3-pytest python3-websockets)
 arm64=(gcc-aarch64-linux-gnu qemu-user)
 kernel=(busybox-static cpio kmod qemu-system-x86 xz-utils zstd)
@@ -66,7 +66,7 @@ main() {
     fi
 
     local packages as_root=() answer=()
-    # The emulators recommend desktops.
+    # The packages of the emulators recommend desktop packages, which are not needed.
     case " $* " in *" arm64 "* | *" kernel "* | *" bare "*) answer=(--no-install-recommends) ;; esac
     mapfile -t packages < <(missing "$@")
     [ ${#packages[@]} -gt 0 ] || return 0
@@ -75,7 +75,7 @@ main() {
         command -v sudo >/dev/null || fail "installing them needs root or sudo; as root: apt-get install ${packages[*]}"
         as_root=(sudo)
     fi
-    # As apt asks on a terminal; where nobody can answer, making the target was the answer.
+    # On a terminal apt asks before it installs. Where nobody can answer, having run this script is taken as consent.
     if [ ! -t 0 ] || [ -n "${CI:-}" ] || [ "${DEBIAN_FRONTEND:-}" = noninteractive ]; then
         answer+=(-y)
         as_root+=(env DEBIAN_FRONTEND=noninteractive)

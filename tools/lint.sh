@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the whole tree: format, clang-tidy, cppcheck, that no floor includes what is above it, and that comments cite what is there.
+# Checks the whole tree: format, clang-tidy, cppcheck, that no layer includes headers of a layer above it, that headers include each other
+# in no circle, and that the documents and sections cited in comments exist.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,7 +31,7 @@ tidy() {
         FLAGS=$flags xargs -0 -n 1 -P "$(nproc)" sh -c 'clang-tidy --quiet "$@" -- $FLAGS 2>/dev/null' clang-tidy
 }
 
-# Not tests/: what their macros and functions that never return mean is beyond it.
+# tests/ is left out: cppcheck does not understand its macros and functions that never return.
 cpp_check() {
     local product
     mapfile -t product < <(git ls-files 'dataplane/*.c' 'control/*.c' 'tools/*.c' 'perf/*.c')
@@ -39,7 +40,7 @@ cpp_check() {
         -DFLASHRELAY_VERSION='"lint"' -Iinclude -Idataplane -Itools -Iperf "${product[@]}"
 }
 
-# The data plane builds without control/, tools/ and tests/, and so do the protocols and the base without what is above them.
+# The data plane builds without control/, tools/ and tests/, and its lower layers (base and the protocols) build without those above them.
 floors() {
     local wrong
     wrong=$(grep -nE '#include "(control|tools|tests|perf)/|#include "\.\./' -r include dataplane control tools perf tests --include='*.[ch]' &&

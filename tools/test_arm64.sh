@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds for arm64 with a cross-compiler into build/arm64, and runs the unit tests and the simulator under qemu-user. Libraries are unpacked
-# into build/arm64-root. On Ubuntu, whose arm64 packages are elsewhere, MIRROR=URI says where.
+# into build/arm64-root. Ubuntu keeps its arm64 packages on another mirror: give its address as MIRROR=URI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/apt.sh
@@ -13,14 +13,14 @@ fail() {
     exit 1
 }
 
-# Anew where the list of packages is another.
+# Unpacks the libraries again only if the list of packages has changed.
 unpack_libraries() {
     local packages
     packages=$(tools/deps.sh --list build | grep -v '^gcc$'; echo libcmocka-dev)
     [ "$packages" != "$(cat "$root/packages" 2>/dev/null)" ] || return 0
     rm -rf "$root" "$state"
     apt_prepare "$state" arm64 "$(. /etc/os-release && echo "$VERSION_CODENAME")" || fail "cannot read the lists of packages for arm64"
-    # shellcheck disable=SC2086  # one word a package
+    # shellcheck disable=SC2086  # one word per package
     apt_unpack "$state" "$root" $packages || fail "cannot unpack the libraries"
     rm -rf "$state"
     echo "$packages" >"$root/packages"

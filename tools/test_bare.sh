@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Runs `make test` in a system that has nothing but git and make: debootstrap's smallest one of release $1, in build/bare/$1 or in folder $2,
-# with a copy of HEAD. Needs root. The mirror is the one that apt is configured with, or MIRROR=URI (with KEYRING=FILE, if that is another's).
+# Runs `make test` on a copy of HEAD in a system that has nothing but git and make: debootstrap's smallest system of release $1, in
+# build/bare/$1 or in folder $2. Needs root. The mirror is the one that apt is configured with, or MIRROR=URI (with KEYRING=FILE if another
+# distribution's keys sign it).
 #
-# Everything happens in mount and process namespaces of its own: however it ends, no mount and no process stays.
+# The script runs in mount and process namespaces of its own, so that it leaves no mount and no process behind, however it ends.
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/.."
@@ -17,7 +18,7 @@ fail() {
     exit 1
 }
 
-# The system is kept for the next time.
+# Makes the system, unless an earlier run has made it.
 bootstrap() {
     local uri keyring
     [ ! -e "$top/bootstrapped" ] || return 0
@@ -33,7 +34,7 @@ bootstrap() {
     touch "$top/bootstrapped"
 }
 
-# HEAD without its history, and nothing of an earlier run.
+# Copies HEAD, without its history, in place of an earlier run's copy.
 copy_tree() {
     rm -rf "$root/flashrelay"
     mkdir "$root/flashrelay"

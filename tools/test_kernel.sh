@@ -4,8 +4,8 @@
 #   tools/test_kernel.sh 6.1                    the newest package of that series: bookworm's (6.1), trixie's (6.12), or of this system
 #   tools/test_kernel.sh .../boot/vmlinuz-...   a kernel with its modules in .../lib/modules
 #
-# The guest sees this machine's files read-only (9p), so programs run there with the libraries that they were built with. Without KVM it is
-# slow. MIRROR=URI and RELEASE=NAME say where else a package is; nothing is installed.
+# The guest sees this machine's files read-only (9p), so programs run there with the libraries that they were built with. Without KVM the
+# guest is slow. MIRROR=URI and RELEASE=NAME say where to look for a package instead; nothing is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/apt.sh
@@ -44,7 +44,7 @@ unpack_kernel() {
     kernel=$(compgen -G "$folder/boot/vmlinuz-*") || fail "no boot/vmlinuz in the package"
 }
 
-# The modules that reach the machine's files, in the order in which they are loaded, unpacked.
+# Copies the modules that the guest needs to mount this machine's files: decompressed, with names in the order in which they are loaded.
 copy_modules() {
     local top version=${kernel##*/vmlinuz-} number=10 file to
     top=$(dirname "$(dirname "$kernel")")
@@ -63,7 +63,7 @@ copy_modules() {
     done
 }
 
-# What the guest does: take this machine's files, run the tests, say how they ended.
+# Writes the guest's init: it mounts this machine's files, runs the tests and prints their exit status.
 write_init() {
     cat >"$state/initramfs/init" <<'END'
 #!/bin/busybox sh
@@ -101,7 +101,7 @@ make_initramfs() {
 
 boot() {
     local accelerator=(-accel "tcg,thread=multi" -cpu max)
-    # The device may be there although the processor does not virtualise.
+    # /dev/kvm may exist although the processor has no virtualisation.
     if [ -w /dev/kvm ] && grep -qE '^flags.* (vmx|svm)( |$)' /proc/cpuinfo; then accelerator=(-accel kvm -cpu host); fi
     mkdir -p build/test-logs
     qemu-system-x86_64 "${accelerator[@]}" -smp 2 -m 3G -nodefaults -no-reboot -display none -serial stdio -device virtio-rng-pci \

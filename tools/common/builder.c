@@ -9,12 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define LOG_MESSAGES   8 /* of the largest size that the log holds at least */
+#define LOG_MESSAGES   8 /* messages of the largest size that the log holds at least */
 #define LOG_MIN_BYTES  (32u << 20)
 #define LOG_ENTRIES    4096
 #define LISTEN_BACKLOG 64
 #define SENDS_PER_TURN 64
-/* How often builder_publish lets relays go to make room. */
+/* How many turns builder_publish makes at most to cut off relays that lag behind, if the log has no room. */
 #define ROOM_TURNS 3
 
 struct builder {
@@ -120,7 +120,7 @@ int builder_publish(struct builder *builder, uint8_t opcode, const void *bytes, 
     int result = channel_append(builder->channel, builder->sequence + 1, opcode, bytes, length, now_ns);
 
     for (int i = 0; result == -ENOSPC && i < ROOM_TURNS; i++) {
-        shard_turn(builder->shard, 0); /* cuts off who is below the floor that the append raised */
+        shard_turn(builder->shard, 0); /* cuts off relays below the floor that the append raised */
         result = channel_append(builder->channel, builder->sequence + 1, opcode, bytes, length, now_ns);
     }
     if (result == 0)

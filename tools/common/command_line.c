@@ -122,7 +122,7 @@ static bool store_text(const struct command_option *option, const char *text)
 
 static bool store_value(const struct command_option *option, const char *text);
 
-/* Items of `kind` with commas between; the last option given replaces the ones before. */
+/* Stores items of `kind` with commas between. If the option is given several times, the last list replaces those before. */
 static bool store_list(const struct command_option *option, enum option_kind kind, const char *text)
 {
     struct option_values *list = option->value, parsed = {.count = 0};
@@ -178,7 +178,7 @@ static bool store_value(const struct command_option *option, const char *text)
     return false;
 }
 
-/* What an option wants, for the message about what it got. */
+/* Describes the values that an option accepts, for the message about a bad value. */
 static const char *expectation(const struct command_option *option, char *text, size_t capacity)
 {
     static const char *const forms[] = {
@@ -217,7 +217,7 @@ static const struct command_option *find_option(const struct command_line *line,
     return NULL;
 }
 
-/* Takes the option at argv[0], and its value; returns how many arguments that were. */
+/* Takes the option at argv[0] and its value; returns how many arguments they take up. */
 static int take_option(const struct command_line *line, int argc, char **argv)
 {
     size_t length = strcspn(argv[0], "=");
@@ -258,7 +258,7 @@ void command_line_parse(const struct command_line *line, int argc, char **argv)
         } else if (!only_operands && argv[i][0] == '-' && argv[i][1] != '\0') {
             i += take_option(line, argc - i, argv + i);
         } else {
-            if (operands == line->operands_maximum) /* not shown, as it may be a URI with a key */
+            if (operands == line->operands_maximum) /* the argument is not printed: it may be a URI with a key */
                 command_line_fail(line, "argument %d: expected no more (usage: %s %s)", i, line->program, line->usage);
             line->operands[operands++] = argv[i++];
         }

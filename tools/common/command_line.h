@@ -35,11 +35,11 @@ struct option_values {
 
 struct command_option {
     const char *name;     /* "--interval" */
-    const char *argument; /* its name in the help; NULL for a switch */
+    const char *argument; /* the argument's name in the help; NULL for a switch */
     const char *help;     /* one line, the default included */
     enum option_kind kind;
-    void *value;               /* where it goes; holds the default before */
-    uint64_t minimum, maximum; /* of numbers, bytes and durations; maximum 0: none */
+    void *value;               /* where the parsed value is stored; holds the default before */
+    uint64_t minimum, maximum; /* of numbers, bytes and durations; maximum 0: unlimited */
 };
 
 struct command_line {
@@ -48,7 +48,7 @@ struct command_line {
     const char *summary; /* what the program does, whole lines */
     const struct command_option *options;
     size_t option_count;
-    const char **operands; /* where the arguments that are no options go */
+    const char **operands; /* where the arguments that are not options are stored */
     size_t operands_minimum, operands_maximum;
 };
 
@@ -58,7 +58,7 @@ struct command_line {
  */
 void command_line_parse(const struct command_line *line, int argc, char **argv);
 
-/* Prints "program: message" and exits with 2: for what only the program itself can check. */
+/* Prints "program: message" and exits with 2: for errors that only the program itself can detect. */
 void command_line_fail(const struct command_line *line, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
 
 #endif

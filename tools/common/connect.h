@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* Tries each address of the host. The connected socket, or a negative errno and what failed in `error` of `capacity` bytes. */
+/* Tries each address of the host. Returns the connected socket, or a negative errno and the failure as text in `error` (`capacity` bytes). */
 int connect_to_host(const struct ws_uri *uri, char *error, size_t capacity);
 
 #endif

@@ -17,10 +17,10 @@
 #define MAX_LOGS           4
 #define MAX_LOG_WORDS      3
 #define BASE_FRAME         1561 /* bytes of JSON around the entries of index 0 */
-#define FRAME              1090 /* and of any other */
+#define FRAME              1090 /* bytes around those of any other index */
 #define ENTRY_BYTES        437  /* of a transaction without call data, its receipt without logs, and its sender's balance */
 #define LOG_BYTES          580  /* the largest log */
-#define ACCOUNTS_PER_BLOCK 64   /* how far the senders move on from one block to the next: most come back */
+#define ACCOUNTS_PER_BLOCK 64   /* by how many accounts the senders differ from one block to the next; most send again */
 
 struct flashblock_generator {
     struct flashblock_generator_options options;
@@ -29,7 +29,7 @@ struct flashblock_generator {
     struct flashblock flashblock;
     uint64_t block, gas_used, transactions; /* transactions: of this flashblock */
     unsigned next_index;
-    bool block_begun; /* one of its flashblocks was made */
+    bool block_begun; /* a flashblock of the current block has been made */
     uint8_t bloom[256];
     size_t stamp_at;
     /* The variable parts are made first, so that their size is known when the text is put together. */
@@ -154,7 +154,7 @@ static size_t entries_length(const struct flashblock_generator *generator)
     return generator->calls.length + generator->balances.length + generator->receipts.length;
 }
 
-/* Entries of `size` bytes together, as near as they come. */
+/* Makes entries of about `size` bytes in total. */
 static void make_entries(struct flashblock_generator *generator, size_t size)
 {
     size_t length = entries_length(generator);
@@ -164,7 +164,7 @@ static void make_entries(struct flashblock_generator *generator, size_t size)
         size_t data_bytes = 4 + 32 * random_below(&generator->random, MAX_CALL_WORDS + 1);
         unsigned logs = (unsigned)random_below(&generator->random, MAX_LOGS + 1);
 
-        if (2 * data_bytes + logs * LOG_BYTES + ENTRY_BYTES > room) { /* the last one: as large as it takes */
+        if (2 * data_bytes + logs * LOG_BYTES + ENTRY_BYTES > room) { /* the last entry fills the remaining room */
             add_entry(generator, room / 2, 0);
             break;
         }
@@ -275,7 +275,7 @@ const struct flashblock *flashblock_generator_next(struct flashblock_generator *
     write_text(generator);
     flashblock->text = generator->text.bytes;
     flashblock->length = generator->text.length;
-    flashblock_generator_skip_index(generator); /* the next one is this one's successor */
+    flashblock_generator_skip_index(generator); /* advances to the next index */
     return flashblock;
 }
 

@@ -9,13 +9,13 @@
 
 struct flashblock_generator_options {
     uint64_t seed;      /* equal options give equal flashblocks, apart from their time stamps */
-    size_t size_bytes;  /* of each, to within 1 % from 3 kB on; an empty one has 1.1 kB, 2.1 kB with a base */
+    size_t size_bytes;  /* of each, to within 1 % from 3 kB on; without transactions it has 1.1 kB, with a base 2.1 kB */
     unsigned per_block; /* flashblocks per block, index 0 included */
     uint64_t first_block_number;
 };
 
 struct flashblock {
-    const char *text; /* the JSON; until the next is made */
+    const char *text; /* the JSON; valid until the next flashblock is made */
     size_t length;
     uint64_t payload_id, block_number;
     unsigned index;
@@ -23,17 +23,17 @@ struct flashblock {
 
 struct flashblock_generator;
 
-/* 0 or -ENOMEM. */
+/* Creates a generator. 0 or -ENOMEM. */
 int flashblock_generator_create(struct flashblock_generator **out, const struct flashblock_generator_options *options);
 void flashblock_generator_destroy(struct flashblock_generator *generator);
 
-/* Makes the next flashblock. */
+/* Makes the next flashblock. The generator owns it; it is valid until the next call. */
 const struct flashblock *flashblock_generator_next(struct flashblock_generator *generator);
 
-/* The next flashblock gets an index one higher than it should have (the first of the next block, if there is none). */
+/* Skips an index: the next flashblock has an index one too high or, if the block has no higher index, begins the next block. */
 void flashblock_generator_skip_index(struct flashblock_generator *generator);
 
-/* Writes metadata.flashblock_timestamp (ns since 1970) into the flashblock made last: how receivers know its age. */
+/* Writes metadata.flashblock_timestamp (ns since 1970) into the flashblock made last. Receivers compute its age from it. */
 void flashblock_generator_stamp(struct flashblock_generator *generator, uint64_t realtime_ns);
 
 #endif

@@ -13,7 +13,7 @@
 #define DEFAULT_RECEIVE_BUFFER_BYTES 32768
 #define DEFAULT_MAX_MESSAGE_BYTES    (64u << 20)
 #define SENDS_PER_TURN               256
-/* What is due is looked for at most this often. */
+/* The members with something due are scanned at most this often. */
 #define SCAN_INTERVAL_NS (2 * NS_PER_MS)
 
 static void fill_defaults(struct fleet_options *options)
@@ -166,7 +166,7 @@ void fleet_behave(struct fleet *fleet, uint32_t number, const struct fleet_behav
     member->behaviour = *behaviour;
     member->read_ns = clock_monotonic_ns();
     if (member->state == FLEET_MEMBER_OPEN)
-        fleet_member_set_due(fleet, member, member->read_ns); /* to read on, if it did not */
+        fleet_member_set_due(fleet, member, member->read_ns); /* to resume reading, if it had paused */
 }
 
 void fleet_member_ended(struct fleet *fleet, struct fleet_member *member, uint64_t now_ns)
@@ -232,7 +232,7 @@ static void fleet_member_due(struct fleet *fleet, struct fleet_member *member, u
         fleet_member_abort(fleet, member, member->state == FLEET_MEMBER_CLOSING ? 0 : -ETIMEDOUT);
 }
 
-/* Does all that is due, and finds out when the next is. */
+/* Performs all actions that are due, and determines when the next one is. */
 static void scan_timed(struct fleet *fleet, uint64_t now_ns)
 {
     uint64_t next_ns = CLOCK_NEVER;
@@ -242,7 +242,7 @@ static void scan_timed(struct fleet *fleet, uint64_t now_ns)
     for (struct list_node *node = fleet->timed.next; node != &fleet->timed; node = next) {
         struct fleet_member *member = LIST_ENTRY(node, struct fleet_member, link);
 
-        next = node->next; /* what is due takes itself out, or moves to the end */
+        next = node->next; /* a member that was due leaves the list, or moves to its end */
         if (member->due_ns <= now_ns)
             fleet_member_due(fleet, member, now_ns);
         else if (member->due_ns < next_ns)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define MAX_REQUEST_BYTES 4096
-/* A slow reader is served this often; what it may read meanwhile is its rate times this. */
+/* A slow reader reads once per this interval, at most its rate times the time since it last read. */
 #define SLOW_READ_INTERVAL_NS (100 * NS_PER_MS)
 
 uint64_t fleet_draw(void *context)
@@ -36,7 +36,7 @@ void fleet_member_close(struct fleet *fleet, struct fleet_member *member, uint16
     send_frame(fleet, member, frame, ws_client_write_close(&member->client, frame, code, NULL));
     member->state = FLEET_MEMBER_CLOSING;
     engine_finish(fleet->engine, member->connection);
-    engine_receive_resume(fleet->engine, member->connection); /* what it did not read is dropped now */
+    engine_receive_resume(fleet->engine, member->connection); /* bytes that the member has not read are dropped now */
     fleet_member_set_due(fleet, member, clock_monotonic_ns() + FLEET_CLOSE_TIMEOUT_NS);
 }
 
@@ -75,7 +75,7 @@ static void fleet_member_refused(struct fleet *fleet, struct fleet_member *membe
     fleet_member_abort(fleet, member, -EPROTO);
 }
 
-/* Takes what belongs to the answer; returns how many bytes that were. */
+/* Takes the bytes that belong to the upgrade's answer; returns how many. */
 static size_t take_answer(struct fleet *fleet, struct fleet_member *member, const uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     struct ws_client_answer answer;
@@ -147,7 +147,7 @@ static void read_frames(struct fleet *fleet, struct fleet_member *member, uint8_
     }
 }
 
-/* How many of `length` bytes a member reads now; if not all, something will be due. */
+/* How many of `length` bytes a member reads now. If the rate of a slow reader does not allow all, its next read is scheduled. */
 static size_t allowance(struct fleet *fleet, struct fleet_member *member, size_t length, uint64_t now_ns)
 {
     uint64_t rate = member->behaviour.bytes_per_second;
@@ -159,7 +159,7 @@ static size_t allowance(struct fleet *fleet, struct fleet_member *member, size_t
     if (rate == 0)
         return length;
     if (elapsed_ns > NS_PER_S)
-        elapsed_ns = NS_PER_S; /* what it did not use long ago is lost */
+        elapsed_ns = NS_PER_S; /* an allowance of more than a second is not saved up */
     allowed = rate * elapsed_ns / NS_PER_S;
     if (allowed > 0)
         member->read_ns = now_ns;
@@ -184,7 +184,7 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
 {
     struct fleet *fleet = context;
     struct fleet_member *member = connection->owner;
-    uint64_t now_ns = clock_monotonic_ns(); /* a turn may take milliseconds: its own time would be too early for most */
+    uint64_t now_ns = clock_monotonic_ns(); /* a turn may take milliseconds: `turn_ns` would be too early for most members */
     size_t used = 0;
 
     (void)turn_ns;

@@ -20,18 +20,18 @@ enum fleet_member_state {
     FLEET_MEMBER_CONNECTING, /* until connected */
     FLEET_MEMBER_UPGRADING,  /* until the answer is whole */
     FLEET_MEMBER_OPEN,
-    FLEET_MEMBER_CLOSING, /* what still comes is dropped */
+    FLEET_MEMBER_CLOSING, /* what still arrives is dropped */
 };
 
 struct fleet_member {
     struct connection *connection;
-    struct list_node link; /* in the queue, or among those with something due */
-    uint64_t due_ns;       /* when its state needs attention, CLOCK_NEVER: not by time */
-    uint64_t leave_ns;     /* of an open one that stays for a while */
-    uint64_t read_ns;      /* up to when a slow one has used its allowance */
+    struct list_node link; /* in the fleet's `queue` or `timed` */
+    uint64_t due_ns;       /* when its state needs an action; CLOCK_NEVER: at no given time */
+    uint64_t leave_ns;     /* when an open member with `stay_ns` leaves; else CLOCK_NEVER */
+    uint64_t read_ns;      /* time up to which a slow reader has used its allowance */
     struct fleet_behaviour behaviour;
     struct ws_client client;
-    uint8_t *head;      /* memory of `client` for the upgrade's answer, meanwhile */
+    uint8_t *head;      /* memory of `client` for the upgrade's answer; NULL outside the upgrade */
     struct text reason; /* for `ended` */
     int error, status;
     uint16_t close_code;
@@ -48,7 +48,7 @@ struct fleet {
     struct random random;
     struct fleet_figures figures;
     struct list_node queue, timed;
-    uint64_t next_scan_ns; /* when to look through `timed` */
+    uint64_t next_scan_ns; /* when `timed` is scanned next */
     struct fleet_member *members;
 };
 
@@ -57,22 +57,22 @@ extern const struct engine_handler fleet_engine_handler;
 /* The member's number. */
 uint32_t fleet_member_number(const struct fleet *fleet, const struct fleet_member *member);
 
-/* The next random number, of keys and masks; `context` is the fleet. */
+/* ws_client_options.draw: the next random number, for keys and masks; `context` is the fleet. */
 uint64_t fleet_draw(void *context);
 
-/* Lets member_due be called at `due_ns`. */
+/* Has the member's due action performed at `due_ns`; CLOCK_NEVER: at no given time. */
 void fleet_member_set_due(struct fleet *fleet, struct fleet_member *member, uint64_t due_ns);
 
-/* Opens the closing of an open connection: a close frame, then the end of the stream. */
+/* Begins to close an open connection: sends a close frame, then the end of the stream. */
 void fleet_member_close(struct fleet *fleet, struct fleet_member *member, uint16_t code);
 
-/* Resets the connection; `error` is what `ended` will tell. */
+/* Resets the connection; `error` is what the `ended` handler gets, unless the member has an error already. */
 void fleet_member_abort(struct fleet *fleet, struct fleet_member *member, int error);
 
-/* Gives back the memory for the upgrade's answer, if it has any. */
+/* Frees the memory for the upgrade's answer, if the member has any. */
 void fleet_member_free_head(struct fleet_member *member);
 
-/* The connection is gone: tells, and lets the member return if it does. */
+/* Handles the end of a connection: calls the `ended` handler, and schedules the return of a member that returns. */
 void fleet_member_ended(struct fleet *fleet, struct fleet_member *member, uint64_t now_ns);
 
 /* Does what is due at `now_ns` for an open member: leave, or read on. */

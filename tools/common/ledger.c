@@ -143,7 +143,7 @@ bool ledger_find(struct ledger *ledger, uint64_t sequence, struct ledger_entry *
     entry = find(ledger, sequence);
     if (entry)
         *out = *entry;
-    out->bytes = NULL; /* the entry's own */
+    out->bytes = NULL; /* the bytes remain the ledger's */
     pthread_mutex_unlock(&ledger->mutex);
     return entry != NULL;
 }

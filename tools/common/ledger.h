@@ -20,21 +20,21 @@ struct ledger_entry {
     uint8_t *bytes;
     size_t length;
     uint64_t offered_ns;
-    uint64_t last_ns; /* when the latest subscriber had it */
+    uint64_t last_ns; /* when the latest delivery so far was complete */
     uint32_t deliveries;
 };
 
 /* The sums of all checks. */
 struct ledger_tally {
-    uint64_t deliveries;         /* whole and right, to those that are no guests */
-    uint64_t guest_deliveries;   /* to guests */
-    uint64_t lost;               /* messages that were missing between two that came, or at the end */
-    uint64_t repeated;           /* that came again, or after a later one */
-    uint64_t corrupt;            /* that no message in the ledger is equal to */
+    uint64_t deliveries;         /* complete and equal messages, except to guests */
+    uint64_t guest_deliveries;   /* the same to guests */
+    uint64_t lost;               /* messages missing between two received ones, or at the end */
+    uint64_t repeated;           /* messages received again, or after a later one */
+    uint64_t corrupt;            /* messages that are equal to none in the ledger */
     struct histogram latency_ns; /* of deliveries since the last ledger_take_latency: from offered to the last byte */
 };
 
-/* The position of one subscriber in the stream. Zero: it begins at whatever message comes. A guest's messages are checked like any other
+/* The position of one subscriber in the stream. All zero: it begins at any message. A guest's messages are checked like any other
  * but are neither timed nor counted in `deliveries`. */
 struct ledger_cursor {
     uint64_t expected; /* the next message must be this one; 0: any */
@@ -53,20 +53,20 @@ struct ledger {
 void ledger_init(struct ledger *ledger);
 void ledger_dispose(struct ledger *ledger);
 
-/* Keeps a copy of a message that is offered now. Its sequence, or 0 without memory. The builder's thread. */
+/* Keeps a copy of a message that is offered now. Returns its sequence, or 0 if memory is exhausted. Called by the builder's thread. */
 uint64_t ledger_append(struct ledger *ledger, const void *bytes, size_t length, uint64_t offered_ns);
 
-/* Takes a piece of what the cursor's subscriber receives; `last` ends a message, which is then counted. */
+/* Checks a piece that the cursor's subscriber received; `last` ends a message, which is then counted. */
 void ledger_check(struct ledger *ledger, struct ledger_cursor *cursor, const uint8_t *bytes, size_t length, bool last,
                   uint64_t now_ns);
 
-/* Counts as lost what a subscriber did not get up to `sequence`. */
+/* Counts as lost the messages up to `sequence` that a subscriber did not receive. */
 void ledger_settle(struct ledger *ledger, struct ledger_cursor *cursor, uint64_t sequence);
 
 /* The newest sequence. */
 uint64_t ledger_head(struct ledger *ledger);
 
-/* A copy of the entry of a message, without its bytes. False if it is not kept (any more). */
+/* Copies the entry of a message, without its bytes. False if the message is not kept (any more). */
 bool ledger_find(struct ledger *ledger, uint64_t sequence, struct ledger_entry *entry);
 
 /* Adds the latencies counted since the last call to `into`. The checking thread. */

@@ -20,7 +20,7 @@ static size_t character_length(const uint8_t *bytes, size_t length)
     return 0;
 }
 
-/* The code point of a character of up to three bytes; those of four bytes hold no controls, and give 0xffff. */
+/* The code point of a character of up to three bytes. Characters of four bytes are no controls, and give 0xffff. */
 static unsigned code_point(const uint8_t *bytes, size_t length)
 {
     switch (length) {

@@ -26,7 +26,7 @@ static void keep_to_cores(const int *cores, unsigned core_count)
     sched_setaffinity(0, sizeof set, &set);
 }
 
-/* The child's part between fork and exec; tells `report` why exec failed. */
+/* The child's part between fork and exec. Writes the errno to `report` if exec failed. */
 static void run_child(const struct process_options *options, int report)
 {
     sigset_t none;
@@ -62,13 +62,13 @@ int process_start(struct process *process, const struct process_options *options
     close(report[1]);
     if (process->pid < 0)
         error = errno;
-    else if (read(report[0], &error, sizeof error) > 0) /* nothing comes if exec went well */
+    else if (read(report[0], &error, sizeof error) > 0) /* reads nothing if exec succeeded */
         waitpid(process->pid, NULL, 0);
     close(report[0]);
     if (error != 0)
         process->pid = 0;
     else
-        setpgid(process->pid, process->pid); /* done twice, so that neither side has to wait for the other */
+        setpgid(process->pid, process->pid); /* the child does it, too, so that neither has to wait for the other */
     return -error;
 }
 

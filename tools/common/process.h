@@ -16,16 +16,16 @@ struct process_options {
     char *const *arguments; /* argv, NULL at the end; [0] is looked up in PATH if it has no slash */
     const int *cores;       /* to run on; NULL: all */
     unsigned core_count;
-    int output; /* descriptor for its stdout and stderr, or -1 for ours */
+    int output; /* descriptor for its stdout and stderr; -1: those of this process */
 };
 
 /* Starts a child from the calling thread, which must outlive it. 0, or a negative errno (-ENOENT if the program is missing). */
 int process_start(struct process *process, const struct process_options *options);
 
-/* True while it runs; once it is over, `status` is set and its group's remains are killed. */
+/* True while the child runs. When it has ended, `status` is set and the rest of its group is killed. */
 bool process_is_running(struct process *process);
 
-/* Asks it to end with SIGTERM, kills it and its group after `patience_ms`. True if it ended by itself with status 0. */
+/* Sends the child SIGTERM, and kills it and its group after `patience_ms`. True if it ended by itself with status 0. */
 bool process_stop(struct process *process, unsigned patience_ms);
 
 /* Lets this process open as many descriptors as the hard limit allows; returns that many. */

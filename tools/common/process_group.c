@@ -48,7 +48,7 @@ static void add_cpu(pid_t pid, void *context)
     *(uint64_t *)context += proc_cpu_ns(pid);
 }
 
-/* cutime and cstime: what children used that ended and were waited for. */
+/* Adds cutime and cstime: the CPU time of children that ended and were waited for. */
 static void add_children_cpu(pid_t pid, void *context)
 {
     uint64_t user, system, per_second = (uint64_t)sysconf(_SC_CLK_TCK);
@@ -59,7 +59,7 @@ static void add_children_cpu(pid_t pid, void *context)
         *(uint64_t *)context += (user + system) * (NS_PER_S / per_second);
 }
 
-/* Children first: one that ends in between is then missing from this sum, and never counted twice. */
+/* The times of ended children are read first: a child that ends in between is missing from this sum, but never counted twice. */
 uint64_t process_group_cpu_ns(pid_t group)
 {
     uint64_t cpu_ns = 0;

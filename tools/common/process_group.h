@@ -13,7 +13,7 @@ void process_group_for_each(pid_t group, void (*visit)(pid_t pid, void *context)
 
 /*
  * CPU time of the group in ns: of every thread that its processes have or had, and of their children that ended and were waited for. The
- * latter is known in steps of 10 ms per parent. A child for which nobody waits is gone from it when it ends.
+ * latter is known in steps of 10 ms per parent. The time of a child for which nobody waits drops out of the sum when it ends.
  */
 uint64_t process_group_cpu_ns(pid_t group);
 

@@ -19,9 +19,9 @@
 #define START_PATIENCE_NS     (20 * NS_PER_S)
 #define STOP_PATIENCE_MS      15000
 #define LOOK_INTERVAL_NS      (20 * NS_PER_MS)
-/* A subscriber that finds no relay yet tries again so much later. */
+/* Delay after which a subscriber that could not connect tries again. */
 #define RETRY_NS (50 * NS_PER_MS)
-/* How long those that come and go stay, and stay away. */
+/* How long the `churn` subscribers stay connected, and stay away. */
 #define CHURN_STAY_NS (500 * NS_PER_MS)
 #define CHURN_AWAY_NS (100 * NS_PER_MS)
 
@@ -31,7 +31,7 @@ struct rig {
     struct flashblock_generator *generator;
     struct builder *builder;
     pthread_t builder_thread;
-    atomic_bool publishing, paused, builder_ends; /* paused: the builder has seen that it is not to publish */
+    atomic_bool publishing, paused, builder_ends; /* paused: the builder's thread has seen `publishing` false */
     _Atomic uint32_t relays;
     _Atomic uint64_t published;
     struct process relay;
@@ -169,7 +169,7 @@ static int start_relay(struct rig *rig, uint16_t port)
     snprintf(upstream, sizeof upstream, "ws://127.0.0.1:%u/ws", builder_port(rig->builder));
     snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
     snprintf(members, sizeof members, "%" PRIu32,
-             rig->options.subscribers + 2 * rig->options.churn); /* who leaves has a place for a moment */
+             rig->options.subscribers + 2 * rig->options.churn); /* a subscriber that left keeps its place for a moment */
     snprintf(log_memory, sizeof log_memory, "%" PRIu64, rig->options.log_bytes);
     while (arguments[count])
         count++;
@@ -212,7 +212,7 @@ static bool wait_for_relay(struct rig *rig)
     return true;
 }
 
-/* True if the result is none to complain about. */
+/* True if `result` is 0; else writes to `error` what failed. */
 static bool expect(int result, const char *what, char error[RIG_ERROR_BYTES])
 {
     if (result != 0)
@@ -230,7 +230,7 @@ static bool start_all(struct rig *rig, char error[RIG_ERROR_BYTES])
         !expect(make_fleet(rig, port), "make subscribers", error))
         return false;
     for (uint32_t i = 0; i < rig->options.subscribers; i++)
-        rig->cursors[i].expected = 1; /* all are there before the first flashblock */
+        rig->cursors[i].expected = 1; /* all are connected before the first flashblock */
     if (wait_for_relay(rig))
         return true;
     snprintf(error, RIG_ERROR_BYTES, "%s", is_stopped(rig) ? "stopped" : "the relay did not connect to the builder");

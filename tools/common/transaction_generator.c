@@ -63,7 +63,7 @@ void transaction_add_words(struct text *text, const struct transaction_world *wo
     }
 }
 
-/* RLP as far as a transaction of less than 16 MiB needs it. */
+/* Writes the RLP header of a string (`offset` 0x80) or list (0xc0) of less than 16 MiB; returns the header's length. */
 static size_t rlp_header(uint8_t out[4], size_t length, uint8_t offset)
 {
     if (length < 56) {
@@ -115,7 +115,7 @@ static void add_number(struct bytes *out, uint64_t number)
     add_string(out, bytes, length);
 }
 
-/* Bytes without a leading zero, as the numbers of a signature. */
+/* Adds random bytes without a leading zero byte, as the numbers of a signature are encoded. */
 static void add_random(struct bytes *out, struct random *random, size_t length)
 {
     uint8_t bytes[ABI_WORD];
@@ -139,7 +139,7 @@ static void add_typed(struct text *text, const struct transaction_world *world, 
     text_add_hex(text, list_header, rlp_header(list_header, body, 0xc0));
     text_add_hex(text, before->at, before->length);
     text_add_hex(text, data_header, data_header_length);
-    if (data_bytes % ABI_WORD != 0) { /* a selector, if it is an ordinary call */
+    if (data_bytes % ABI_WORD != 0) { /* the function selector of an ordinary call */
         random_fill(random, word, data_bytes % ABI_WORD);
         text_add_hex(text, word, data_bytes % ABI_WORD);
     }
@@ -152,7 +152,7 @@ void transaction_add_call(struct text *text, const struct transaction_world *wor
     struct bytes before = {.length = 0}, after = {.length = 0};
 
     if (data_bytes == 1)
-        data_bytes = 2; /* a lone byte might need no header, which nothing here expects */
+        data_bytes = 2; /* RLP may encode a single byte without a header; add_typed always writes one */
     add_number(&before, CHAIN_ID);
     add_number(&before, random_below(random, 4096)); /* nonce */
     add_number(&before, 1000000);                    /* priority fee */

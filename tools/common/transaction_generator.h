@@ -8,7 +8,7 @@
 #define TRANSACTION_CONTRACTS 48 /* contracts that most calls go to */
 #define TRANSACTION_TOPICS    16 /* kinds of events */
 
-/* The chain that made-up transactions live on: what repeats from one to the next. */
+/* What the transactions of the made-up chain have in common: accounts (derived from the seed), contracts and topics. */
 struct transaction_world {
     uint64_t seed;
     uint8_t contracts[TRANSACTION_CONTRACTS][20];
@@ -17,7 +17,7 @@ struct transaction_world {
 
 void transaction_world_init(struct transaction_world *world, uint64_t seed);
 
-/* Fills `bytes` with random ones. */
+/* Fills `bytes` with random bytes. */
 void random_fill(struct random *random, uint8_t *bytes, size_t length);
 
 /* The address of account `number`. */

@@ -32,7 +32,7 @@ struct usage_meter *usage_meter_create(pid_t group)
         return NULL;
     meter->group = group;
     usage_meter_read(meter);
-    meter->usage = (struct process_usage){0}; /* all that was used before is not counted */
+    meter->usage = (struct process_usage){0}; /* use before the creation is not counted */
     return meter;
 }
 
@@ -44,7 +44,7 @@ void usage_meter_destroy(struct usage_meter *meter)
     free(meter);
 }
 
-/* The entry of a thread, made if it is a new one; NULL without memory. */
+/* The entry of a thread, which is added if the thread is new; NULL if memory is exhausted. */
 static struct thread_usage *find_thread(struct usage_meter *meter, pid_t id)
 {
     for (size_t i = 0; i < meter->count; i++)
@@ -62,7 +62,7 @@ static struct thread_usage *find_thread(struct usage_meter *meter, pid_t id)
     return &meter->threads[meter->count++];
 }
 
-/* By how much a counter grew; one that is lower than before belongs to another thread with the same number. */
+/* By how much a counter grew. A counter that is lower than before belongs to another thread with the same id. */
 static uint64_t growth(uint64_t now, uint64_t before)
 {
     return now >= before ? now - before : now;
@@ -113,8 +113,8 @@ static void forget_ended_threads(struct usage_meter *meter)
 }
 
 /*
- * The group's CPU time falls where a child ends for which nobody waits: what it had used until the last reading stays counted. A child that
- * ends while the sum is made is in the next one, so that a sum that fell is made again.
+ * The group's CPU time falls when a child for which nobody waits ends; what it used until the last reading stays counted. A child that ends
+ * while the sum is made may be missing from it, but not from the next sum: therefore a sum that fell is made again.
  */
 static void read_cpu(struct usage_meter *meter)
 {

@@ -1,7 +1,7 @@
 /*
- * What a process group has used since a moment: CPU, time waited for a core, context switches. What ends meanwhile stays counted, provided
- * that the meter is read now and then: CPU is lost only of children for which nobody waits, and waiting and switches only of threads, each
- * from the last reading to its end.
+ * What a process group has used since the meter was created: CPU, time waited for a core, context switches. The meter must be read now and
+ * then, because part of the use of threads and processes that end is lost from the last reading to their end: the CPU time of children for
+ * which nobody waits, and the waiting time and context switches of threads.
  */
 #ifndef TOOLS_COMMON_USAGE_METER_H
 #define TOOLS_COMMON_USAGE_METER_H
@@ -11,7 +11,7 @@
 
 struct process_usage {
     uint64_t cpu_ns;
-    uint64_t wait_ns; /* ready to run while others had the core */
+    uint64_t wait_ns; /* time ready to run while other threads had the core */
     uint64_t voluntary_switches, involuntary_switches;
 };
 

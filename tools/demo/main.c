@@ -14,7 +14,7 @@
 #define SECONDS_WITHOUT_TERMINAL 10
 #define CONNECT_PATIENCE_NS      (60 * NS_PER_S)
 #define SETTLE_PATIENCE_NS       (10 * NS_PER_S)
-#define ENDS_SHOWN               5 /* so many ended connections are reported with their reason */
+#define ENDS_SHOWN               5 /* at most this many ended connections are reported with their reason */
 
 struct demo_settings {
     uint64_t subscribers, churn, size_bytes, interval_ns, seconds, log_bytes;

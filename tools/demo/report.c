@@ -62,7 +62,7 @@ void report_begin(struct report *report, struct rig *rig, uint32_t subscribers)
     fflush(stdout);
 }
 
-/* Adds the last subscriber's latency of every flashblock that all have by now. */
+/* Adds to `last` the latency of the last subscriber, for every flashblock that all subscribers have by now. */
 static void collect_last(struct report *report, struct histogram *last)
 {
     struct ledger *ledger = rig_ledger(report->rig);
@@ -74,7 +74,7 @@ static void collect_last(struct report *report, struct histogram *last)
     }
 }
 
-/* Takes the latencies since the last call, adding them to the whole run's too. */
+/* Takes the latencies since the last call, and adds them to those of the whole run. */
 static void collect(struct report *report, struct histogram *latency, struct histogram *last)
 {
     memset(latency, 0, sizeof *latency);

@@ -7,18 +7,18 @@
 struct report {
     struct rig *rig;
     uint32_t subscribers;
-    bool on_terminal; /* the line is overwritten by the next */
+    bool on_terminal; /* each line overwrites the one before */
     uint64_t started_ns, second_ns;
     struct rig_figures at_start, at_second; /* when publishing began; when the last line was made */
     uint64_t deliveries_at_second;
-    uint64_t next_sequence;         /* the oldest flashblock that not everybody had when the last line was made */
+    uint64_t next_sequence;         /* the oldest flashblock that not every subscriber had when the last line was made */
     struct histogram latency, last; /* of the whole run: every delivery; the last subscriber of each flashblock */
 };
 
 /* Prints the heading. Publishing is about to begin. */
 void report_begin(struct report *report, struct rig *rig, uint32_t subscribers);
 
-/* Prints the line of the time since the last one. */
+/* Prints a line about the time since the last line. */
 void report_line(struct report *report);
 
 /* Prints the sums of the whole run, after rig_settle. True if every subscriber got everything. */

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define LOOK_INTERVAL_NS (100 * NS_PER_MS) /* a sleeping builder checks this often whether it was asked to end */
-#define IDLE_PATIENCE_NS (5 * NS_PER_S)    /* for relays to take what was published, at the end */
+#define IDLE_PATIENCE_NS (5 * NS_PER_S)    /* at the end, for relays to take what was published */
 #define MAX_RELAYS       1024
 
 struct flashbuilder_settings {
@@ -28,11 +28,11 @@ struct flashbuilder_settings {
 struct paced_publisher {
     const struct flashbuilder_settings *settings;
     struct builder *builder;
-    struct flashblock_generator *generator; /* or: */
+    struct flashblock_generator *generator; /* NULL if `recording` is sent instead */
     struct recording recording;
     struct random random;
     uint64_t made, sent, dropped, repeated, refused;
-    const char *text; /* what is to be sent next */
+    const char *text; /* the message that is sent next */
     size_t length;
 };
 
@@ -78,7 +78,7 @@ static void publish_text(struct paced_publisher *publisher)
         publisher->refused++;
 }
 
-/* Publishes the prepared message with the faults that were asked for, and prepares the next. */
+/* Publishes the prepared message with the configured faults, and prepares the next. */
 static void publish_one(struct paced_publisher *publisher)
 {
     publisher->made++;

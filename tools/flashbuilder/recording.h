@@ -19,11 +19,11 @@ struct recording {
     uint64_t pass; /* how often all lines were sent */
 };
 
-/* Reads the file. 0; a negative errno, and in *bad_line the number of the line that holds no flashblock (-EBADMSG). */
+/* Reads the file. 0 or a negative errno; with -EBADMSG, *bad_line is the number of the line that holds no flashblock, 0 for an empty file. */
 int recording_load(struct recording *recording, const char *path, size_t *bad_line);
 void recording_dispose(struct recording *recording);
 
-/* The next line; from the second pass on with payload ids of its own, unless `same_ids`. */
+/* The next line, which the recording owns. From the second pass on, each pass has payload ids of its own, unless `same_ids`. */
 const struct recorded_line *recording_next(struct recording *recording, bool same_ids);
 
 #endif

@@ -26,14 +26,14 @@
 struct subscription {
     const char *uri_text, *ca_file;
     uint64_t count, received;
-    bool raw, on_terminal; /* on_terminal: standard output is one */
+    bool raw, on_terminal; /* on_terminal: standard output is a terminal */
     struct ws_uri uri;
     struct stream stream;
     struct ws_client_options client_options;
     struct ws_client client;
     struct text message;
     struct random random;
-    uint8_t *json; /* room for what is decompressed */
+    uint8_t *json; /* memory for a decompressed message */
     bool over;
     int status;
 };
@@ -52,7 +52,7 @@ static void end(struct subscription *subscription, int status)
     subscription->status = status;
 }
 
-/* Prints a line on standard error; what the server said may be in it. */
+/* Prints a line on standard error, escaped, as it may hold text of the server. */
 static void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static void complain(const char *format, ...)
@@ -82,7 +82,7 @@ static void send_pong(struct subscription *subscription, const struct ws_event *
         end(subscription, 1);
 }
 
-/* Once; whether it arrives makes no difference. */
+/* Sends a close frame, unless one has been sent. Whether it arrives makes no difference. */
 static void send_close(struct subscription *subscription, uint16_t code)
 {
     uint8_t frame[WS_MAX_CONTROL_FRAME];
@@ -92,7 +92,7 @@ static void send_close(struct subscription *subscription, uint16_t code)
         stream_write(&subscription->stream, frame, length);
 }
 
-/* The message as JSON, in its own bytes or decompressed. NULL if it is neither. */
+/* The message as JSON: unchanged, or decompressed. NULL if it is neither JSON nor brotli. */
 static const char *message_json(struct subscription *subscription, size_t *length)
 {
     const uint8_t *bytes = (const uint8_t *)subscription->message.bytes;
@@ -101,14 +101,14 @@ static const char *message_json(struct subscription *subscription, size_t *lengt
     if (message_is_json(bytes, *length))
         return (const char *)bytes;
     if (!subscription->json)
-        subscription->json = malloc(MAX_JSON_BYTES); /* touched only as far as it is used */
+        subscription->json = malloc(MAX_JSON_BYTES); /* its pages take up memory only as far as they are used */
     if (!subscription->json ||
         brotli_decompress(bytes, subscription->message.length, subscription->json, MAX_JSON_BYTES, length) != 0)
         return NULL;
     return (const char *)subscription->json;
 }
 
-/* The JSON as it came, for whatever reads it; on a terminal nothing of it may be more than text. */
+/* Prints the JSON unchanged, for programs that read it; escaped on a terminal, which it must not control. */
 static void print_raw(const struct subscription *subscription, const char *json, size_t length)
 {
     struct text line = {0};
@@ -139,7 +139,7 @@ static void print_message(struct subscription *subscription)
         complain("a message of %zu bytes is no flashblock: %s", subscription->message.length, error);
     }
     if (fflush(stdout) != 0)
-        end(subscription, 1); /* nobody reads any more */
+        end(subscription, 1); /* standard output has been closed */
     if (++subscription->received == subscription->count)
         end(subscription, 0);
 }
@@ -196,7 +196,7 @@ static void read_frames(struct subscription *subscription, uint8_t *bytes, size_
     }
 }
 
-/* The server's own words: what came with the head of its refusal, or comes next. */
+/* Prints a refusal with the text of its body: the bytes that came with the answer's head, or else those that come next. */
 static void print_refusal(struct subscription *subscription, const struct ws_client_answer *answer, const char *body,
                           size_t length)
 {
@@ -213,7 +213,7 @@ static void print_refusal(struct subscription *subscription, const struct ws_cli
     complain("refused: %s%s%.*s", answer->error, length > 0 ? ": " : "", (int)length, body);
 }
 
-/* Reads the answer to the upgrade; what follows it belongs to the stream. */
+/* Reads the answer to the upgrade, and as frames the bytes that came behind it. */
 static bool read_answer(struct subscription *subscription)
 {
     static uint8_t bytes[READ_BYTES];
@@ -305,7 +305,7 @@ static void read_command_line(struct subscription *subscription, int argc, char 
 
     command_line_parse(&line, argc, argv);
     if (ws_uri_parse(&subscription->uri, subscription->uri_text, &error) != 0)
-        command_line_fail(&line, "URI: %s", error); /* not the URI itself, which may hold a key */
+        command_line_fail(&line, "URI: %s", error); /* the URI is not printed: it may hold a key */
 }
 
 int main(int argc, char **argv)

@@ -15,7 +15,8 @@ struct stream {
 
 #define STREAM_ERROR_BYTES 512
 
-/* Connects to the URI's host, trying every address. `ca_file`: roots to trust instead of the system's, or NULL. False, and `error`. */
+/* Connects to the URI's host, trying every address. `ca_file`: roots to trust instead of the system's, or NULL. False, with the reason
+ * in `error`, if that fails. */
 bool stream_open(struct stream *stream, const struct ws_uri *uri, const char *ca_file, char error[STREAM_ERROR_BYTES]);
 void stream_close(struct stream *stream);
 

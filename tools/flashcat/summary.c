@@ -56,7 +56,7 @@ void summary_print(const struct summary *summary, uint64_t now_ns, size_t wire_b
     if (wire_bytes != json_bytes)
         printf(" (%zu of JSON)", json_bytes);
     printf("  %4zu transactions", summary->transactions);
-    /* A clock that is set differently at the builder's end gives no latency. */
+    /* A time stamp in the future says that the builder's clock differs: then no age is printed. */
     if (summary->timestamp_ns != 0 && summary->timestamp_ns <= now_ns)
         printf("  %9.3f ms", (double)(now_ns - summary->timestamp_ns) / (double)NS_PER_MS);
     putchar('\n');

@@ -1,4 +1,4 @@
-/* What a line says of a flashblock. */
+/* The line that flashcat prints for a flashblock. */
 #ifndef TOOLS_FLASHCAT_SUMMARY_H
 #define TOOLS_FLASHCAT_SUMMARY_H
 
@@ -13,10 +13,10 @@ struct summary {
     uint64_t timestamp_ns; /* metadata.flashblock_timestamp, 0: not there */
 };
 
-/* Reads the JSON of a flashblock. False, and why in *error (static or until the next call), if it is none. */
+/* Reads the JSON of a flashblock. False if it is none, with the reason in *error (static, or valid until the next call). */
 bool summary_read(struct summary *summary, const char *json, size_t length, const char **error);
 
-/* Prints the line, on which what others wrote is only text. `wire_bytes` came over the wire at `now_ns` (since 1970) and are `json_bytes` of JSON. */
+/* Prints the line, with text from the network escaped. The message arrived at `now_ns` (since 1970): `wire_bytes` that hold `json_bytes` of JSON. */
 void summary_print(const struct summary *summary, uint64_t now_ns, size_t wire_bytes, size_t json_bytes);
 
 #endif
