@@ -1,4 +1,4 @@
-# perf/: the micro-benchmarks' program (the other programs here are found by the Makefile), and what runs the measurements.
+# perf/: the program of the micro-benchmarks and the targets that run measurements. The Makefile finds the other programs of perf/ itself.
 
 CXX ?= c++
 CXXFLAGS += -std=gnu++17 -O2 -g -Wall -Wextra -Wshadow -Werror $(if $(filter release,$(VARIANT)),$(HARDENING))
@@ -14,12 +14,12 @@ $(CBENCH): $(call objects,$(wildcard perf/cbench/*.c)) $(OBJ)/perf/cbench/shim.o
 	@mkdir -p $(@D)
 	$(CXX) $(LDFLAGS) -o $@ $^ -lbenchmark $(CONTROL_LIBS) $(LIBS)
 
-# Unit tests of parts of flashbench, which is no library.
+# test_flashbench tests parts of flashbench. As flashbench is no library, its objects are linked into the test.
 $(BIN)/test_flashbench: $(addprefix $(OBJ)/perf/flashbench/,member.o messages.o recorder.o)
 $(BIN)/test_flashbench: LIBS := $(DATAPLANE) $(LIBS)
 $(OBJ)/tests/unit/test_flashbench.o: CPPFLAGS += -iquote perf
 
-# Another revision is built in a work tree of its own, under build/.
+# The revision to compare with is built in a git work tree of its own, below build/.
 BENCH_BASE := build/bench-base
 BENCH_ROUNDS ?= 7
 
@@ -37,13 +37,13 @@ else
 	git worktree remove --force $(BENCH_BASE)
 endif
 
-# flashbench is one of the tools; its presets compare with bare_loop, which it looks for in its own folder.
+# flashbench is built with the tools, and so is bare_loop: flashbench's presets compare with it and expect it in flashbench's own folder.
 all: $(BIN)/flashbench $(BIN)/bare_loop
 
-# One row of what the project has set itself; PERF adds options, e.g. PERF="--html build/row.html".
+# Measures one row of the project's performance goals; PERF adds options, e.g. PERF="--html build/row.html".
 ROW ?=
 perf: all ## measure one row: ROW=<preset>; without: list them
 	$(BIN)/flashbench $(if $(ROW),--preset $(ROW) $(PERF),--list-presets)
 
-# The page's parts are put into the program.
+# The files of page/ are embedded in the program.
 $(OBJ)/perf/flashbench/report_html.o: $(wildcard perf/flashbench/page/*)

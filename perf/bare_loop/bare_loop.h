@@ -11,7 +11,7 @@
 enum bare_mode {
     BARE_URING,   /* one plain IORING_OP_SEND per socket, 256 per io_uring_enter */
     BARE_SEND,    /* one send(2) per socket */
-    BARE_FORWARD, /* recv(2), send(2): the bytes of one upstream to one subscriber, whatever they are */
+    BARE_FORWARD, /* recv(2) and send(2): copies the bytes of one upstream to one subscriber, unparsed */
 };
 
 struct bare_options {
@@ -24,7 +24,7 @@ struct bare_options {
 /* Connects and upgrades, blocking. Returns the socket, at the first byte after the answer; ends the program with a message on failure. */
 int bare_connect_upstream(const struct ws_uri *uri);
 
-/* A listening socket; its subscribers inherit TCP_NODELAY. Ends the program with a message on failure. */
+/* Returns a listening socket; accepted sockets inherit TCP_NODELAY. Ends the program with a message on failure. */
 int bare_listen(const struct address *address);
 
 /*
@@ -32,7 +32,7 @@ int bare_listen(const struct address *address);
  */
 long bare_answer_request(const char *request, size_t length, char *answer, size_t capacity);
 
-/* Each runs until the upstream ends, and returns the program's exit status. */
+/* The loops of the modes. Each runs until the upstream ends (bare_forward: or the subscriber), and returns the program's exit status. */
 int bare_fan_out(const struct bare_options *options, int upstream, int listener);
 int bare_forward(const struct bare_options *options, int upstream, int listener);
 

@@ -1,6 +1,6 @@
 /*
- * The fan-out loop. Frames lie in a short ring of buffers; each subscriber knows which is its next and how much of it was taken. A send
- * that the socket refuses waits inside the kernel (io_uring polls for it), so the loop has no state for blocked subscribers.
+ * The fan-out loop. Frames lie in a short ring of buffers; each subscriber has the number of its next frame and how many bytes of it are
+ * sent. A send that the socket refuses waits inside the kernel (io_uring polls for it), so the loop has no state for blocked subscribers.
  */
 #include "bare_loop/bare_loop.h"
 
@@ -16,7 +16,7 @@
 
 #define SENDS_PER_ENTER   256
 #define COMPLETIONS       65536
-#define FRAMES            64 /* power of two; who is further behind is cut off */
+#define FRAMES            64 /* power of two; a subscriber that is further behind is cut off */
 #define UPSTREAM_BYTES    (256u << 10)
 #define MAX_MESSAGE_BYTES (32u << 20)
 
@@ -36,8 +36,8 @@ struct handshake {
 struct loop_subscriber {
     int fd;
     uint32_t ready_index; /* in fan_out.ready */
-    uint64_t next;        /* the frame that it gets next */
-    size_t taken;         /* of that frame */
+    uint64_t next;        /* number of the frame that it gets next */
+    size_t taken;         /* bytes of that frame that are sent */
     bool sending;
     struct handshake *handshake; /* NULL once upgraded */
 };
@@ -46,7 +46,7 @@ struct fan_out {
     const struct bare_options *options;
     struct io_uring ring;
     int upstream, listener;
-    uint32_t max_subscribers; /* as many as there may be descriptors */
+    uint32_t max_subscribers; /* the limit of descriptors */
     bool ended;
     uint8_t *received;
     struct ws_reader reader;
@@ -176,7 +176,7 @@ static void on_sent(struct fan_out *f, uint32_t slot, int result)
         send_next(f, slot);
 }
 
-/* The same with send(2); what the socket refuses is left to the ring. */
+/* The same with send(2); bytes that the socket refuses are sent by io_uring. */
 static void send_now(struct fan_out *f, uint32_t slot)
 {
     struct loop_subscriber *s = &f->subscribers[slot];
@@ -196,13 +196,13 @@ static void fan_out_message(struct fan_out *f)
 {
     f->head++;
     f->frames[f->head % FRAMES].length = 0;
-    /* Backwards, because a removal moves the last one into the gap. */
+    /* Backwards, because a removal moves the last entry of `ready` into the gap. */
     for (uint32_t i = f->ready_count; i-- > 0;) {
         uint32_t slot = f->ready[i];
         struct loop_subscriber *s = &f->subscribers[slot];
 
         if (s->sending && f->head - s->next >= FRAMES)
-            shutdown(s->fd, SHUT_RDWR); /* its send ends with an error, which removes it */
+            shutdown(s->fd, SHUT_RDWR); /* its pending send ends with an error, so that on_sent removes it */
         else if (!s->sending && f->options->mode == BARE_SEND)
             send_now(f, slot);
         else if (!s->sending)
@@ -227,7 +227,7 @@ static void reserve(struct frame *frame, size_t bytes)
         err(1, "no memory for a message");
 }
 
-/* A message is gathered behind room for the longest header, then moved up to its real one. */
+/* Collects a message behind room for the longest header, then moves it up to its actual header. */
 static void gather(struct fan_out *f, const struct ws_event *event)
 {
     struct frame *frame = &f->frames[f->head % FRAMES];

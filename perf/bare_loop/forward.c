@@ -1,4 +1,4 @@
-/* Two sockets and a loop: what a relay's latency is measured against. */
+/* The forward mode: two sockets and a loop, with which a relay's latency is compared. */
 #include "bare_loop/bare_loop.h"
 
 #include "flashrelay/http.h"
@@ -30,7 +30,7 @@ static int accept_subscriber(int listener)
     return fd;
 }
 
-/* Sends all of it; false when the subscriber is gone. */
+/* Sends all bytes. False if the subscriber is gone. */
 static bool send_all(int fd, const uint8_t *bytes, size_t length)
 {
     while (length > 0) {

@@ -1,4 +1,4 @@
-/* A subscriber's API key, from the path to the app: right and wrong ones by turns, and the longest a request can hold. */
+/* Finding the app of an API key: valid and invalid keys by turns, and the longest key that a request can hold. */
 #include "cbench/cbench.h"
 
 #include "flashrelay/access.h"
@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define KEY_BYTES 33 /* 128 bits in hex, with terminator */
-/* Keys that are looked up, half of them wrong. More than caches keep to hand, so that a large table pays for its size. */
+/* Keys that are looked up, half of them invalid: so many that caches do not hide the cost of a large table. */
 #define ASKED 4096
 
 static void write_key(struct random *random, char key[KEY_BYTES])
@@ -20,7 +20,7 @@ static void write_key(struct random *random, char key[KEY_BYTES])
     snprintf(key, KEY_BYTES, "%016llx%016llx", (unsigned long long)random_next(random), (unsigned long long)random_next(random));
 }
 
-/* A table of so many apps, whose names are their keys. */
+/* A table of `count` apps, whose names are their keys. The keys are written to `keys`. */
 static struct access_table *create_table(struct random *random, unsigned count, char (*keys)[KEY_BYTES])
 {
     struct access_app *apps = calloc(count, sizeof *apps);

@@ -44,7 +44,7 @@ static void append(struct log *log, struct cbench *bench)
     log->next++;
 }
 
-/* Nobody reads: what is timed is header, copy, entry, and freeing the oldest as the log wraps. */
+/* Without readers: the time for header, copy and entry, and for freeing the oldest frames as the log wraps. */
 CBENCH(channel_append_frame, 1000, 4000, 25000, 100000, 250000)
 {
     struct log log;
@@ -56,7 +56,7 @@ CBENCH(channel_append_frame, 1000, 4000, 25000, 100000, 250000)
     close_log(&log);
 }
 
-/* One frame out of the log for one subscriber: the run of bytes, then the cursor past it. */
+/* One frame for one subscriber: finds its run of bytes in the log, then moves the cursor past it. */
 CBENCH(channel_cursor_step, 25000)
 {
     struct log log;

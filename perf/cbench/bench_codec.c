@@ -1,4 +1,4 @@
-/* What ingest and encoder do per message: identity, the memory of recent ones, brotli. */
+/* The work of ingest and encoder per message: its identity (hash), the memory of recent messages, brotli. */
 #include "cbench/cbench.h"
 #include "cbench/sample.h"
 

@@ -1,4 +1,4 @@
-/* The cursor pump: what the policy and the engine do in user space for one subscriber and message. */
+/* The cursor pump: the work of the policy and the engine in user space per subscriber and message. */
 #include "cbench/cbench.h"
 #include "cbench/sample.h"
 
@@ -28,7 +28,7 @@ static void ignore_channel(struct engine *engine, const struct channel *channel)
 
 static const struct engine_ops no_ops = {.add_channel = ignore_channel};
 
-/* One message to each of so many subscribers: append the extent, find the run, take it, with the holds kept in step. */
+/* One message to each of `count` subscribers: appends the extent, finds the run and takes it; the holds are updated with each. */
 CBENCH(extents_pump, 1000, 10000)
 {
     size_t count = (size_t)cbench_argument(bench);

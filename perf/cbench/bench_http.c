@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* As a common client library sends it, behind a proxy. */
+/* The request of a common client library, as it arrives through a proxy. */
 static const char request_text[] = "GET /ws/0123456789abcdef0123456789abcdef HTTP/1.1\r\n"
                                    "Host: flashblocks.example.org\r\n"
                                    "User-Agent: bench/1.0\r\n"

@@ -1,4 +1,4 @@
-/* A scrape: the shards' counters added up and written as text, while they count. */
+/* A scrape: the shards' counters added up and written as text. */
 #include "cbench/cbench.h"
 
 #include "metrics/metrics.h"
@@ -13,7 +13,7 @@ static void fill(struct histogram *histogram)
         histogram_record(histogram, i * FRAME_NS / 10, 1);
 }
 
-/* So many shards' histograms and counters. */
+/* Writes the histograms and counters of as many shards as the argument says. */
 CBENCH(metrics_scrape_shards, 1, 4, 16)
 {
     unsigned shards = (unsigned)cbench_argument(bench);
@@ -44,7 +44,7 @@ CBENCH(metrics_scrape_shards, 1, 4, 16)
     free(counters);
 }
 
-/* What every scrape and every fan-out does to one histogram. */
+/* Records one value, as every fan-out does in several histograms. */
 CBENCH(histogram_record_value)
 {
     static struct histogram histogram;

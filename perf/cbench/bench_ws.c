@@ -46,7 +46,7 @@ CBENCH(ws_utf8_check, 4000, 25000, 250000)
     free(bytes);
 }
 
-/* Text with characters of two, three and four bytes throughout. */
+/* Text in which characters of one, two, three and four bytes alternate. */
 CBENCH(ws_utf8_check_multibyte, 25000)
 {
     static const char characters[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\xa6\x80";

@@ -11,7 +11,7 @@
  *     }
  *
  * The loop must be left only by cbench_next returning false. The function is called several times to find out how many iterations
- * give a good measurement; what it builds it must take down.
+ * give a good measurement; it must free what it allocates.
  */
 #ifndef PERF_CBENCH_CBENCH_H
 #define PERF_CBENCH_CBENCH_H
@@ -40,7 +40,7 @@ enum cbench_counter_kind {
     CBENCH_COUNTER_PER_ITERATION, /* divided by the iterations */
 };
 
-/* Makes the benchmark known, for `count` arguments and `threads` threads. Called by the macros below before main. */
+/* Registers the benchmark, for `count` arguments and `threads` threads. Called by the macros below before main. */
 void cbench_register(const char *name, cbench_function *function, const int64_t *arguments, size_t count, int threads);
 
 /* Starts the timing on its first call and ends it on its last; see cbench_next. */
@@ -82,7 +82,7 @@ void cbench_counter(struct cbench *bench, const char *name, double value, enum c
 /* Ends the benchmark with an error; the loop then ends at once. `why` is copied. */
 void cbench_fail(struct cbench *bench, const char *why);
 
-/* Keeps the compiler from leaving out what computes `value`. */
+/* Keeps the compiler from removing the computation of `value`. */
 #define cbench_keep(value) __asm__ volatile("" : : "g"(value) : "memory")
 
 #define CBENCH_THREADED(name, threads, ...)                                                               \

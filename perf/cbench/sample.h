@@ -1,4 +1,4 @@
-/* Messages to measure with. */
+/* Sample messages for the benchmarks. */
 #ifndef PERF_CBENCH_SAMPLE_H
 #define PERF_CBENCH_SAMPLE_H
 

@@ -20,7 +20,7 @@ struct upstream_connection {
     int fd; /* -1: free */
     bool upgraded;
     uint64_t next; /* number of the message to send */
-    size_t taken;  /* of its frame */
+    size_t taken;  /* bytes of its frame that are sent */
     size_t request_length;
     char request[HTTP_MAX_REQUEST_BYTES];
     struct ws_reader reader;
@@ -127,7 +127,7 @@ static void drop(struct upstream_connection *connection)
     connection->fd = -1;
 }
 
-/* Sends until all offered messages are out or the proxy takes no more. True if something is left. */
+/* Sends until all offered messages are sent or the proxy takes no more. True if bytes are left. */
 static bool flush_connection(struct bench_builder *builder, struct upstream_connection *connection)
 {
     while (connection->next <= builder->messages->head) {
@@ -177,7 +177,7 @@ void bench_builder_offer(struct bench_builder *builder, uint64_t due_ns, uint32_
     bench_builder_flush(builder);
 }
 
-/* --- the proxies' side --- */
+/* --- the proxy's connections: accepting and reading --- */
 
 static void accept_connections(struct bench_builder *builder)
 {
@@ -213,7 +213,7 @@ static bool answer_upgrade(struct bench_builder *builder, struct upstream_connec
     return write(connection->fd, answer, length) == (ssize_t)length;
 }
 
-/* A pong may only go between frames; while one is half sent, the ping goes unanswered and the proxy asks again. */
+/* A pong may be sent only between frames. While a frame is half sent, a ping stays unanswered, and the proxy pings again. */
 static bool take_frames(struct upstream_connection *connection, uint8_t *bytes, size_t length)
 {
     struct ws_event event;

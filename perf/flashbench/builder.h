@@ -14,7 +14,7 @@ struct bench_builder_options {
 
 struct bench_builder;
 
-/* Listens. 0 or a negative errno. */
+/* Creates a builder that listens. 0 or a negative errno. */
 int bench_builder_create(struct bench_builder **out, const struct bench_builder_options *options);
 void bench_builder_destroy(struct bench_builder *builder);
 
@@ -27,15 +27,15 @@ unsigned bench_builder_connections(const struct bench_builder *builder);
 void bench_builder_prepare(struct bench_builder *builder, uint64_t now_ns);
 
 /*
- * Offers the next message to every connection; it was due at `due_ns`, and is owed to `owed` subscribers. It counts as offered now, or
- * since it was due if the proxy has not yet taken the one before.
+ * Offers the next message to every connection; it was due at `due_ns`, and is owed to `owed` subscribers. It counts as offered now; if the
+ * proxy has not yet taken the messages before it, as offered at `due_ns`.
  */
 void bench_builder_offer(struct bench_builder *builder, uint64_t due_ns, uint32_t owed, bool measured);
 
-/* Sends what the proxy did not take before. True if something is left. */
+/* Sends bytes that the proxy did not take before. True if bytes are left. */
 bool bench_builder_flush(struct bench_builder *builder);
 
-/* Accepts, answers upgrades and pings. */
+/* Accepts connections of the proxy, and answers upgrades and pings. */
 void bench_builder_serve(struct bench_builder *builder);
 
 #endif

@@ -20,7 +20,7 @@
 #define MEMBERS_PER_ADDRESS 250
 #define MAX_MESSAGE_BYTES   (64u << 20)
 #define SLOW_READ_NS        (100 * NS_PER_MS)
-#define CONNECT_AGAIN_NS    (100 * NS_PER_MS) /* where nobody listens yet */
+#define CONNECT_AGAIN_NS    (100 * NS_PER_MS) /* delay before connecting again where nothing listens yet */
 #define CLOCK_CHECK_NS      NS_PER_S
 
 struct crowd {
@@ -32,8 +32,8 @@ struct crowd {
     int epoll;
     uint8_t *buffer;
     uint64_t next_slow_read_ns, next_clock_check_ns;
-    uint64_t realtime_offset_ns; /* realtime less monotonic */
-    struct random random;        /* of keys and masks */
+    uint64_t realtime_offset_ns; /* realtime minus monotonic time */
+    struct random random;        /* for keys and masks */
     struct ws_client_options client_options;
     struct crowd_counters counters;
 };
@@ -116,9 +116,9 @@ const struct crowd_counters *crowd_counters_get(const struct crowd *crowd)
     return &crowd->counters;
 }
 
-/* --- coming and going --- */
+/* --- connecting and disconnecting --- */
 
-/* MEMBERS_PER_ADDRESS members share a source address on loopback, so that the proxy's limit per address does not refuse them. */
+/* Gives each member a source address of its own on loopback, so that the proxy's limit per address does not refuse it. */
 static void bind_source(const struct crowd *crowd, int fd, uint32_t column)
 {
     const struct sockaddr_in source = {
@@ -130,7 +130,7 @@ static void bind_source(const struct crowd *crowd, int fd, uint32_t column)
         return;
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
     if (bind(fd, (const struct sockaddr *)&source, sizeof source) != 0)
-        return; /* connects from the usual address then */
+        return; /* the member then connects from the default address */
 }
 
 static void forget(struct crowd *crowd, struct crowd_member *member)
@@ -179,7 +179,7 @@ static void begin_connect(struct crowd *crowd, struct crowd_member *member)
     socklen_t length = address_to_sockaddr(&crowd->options.target, &target);
 
     member->fd = socket(target.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (member->fd < 0) { /* out of descriptors: tried again with the next tick */
+    if (member->fd < 0) { /* out of descriptors: tried again after a second */
         member->reopen_ns = clock_monotonic_ns() + NS_PER_S;
         return;
     }
@@ -215,7 +215,7 @@ static void on_connected(struct crowd *crowd, struct crowd_member *member)
     watch(crowd, member, EPOLL_CTL_MOD, EPOLLIN | EPOLLRDHUP);
 }
 
-/* From its first message on, a reader is owed every other. */
+/* From its first message on, every further message is owed to a reader. */
 static void count_owed(struct crowd *crowd, struct crowd_member *member)
 {
     if (member->established && !member->counted && member->kind == CROWD_READER) {
@@ -292,7 +292,7 @@ static void take_skipped(struct crowd *crowd, struct crowd_member *member, size_
     count_owed(crowd, member);
 }
 
-/* recv(2) that also returns when the bytes arrived. */
+/* As recv(2); also sets *arrival to the time at which the bytes arrived. */
 static ssize_t receive(struct crowd *crowd, const struct crowd_member *member, size_t length, int flags, struct arrival *arrival)
 {
     char control[CMSG_SPACE(sizeof(struct timespec)) + 64];
@@ -331,7 +331,8 @@ static void on_readable(struct crowd *crowd, struct crowd_member *member)
         bool skip = member->skip_left > 0;
         size_t wanted = skip ? (member->skip_left < READ_BUFFER_BYTES ? (size_t)member->skip_left : READ_BUFFER_BYTES)
                              : crowd_member_wants(member, &crowd->rules, READ_BUFFER_BYTES);
-        bool beginning = !skip && wanted < READ_BUFFER_BYTES; /* of a message that does not end in it: no time stamp is needed */
+        /* Such a read cannot reach the message's end, so it needs no time stamp. */
+        bool beginning = !skip && wanted < READ_BUFFER_BYTES;
         struct arrival arrival;
         ssize_t n = beginning ? receive_unstamped(crowd, member, wanted, &arrival)
                               : receive(crowd, member, wanted, MSG_DONTWAIT | (skip ? MSG_TRUNC : 0), &arrival);
@@ -384,7 +385,7 @@ unsigned crowd_turn(struct crowd *crowd, uint64_t timeout_ns)
     return count > 0 ? (unsigned)count : 0;
 }
 
-/* --- by time --- */
+/* --- timed work --- */
 
 static void read_slowly(struct crowd *crowd, struct crowd_member *member)
 {

@@ -14,9 +14,9 @@
 #include <stdint.h>
 
 enum crowd_kind {
-    CROWD_READER,  /* takes everything at once; only these are measured */
-    CROWD_SLOW,    /* takes so many bytes per second */
-    CROWD_STALLED, /* takes nothing */
+    CROWD_READER,  /* reads everything at once; only readers are measured */
+    CROWD_SLOW,    /* reads slow_bytes_per_s */
+    CROWD_STALLED, /* reads nothing */
     CROWD_KINDS
 };
 
@@ -34,22 +34,22 @@ struct crowd_options {
 struct crowd_counters {
     uint64_t connects, refused;
     uint64_t cut_off[CROWD_KINDS]; /* connections that the proxy ended */
-    uint64_t close_codes[5000];    /* by code of its close frame; [0]: ended without one */
+    uint64_t close_codes[5000];    /* by code of the proxy's close frame; [0]: ended without one */
     uint64_t protocol_errors;
     uint64_t kernel_stamps;
-    struct recorder read_delay; /* from the kernel's time stamp to the reading of it */
+    struct recorder read_delay; /* from the kernel's time stamp to the return of the read */
 };
 
 struct crowd;
 
-/* 0 or a negative errno. Connects nobody yet. */
+/* Creates the subscribers, without connecting them. 0 or a negative errno. */
 int crowd_create(struct crowd **out, const struct crowd_options *options);
 void crowd_destroy(struct crowd *crowd);
 
-/* Handles socket events, waiting for them at most `timeout_ns`. Returns how many sockets had some. */
+/* Handles socket events, waiting for them at most `timeout_ns`. Returns how many sockets had events. */
 unsigned crowd_turn(struct crowd *crowd, uint64_t timeout_ns);
 
-/* Does what is due at `now_ns`: new connections, reconnects, reads of slow subscribers. */
+/* Performs the work that is due at `now_ns`: new connections, reconnects, reads of slow subscribers. */
 void crowd_tick(struct crowd *crowd, uint64_t now_ns);
 
 /* `count` readers disconnect, in rotation, and reconnect at once. */
@@ -58,10 +58,10 @@ void crowd_churn(struct crowd *crowd, uint32_t count);
 /* Ends all connections. */
 void crowd_leave(struct crowd *crowd);
 
-/* How many of all kinds have been upgraded and are open. */
+/* How many subscribers, of all kinds, are upgraded and open. */
 uint32_t crowd_open(const struct crowd *crowd);
 
-/* How many readers are owed the next message. */
+/* To how many readers the next message will be owed. */
 uint32_t crowd_owed(const struct crowd *crowd);
 
 /* Sets all counters to 0, at the beginning of the measured time. */

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-/* The share of `ns` that falls to each of `count`, in units of `unit_ns`. */
+/* `ns` divided by `count`, in units of `unit_ns`; NAN if `count` is 0. */
 static double per(uint64_t ns, double count, double unit_ns)
 {
     return count > 0 ? (double)ns / unit_ns / count : NAN;
@@ -76,7 +76,7 @@ static double waited_percent(const struct run_result *run)
     return run->usage.is_known ? per(run->usage.timed.wait_ns, run->usage.seconds, 1e7) : NAN;
 }
 
-/* Resident memory at the end, less what it was after a sixth of the time: 30 minutes against 5. */
+/* Resident memory at the end, less that after a sixth of the time: for 30 minutes, that after 5. */
 static double rss_growth(const struct run_result *run)
 {
     double end_s = run->memory_points > 0 ? run->memory_line[run->memory_points - 1].at_s : 0;

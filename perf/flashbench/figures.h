@@ -8,11 +8,11 @@ struct figure {
     const char *key;   /* in JSON */
     const char *title; /* in tables */
     const char *unit;
-    int digits;                                  /* after the point */
-    double (*get)(const struct run_result *run); /* NAN: not known. NULL: a quantile in ms, */
-    bool compared;                               /* a ratio of it is shown */
-    size_t recorder;                             /* of this recorder, by its offset in struct run_result; */
-    double quantile;                             /* 1: the largest. NAN if the recorder has too few values. */
+    int digits;                                  /* after the decimal point */
+    double (*get)(const struct run_result *run); /* NAN: not known. NULL: the figure is a quantile of `recorder`, in ms */
+    bool compared;                               /* its ratio between proxies is shown */
+    size_t recorder;                             /* offset of a struct recorder in struct run_result */
+    double quantile;                             /* 1: the maximum. The figure is NAN if the recorder has too few values */
 };
 
 /* The figure of a run; NAN where it is not known. */
@@ -27,7 +27,7 @@ struct figure_summary {
     unsigned count; /* 0: no value */
 };
 
-/* Of the values that are not NAN; sorts them in place. */
+/* Summarises the values that are not NAN; sorts them in place. */
 struct figure_summary summarise(double *values, unsigned count);
 
 #endif

@@ -30,7 +30,7 @@ struct flashbench_settings {
     struct address builder_listen;
     const char *connect, *path, *json, *html, *preset, *baseline, *documents[MAX_DOCUMENTS];
     bool list_presets, no_pin;
-    int pinned_core; /* on which flashbench runs; -1: anywhere */
+    int pinned_core; /* the core that flashbench runs on; -1: any */
 };
 
 static struct flashbench_settings settings = {
@@ -121,7 +121,7 @@ static void print_presets(void)
         printf("%-16s %s\n", preset_at(i)->name, preset_at(i)->what);
 }
 
-/* A preset's options come first, so that the others can change them. */
+/* A preset's options are parsed before those of the command line, which can change them. */
 static void parse_command_line(int argc, char **argv)
 {
     command_line_parse(&line, argc, argv);
@@ -166,7 +166,7 @@ static pid_t find_group(pid_t pid)
     return group;
 }
 
-/* The URI of --connect, or one made of its address and the path. What it says is not shown, as it may hold a key. */
+/* Parses the URI of --connect, or makes one of its address and the path. Errors do not show the URI, as it may hold a key. */
 static void parse_connect(struct ws_uri *uri)
 {
     struct text text = {0};
@@ -188,7 +188,7 @@ static void parse_connect(struct ws_uri *uri)
     text_dispose(&text);
 }
 
-/* One address of the URI's host, at which somebody accepts connections now. */
+/* Finds an address of the URI's host that accepts connections now. */
 static void find_address(const struct ws_uri *uri, struct address *address)
 {
     struct sockaddr_storage peer;
@@ -279,7 +279,7 @@ static void choose_scenario(struct bench_measurement *m)
     m->baseline = &baseline;
 }
 
-/* The proxy on the first core that we may use and ourselves on the second, unless told otherwise. */
+/* Puts the proxy on the first core that flashbench may use and flashbench on the second, unless options say otherwise. */
 static void choose_cores(struct bench_measurement *m)
 {
     cpu_set_t allowed;
@@ -320,7 +320,7 @@ static bool is_loopback(const struct ip_address *ip)
     return ip_address_is_v4(ip) ? ip->bytes[12] == 127 : memcmp(ip->bytes, v6, sizeof v6) == 0;
 }
 
-/* The last thing before the measurement, because from here on there is something to put back. */
+/* Called last before the measurement, because the changed setting must be put back afterwards. */
 static void give_softirq_to_receivers(const struct run_options *options)
 {
     char error[768];

@@ -35,7 +35,7 @@ const struct run_result *bench_measurement_result(const struct bench_measurement
     return slot(m, point, round, proxy);
 }
 
-/* The memory that the proxy takes for a single subscriber; false if it failed. */
+/* Measures the memory of the baseline proxy with a single subscriber. False if that failed. */
 static bool measure_baseline(const struct bench_measurement *m, uint64_t *bytes)
 {
     const struct run_point point = {1, m->points[0].bytes, m->points[0].interval_ns};
@@ -54,7 +54,7 @@ static bool measure_baseline(const struct bench_measurement *m, uint64_t *bytes)
     return *bytes > 0;
 }
 
-/* All proxies once; another one begins each round. False if one failed. */
+/* Runs all proxies once; each round begins with another proxy. False if a run failed. */
 static bool run_round(struct bench_measurement *m, unsigned point, unsigned round, run_progress *progress, void *context)
 {
     for (unsigned i = 0; i < m->proxy_count && !run_interrupted; i++) {

@@ -15,7 +15,7 @@ struct bench_measurement {
     struct run_point points[MEASUREMENT_MAX_POINTS];
     unsigned point_count;
     unsigned rounds;
-    struct proxy *baseline;     /* what memory per subscriber is compared with, run once for a single one; or NULL */
+    struct proxy *baseline;     /* run once with one subscriber: its memory is subtracted from the others'; or NULL */
     struct run_result *results; /* [point][round][proxy] */
     unsigned runs;              /* done so far */
     unsigned rounds_done[MEASUREMENT_MAX_POINTS];
@@ -25,7 +25,7 @@ struct bench_measurement {
 int bench_measurement_init(struct bench_measurement *measurement);
 void bench_measurement_dispose(struct bench_measurement *measurement);
 
-/* Measures everything, or until run_interrupted. False if a run failed; flawed ones go on. */
+/* Makes all runs, or those before run_interrupted. False if a run failed, which ends the measurement; a flawed run does not end it. */
 bool bench_measurement_run(struct bench_measurement *measurement, run_progress *progress, void *context);
 
 const struct run_result *bench_measurement_result(const struct bench_measurement *measurement, unsigned point, unsigned round,
@@ -38,7 +38,7 @@ bool bench_measurement_is_flawed(const struct bench_measurement *measurement, un
 struct figure_summary bench_measurement_figure(const struct bench_measurement *measurement, unsigned point, unsigned proxy,
                                                const struct figure *figure);
 
-/* The same as a ratio to another proxy's, round by round. */
+/* The ratio of one figure of `proxy` to that of `against`, formed within each round. */
 struct figure_summary bench_measurement_ratio(const struct bench_measurement *measurement, unsigned point, unsigned proxy,
                                               unsigned against, const struct figure *figure);
 

@@ -46,7 +46,7 @@ static bool is_sampled(const struct crowd_member *member, const struct crowd_mem
     return (member->message->number + member->column) % rules->verify_every == 0;
 }
 
-/* Once enough of the beginning is known, or all there is. */
+/* Finds the message by its first bytes: MESSAGE_PREFIX_BYTES of them, or all if it has fewer. */
 static void recognise(struct crowd_member *member, const struct crowd_member_rules *rules)
 {
     size_t white = 0;
@@ -71,7 +71,7 @@ static void gather(struct crowd_member *member, const uint8_t *bytes, size_t len
     memcpy(member->gathered + member->position, bytes, length);
 }
 
-/* Compares a piece with what was sent, or keeps it where that is not known yet. */
+/* Compares a piece with the message that was sent, or keeps the piece if that message is not known yet. */
 static void check(struct crowd_member *member, const uint8_t *bytes, size_t length)
 {
     const struct bench_message *message = member->message;
@@ -86,7 +86,7 @@ static void check(struct crowd_member *member, const uint8_t *bytes, size_t leng
         member->corrupt = true;
 }
 
-/* Payload, in pieces: the beginning is collected until it names the message. */
+/* Takes a piece of payload. The first bytes are collected until they identify the message. */
 static void take_payload(struct crowd_member *member, const struct crowd_member_rules *rules, const uint8_t *bytes, size_t length,
                          bool last)
 {
@@ -107,7 +107,7 @@ static void take_payload(struct crowd_member *member, const struct crowd_member_
 
 /* --- the end of a message --- */
 
-/* A brotli form not seen before: its content must be a message that was sent; the form is then kept with that message. */
+/* Decompresses a brotli form not seen before. Its content must equal a message that was sent; the form is then kept with that message. */
 static void unpack(struct crowd_member *member, const struct crowd_member_rules *rules)
 {
     size_t capacity = 0, length;
@@ -171,7 +171,7 @@ static void finish_message(struct crowd_member *member, const struct crowd_membe
 
 /* --- the stream --- */
 
-/* After the beginning of a frame: the rest of it may be dropped unread. */
+/* Has the rest of the current frame dropped unread, if its beginning has identified the message and it is not compared whole. */
 static void skip_rest(struct crowd_member *member)
 {
     if (member->message && !member->whole && member->client.reader.frame_left > 1)
@@ -216,7 +216,7 @@ size_t crowd_member_take(struct crowd_member *member, const struct crowd_member_
     return taken;
 }
 
-/* The frame's last byte was dropped with the others; the frame reader is given a space in its place, so that it sees the end of the frame. */
+/* The frame's last byte was dropped with the others: the frame reader is given a space instead, so that it sees the end of the frame. */
 void crowd_member_skipped(struct crowd_member *member, const struct crowd_member_rules *rules, size_t length,
                           const struct arrival *arrival)
 {

@@ -49,7 +49,7 @@ void messages_dispose(struct messages *messages)
     memset(messages, 0, sizeof *messages);
 }
 
-/* --- counting up --- */
+/* --- adding a message to the totals --- */
 
 static int compare_arrivals(const void *a, const void *b)
 {
@@ -58,7 +58,7 @@ static int compare_arrivals(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Fills sort_space with latency and column of everyone who has it, earliest first. Returns how many. */
+/* Fills sort_space with latency and column of every subscriber that has the message, earliest first. Returns how many. */
 static uint32_t sort_arrivals(struct messages *messages, const struct bench_message *message, bool by_stamp)
 {
     uint32_t count = 0;
@@ -72,7 +72,7 @@ static uint32_t sort_arrivals(struct messages *messages, const struct bench_mess
     return count;
 }
 
-/* When the time line is full, every second point goes, and of what comes only every second one is kept. */
+/* Whenever the time line is full, every second point is removed, and half as many of the further points are kept. */
 static void add_point(struct message_totals *totals, const struct message_point *point)
 {
     if (totals->messages % totals->point_stride != 0)
@@ -100,7 +100,7 @@ static void count_ranks(struct messages *messages, uint32_t count)
     }
 }
 
-/* Records what lies in sort_space, and what is missing with the time it has been missing. */
+/* Records the `count` latencies in sort_space, and each missing delivery with the time for which it has been missing. */
 static void record_latencies(const struct messages *messages, struct latency_totals *totals, uint32_t count, uint32_t missing,
                              uint64_t missing_ns)
 {

@@ -5,11 +5,11 @@
 
 #define FLOOR "floor=bare_loop"
 #define RELAY "flashrelay"
-/* Neither cuts off a subscriber that reads nothing. */
+/* The same relay under two labels, with options by which it does not cut off a subscriber that reads nothing. */
 #define WITHOUT "without=flashrelay --client-send-timeout-ms 3600000 --message-buffer-size 1048576"
 #define WITH    "with=flashrelay --client-send-timeout-ms 3600000 --message-buffer-size 1048576"
 
-/* flashrelay is the last proxy, so that it is what is compared; --against puts others before it. */
+/* The last proxy is compared with each of the others, so flashrelay comes last; --against puts further proxies before it. */
 static const struct preset presets[] = {
     {"floor",
      "whether bare_loop may be called the floor: CPU at 25 kB at most 0.9 of a send(2) loop",

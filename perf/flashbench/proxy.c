@@ -106,7 +106,7 @@ static const struct placeholder *find_placeholder(const struct placeholder *plac
     return NULL;
 }
 
-/* Puts the addresses in and cuts the command into words; quotes ' and " keep blanks together. */
+/* Replaces the placeholders and splits the command into arguments; blanks between ' or " do not split. */
 static void split_command(const char *command, const struct placeholder *placeholders, char *space, size_t capacity,
                           char **arguments)
 {

@@ -11,13 +11,13 @@
 
 struct proxy {
     char label[48];
-    char command[1024]; /* with {upstream} and {listen} in it, and {metrics} where it serves some */
+    char command[1024]; /* with {upstream} and {listen} in it, and {metrics} if the proxy serves metrics */
     bool plain;         /* not subject to the scenario (churn, slow, stalled) */
 };
 
 /*
  * Parses "LABEL=COMMAND", "COMMAND" (its label is the program's name), and the built-in names flashrelay and bare_loop, alone or
- * with more flags behind. False if it has no {upstream} or no {listen}, or is too long.
+ * with further flags behind. False if the command has no {upstream} or no {listen}, or is too long.
  */
 bool proxy_parse(struct proxy *proxy, const char *text);
 
@@ -27,11 +27,11 @@ struct proxy_addresses {
     struct address listen, metrics;
 };
 
-/* Starts it on `cores`; its output goes to `output`, or nowhere. 0 or a negative errno. */
+/* Starts the proxy on `cores`; its output is appended to the file `output`, or dropped if that is NULL. 0 or a negative errno. */
 int proxy_start(const struct proxy *proxy, struct process *process, const struct proxy_addresses *addresses, const int *cores,
                 unsigned core_count, const char *output);
 
-/* A loopback address whose port is free just now. 0 or a negative errno. */
+/* Finds a loopback address whose port is free at the moment. 0 or a negative errno. */
 int proxy_free_address(struct address *address);
 
 #endif

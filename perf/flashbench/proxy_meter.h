@@ -1,6 +1,6 @@
 /*
- * What a proxy uses while it is measured. There are two ends: the clock stops when the measured time is over, which is for figures per
- * second; the meter stops when all deliveries have arrived or were given up, which is for figures per delivery and per message.
+ * What a proxy uses while it is measured. The measurement has two ends: for figures per second, the clock stops when the measured time is
+ * over; for figures per delivery and per message, the meter stops when all deliveries have arrived or were given up.
  */
 #ifndef PERF_FLASHBENCH_PROXY_METER_H
 #define PERF_FLASHBENCH_PROXY_METER_H
@@ -16,17 +16,17 @@ struct proxy_usage {
     uint64_t timed_softirq_ns, total_softirq_ns; /* of ksoftirqd on `cores` */
     bool is_known;                               /* false: which processes belong to the proxy is not known */
     bool softirq_is_known;                       /* false: no ksoftirqd can be seen */
-    bool shares_cores;                           /* flashbench may run on some of `cores`, so its softirq time is in there */
+    bool shares_cores;                           /* flashbench may run on some of `cores`: the softirq times include its part */
     cpu_set_t cores;                             /* on which the proxy may run */
     pid_t group;
-    unsigned processes;    /* in it, at the start */
-    char programs[96];     /* their names */
+    unsigned processes;    /* in `group`, at the start */
+    char programs[96];     /* names of their programs */
     uint64_t system_calls; /* until stop; 0: not counted */
 };
 
 struct proxy_meter;
 
-/* For the process group `group`, or 0 if it is not known. NULL without memory. */
+/* Creates a meter of the process group `group`; 0: it is not known. NULL if memory is exhausted. */
 struct proxy_meter *proxy_meter_create(pid_t group, bool count_system_calls);
 void proxy_meter_destroy(struct proxy_meter *meter);
 

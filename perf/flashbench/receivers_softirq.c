@@ -12,12 +12,12 @@
 
 #define STEERING   "/sys/class/net/lo/queues/rx-0/rps_cpus"
 #define MASK_BYTES 512
-/* What the keeper reports: this, or what went wrong. */
+/* The keeper reports CHANGED, or the text of an error. */
 #define CHANGED      "\n"
 #define REPORT_BYTES 640
 
 static pid_t keeper;      /* the process that changes the setting and puts it back; 0: none */
-static int keepers_input; /* it waits for the end of this pipe, which the kernel closes whatever ends us */
+static int keepers_input; /* the keeper waits for the end of this pipe, which the kernel closes however flashbench ends */
 
 /* The kernel's form of a set of one core: groups of 32 bits in hex, the highest first. */
 static void format_mask(unsigned core, char mask[MASK_BYTES])
@@ -36,7 +36,7 @@ static int write_mask(int file, const char *mask)
     return pwrite(file, mask, length, 0) == (ssize_t)length ? 0 : -errno;
 }
 
-/* Opens the setting for this process alone, and reads it into `old`. The file, or -1 and why in `error`. */
+/* Opens the setting, locked for this process alone, and reads it into `old`. Returns the file, or -1 with the reason in `error`. */
 static int open_mask(char old[MASK_BYTES], char *error, size_t capacity)
 {
     int file = open(STEERING, O_RDWR | O_CLOEXEC);
@@ -62,7 +62,7 @@ static int open_mask(char old[MASK_BYTES], char *error, size_t capacity)
     return file;
 }
 
-/* Changes the setting. The file; or -1, and why in `report`. */
+/* Changes the setting. Returns its file, or -1 with the reason in `report`. */
 static int change_mask(unsigned core, char old[MASK_BYTES], char *report, size_t capacity)
 {
     char mask[MASK_BYTES];
@@ -76,7 +76,7 @@ static int change_mask(unsigned core, char old[MASK_BYTES], char *report, size_t
     return -1;
 }
 
-/* The keeper. No signal that can be blocked ends it, only the end of flashbench. */
+/* The keeper's process. It blocks all signals, and ends when flashbench ends. */
 static void keep(unsigned core, int input, int answer)
 {
     char old[MASK_BYTES], report[REPORT_BYTES] = CHANGED, byte;
@@ -101,7 +101,7 @@ static void keep(unsigned core, int input, int answer)
     _exit(result == 0 ? 0 : 1);
 }
 
-/* Reads what the keeper reports. False if that is an error, or nothing. */
+/* Reads the keeper's report. False if it is an error or empty; `error` then holds the text. */
 static bool read_report(int answer, char *error, size_t capacity)
 {
     size_t length = 0;

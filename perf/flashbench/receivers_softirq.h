@@ -9,10 +9,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Steers what loopback receives to `core`. False, and why in `error`: no root, no RPS in the kernel, another flashbench does it. */
+/* Steers what loopback receives to `core`. False, with the reason in `error`: no root, no RPS in the kernel, another
+ * flashbench has changed it. */
 bool receivers_softirq_begin(unsigned core, char *error, size_t capacity);
 
-/* Puts the old value back. False if that failed, which was said on standard error. Without begin it does nothing. */
+/* Puts the old value back. False if that failed; the error is printed on standard error. Does nothing if the setting was not changed. */
 bool receivers_softirq_end(void);
 
 #endif

@@ -15,10 +15,10 @@ struct recorder {
     uint32_t buckets[RECORDER_BUCKETS];
 };
 
-/* An empty one. */
+/* Empties the recorder. */
 void recorder_reset(struct recorder *recorder);
 
-/* Counts one value; what is too large counts in the last bucket, with its true maximum. */
+/* Counts one value. A value that is too large counts in the last bucket; `maximum` is exact. */
 void recorder_add(struct recorder *recorder, uint64_t value);
 
 /* Adds all of `from` to `into`. */
@@ -27,7 +27,7 @@ void recorder_merge(struct recorder *into, const struct recorder *from);
 /* The smallest recorded value (to bucket width) that at least the share `quantile` of all values does not exceed; 0 while empty. */
 uint64_t recorder_quantile(const struct recorder *recorder, double quantile);
 
-/* True if there are values enough for the quantile to be one of them and not beyond: 1,000 for 0.999. 0.5 and 1 need one. */
+/* True if there are enough values for the quantile to be meaningful: 1,000 for 0.999. 0.5 and 1 need one value. */
 bool recorder_supports(const struct recorder *recorder, double quantile);
 
 double recorder_mean(const struct recorder *recorder);

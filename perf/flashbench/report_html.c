@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* The page's parts, as they lie in page/, put into the program as terminated texts. */
+/* Embeds a file of page/ in the program as a terminated text. */
 #define EMBED(name, file)                                                                                 \
     __asm__(".section .rodata\n" #name ":\n.incbin \"perf/flashbench/page/" file "\"\n.byte 0\n.text\n"); \
     extern const char name[] /* NOLINT(bugprone-macro-parentheses): a name that is declared */
@@ -17,8 +17,8 @@ EMBED(uplot_script, "uPlot.iife.min.js");
 EMBED(uplot_licence, "uPlot.LICENSE");
 
 /*
- * Adds JSON so that it cannot end the script element it stands in, whatever its texts hold: what HTML reads (a foreign "</script>", "<!--")
- * and what JavaScript once took for line ends (U+2028, U+2029) becomes \u escapes, which mean the same inside a JSON text.
+ * Adds JSON so that it cannot end the script element around it, whatever its texts hold: characters with a meaning in HTML ("</script>",
+ * "<!--") and those that older JavaScript took for line ends (U+2028, U+2029) become \u escapes, which mean the same in a JSON text.
  */
 static void add_json(struct text *out, const struct text *json)
 {

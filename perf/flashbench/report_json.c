@@ -43,7 +43,7 @@ static void add_field(struct text *out, const char *key, double value)
     text_add(out, ",", 1);
 }
 
-/* The last comma of an object or array goes. */
+/* Closes an object or array; its last comma is removed. */
 static void close_with(struct text *out, const char *bracket)
 {
     if (out->bytes[out->length - 1] == ',')
@@ -52,7 +52,7 @@ static void close_with(struct text *out, const char *bracket)
     text_add(out, ",", 1);
 }
 
-/* [[quantile, ms], ...]: five steps per halving of what is above, as HdrHistogram prints it. */
+/* [[quantile, ms], ...]: five steps per halving of the share above the quantile, as HdrHistogram prints them. */
 static void add_distribution(struct text *out, const char *key, const struct recorder *recorder)
 {
     add_key(out, key);
@@ -85,7 +85,7 @@ static void add_memory_line(struct text *out, const struct run_result *run)
     close_with(out, "]");
 }
 
-/* The readers' mean ranks, ascending, thinned out to a hundred. */
+/* The readers' mean ranks, ascending; at most RANK_POINTS of them, evenly chosen. */
 static void add_ranks(struct text *out, const struct run_result *run)
 {
     add_key(out, "mean_ranks");
@@ -140,7 +140,7 @@ static void add_own(struct text *out, const struct run_result *run)
     close_with(out, "}");
 }
 
-/* Whose CPU and memory the figures are. */
+/* The processes whose CPU and memory were measured. */
 static void add_proxy(struct text *out, const struct proxy_usage *usage)
 {
     add_key(out, "proxy");

@@ -63,7 +63,7 @@ static void print_head(const struct bench_measurement *m, unsigned point, FILE *
     fputc('\n', out);
 }
 
-/* Whose CPU and memory it was, where that is not plain: a proxy that ran already, or one of several processes. */
+/* Prints whose CPU and memory were measured, if the proxy was running already or has several processes. */
 static void print_processes(const struct bench_measurement *m, unsigned point, unsigned proxy, FILE *out)
 {
     const struct proxy_usage *usage = &bench_measurement_result(m, point, 0, proxy)->usage;

@@ -33,13 +33,13 @@ struct run {
     struct bench_builder *builder;
     struct crowd *crowd;
     struct process process;
-    struct ws_uri uri; /* that the subscribers ask for; the options' or made for the proxy's address */
+    struct ws_uri uri; /* of the upgrade requests, made of the proxy's address; unused if options->uri is set */
     pid_t group;       /* of the proxy; 0: unknown */
     struct proxy_meter *meter;
     run_progress *progress;
     void *progress_context;
-    uint64_t next_tick_ns, next_progress_ns, last_tick_ns, churn_debt; /* churn_debt: readers times ns */
-    uint64_t next_due_ns;                                              /* of a message; CLOCK_NEVER while none is sent */
+    uint64_t next_tick_ns, next_progress_ns, last_tick_ns, churn_debt; /* churn_debt: in 1/NS_PER_S readers */
+    uint64_t next_due_ns;                                              /* of the next message; CLOCK_NEVER: none is sent */
     uint64_t sent, warm_up_messages, all_messages;
     uint64_t spun_ns, own_cpu_start_ns, measured_since_ns, next_look_ns, next_memory_ns;
     struct address metrics;
@@ -83,7 +83,7 @@ static void report(struct run *run, uint64_t now_ns, const char *what)
 
 /* --- timed work --- */
 
-/* Churns as many readers as the time since the last call asks for. */
+/* Churns as many readers as churn_per_s demands for the time since the last call. */
 static void churn(struct run *run, uint64_t now_ns)
 {
     uint64_t passed_ns = run->last_tick_ns != 0 ? now_ns - run->last_tick_ns : 0;
@@ -111,7 +111,7 @@ static void note_memory(struct run *run, uint64_t now_ns)
             (struct run_memory_point){(double)(now_ns - run->measured_since_ns) / 1e9, memory.rss_bytes + memory.huge_bytes};
 }
 
-/* Looks at the proxy once per second of the measured time. */
+/* Reads the proxy's meter and memory once per second of the measured time. */
 static void look(struct run *run, uint64_t now_ns)
 {
     if (!run->sampled_start || run->group == 0 || now_ns < run->next_look_ns)
@@ -158,7 +158,7 @@ static uint64_t idle_ns(const struct run *run, uint64_t now_ns)
     return run->options->poll || run->builder_behind || until_ns <= now_ns ? 0 : until_ns - now_ns;
 }
 
-/* One round of everything. */
+/* One turn: offers messages that are due, handles the subscribers' events, does the timed work. */
 static void turn(struct run *run, const char *what)
 {
     uint64_t before_ns = clock_monotonic_ns();
@@ -201,7 +201,7 @@ static bool connect_everybody(struct run *run)
     return goes_on(run);
 }
 
-/* What flashbench used; where it has a core of its own, with that core's ksoftirqd. */
+/* CPU time of flashbench; if it is pinned to one core, with that of the core's ksoftirqd. */
 static uint64_t own_cpu_ns(void)
 {
     struct timespec used;
@@ -226,7 +226,7 @@ static void sample_start(struct run *run)
     run->sampled_start = true;
 }
 
-/* Everything offered in the measured time has arrived, or its time is over: what is counted per second ends here. */
+/* Ends the measurement of figures per second: all messages of the measured time have arrived, or the next would be due. */
 static void stop_clock(struct run *run)
 {
     uint64_t measured_ns = clock_monotonic_ns() - run->measured_since_ns;
@@ -255,7 +255,7 @@ static void sample_end(struct run *run)
     }
 }
 
-/* Until all that was offered has arrived or was given up, or until `deadline_ns`. */
+/* Runs until all offered messages have arrived or were given up, or until `deadline_ns`. */
 static void wait_for_arrivals(struct run *run, uint64_t deadline_ns)
 {
     while (goes_on(run) && run->messages->unsettled <= run->messages->head && clock_monotonic_ns() < deadline_ns)
@@ -351,7 +351,7 @@ static bool create_crowd(struct run *run, const struct address *target)
     return error == 0;
 }
 
-/* Right after the proxy was started, so that threads that it starts later are counted too. */
+/* Called right after the proxy was started, so that threads that the proxy starts later are counted, too. */
 static bool create_meter(struct run *run)
 {
     run->meter = proxy_meter_create(run->group, run->options->count_system_calls);
@@ -374,7 +374,7 @@ static bool create_builder(struct run *run)
     return error == 0;
 }
 
-/* The path was checked with the command line. */
+/* Makes the URI of the upgrade requests. It is valid, as the path was checked with the command line. */
 static bool make_uri(struct run *run, const struct address *listen)
 {
     char address[ADDRESS_TEXT_BYTES];

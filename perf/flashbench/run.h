@@ -16,7 +16,7 @@
 struct run_options {
     uint64_t warm_up_ns, duration_ns, patience_ns;
     uint64_t burst;         /* messages offered at once each interval */
-    uint64_t churn_per_s;   /* readers that leave and come back */
+    uint64_t churn_per_s;   /* readers that disconnect and reconnect */
     uint64_t stalled, slow; /* subscribers beside the readers */
     uint64_t slow_bytes_per_s, reconnect_ns;
     uint64_t verify_every;
@@ -28,11 +28,11 @@ struct run_options {
     const char *proxy_output;
     int proxy_cores[RUN_MAX_CORES];
     unsigned proxy_core_count;
-    /* For a proxy that runs already, instead of starting one: */
-    const struct ws_uri *uri; /* of a running one, or NULL */
+    /* For measuring a proxy that runs already: */
+    const struct ws_uri *uri; /* of the running proxy; NULL: a proxy is started */
     struct address connect;   /* an address of its host */
     const struct address *builder_listen;
-    pid_t group; /* process group of the running one; 0: unknown */
+    pid_t group; /* process group of the running proxy; 0: unknown */
 };
 
 struct run_point {
@@ -50,7 +50,7 @@ struct run_memory_point {
 struct run_result {
     struct run_point point;
     const struct proxy *proxy;
-    unsigned order;    /* which run of the measurement it was, from 1 */
+    unsigned order;    /* number of the run in the measurement, from 1 */
     bool complete;     /* false: interrupted; the result holds what was settled until then */
     char failure[256]; /* why there is no result, or "" */
     struct message_totals totals;
@@ -63,20 +63,20 @@ struct run_result {
     uint64_t memory_baseline_bytes;                    /* of the same proxy for a single subscriber; 0: not measured */
     struct run_memory_point memory_line[RUN_MEMORY_POINTS];
     unsigned memory_points;
-    uint64_t peak_backlog;    /* messages offered and not complete at once */
-    struct recorder lateness; /* of the builder itself: offered after it was due */
-    double busy_share;        /* of one core, by flashbench */
+    uint64_t peak_backlog;    /* most messages that were offered and not settled at the same time */
+    struct recorder lateness; /* of the builder: how long after the due time it offered messages */
+    double busy_share;        /* share of one core that flashbench used */
     bool was_bottleneck;
-    char *scraped; /* those that changed, as "name difference" lines, or NULL */
+    char *scraped; /* metrics that changed, as "name difference" lines, or NULL */
 };
 
 /* Set by a signal: runs end early and report what they measured. */
 extern volatile sig_atomic_t run_interrupted;
 
-/* Called a few times per second while something happens; `line` says what, for a person. */
+/* Called a few times per second during a run; `line` describes its progress as text. */
 typedef void run_progress(void *context, const char *line);
 
-/* PSS and huge pages. */
+/* The sum of PSS and huge pages. */
 uint64_t run_memory_bytes(const struct process_memory *memory);
 
 /* Deliveries that were repeated, reordered, corrupt or late, and protocol errors. */
@@ -85,7 +85,7 @@ uint64_t run_wrong(const struct run_result *result);
 /* True if a delivery was lost or wrong or a reader was cut off: a ratio to such a run may compare less work with more. */
 bool run_is_flawed(const struct run_result *result);
 
-/* Measures once. run_result_dispose frees what is inside. */
+/* Makes one run. run_result_dispose frees the contents of the result. */
 void run_measure(const struct run_options *options, const struct run_point *point, const struct proxy *proxy,
                  run_progress *progress, void *context, struct run_result *result);
 

@@ -1,4 +1,4 @@
-/* A proxy's own metrics, read over HTTP: by how much its counters grew within the measured time. */
+/* Reads a proxy's own metrics over HTTP, to report by how much they changed within the measured time. */
 #ifndef PERF_FLASHBENCH_SCRAPE_H
 #define PERF_FLASHBENCH_SCRAPE_H
 
@@ -8,8 +8,8 @@
 char *scrape_counters(const struct address *address);
 
 /*
- * Lines "name{labels} difference" of what is in both, has `wanted` in its name and changed, without histogram buckets and quantiles; NULL
- * if either is. Freed by the caller.
+ * Lines "name{labels} difference" of the samples that are in both texts, have `wanted` in their name or labels and changed, without
+ * histogram buckets and quantiles. NULL if `before` or `after` is NULL. Freed by the caller.
  */
 char *scrape_difference(const char *before, const char *after, const char *wanted);
 

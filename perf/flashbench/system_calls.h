@@ -1,4 +1,4 @@
-/* Counts the system calls of a process through the kernel's tracepoint, where it lets us. */
+/* Counts the system calls of a process through the kernel's tracepoint, where the kernel permits that. */
 #ifndef PERF_FLASHBENCH_SYSTEM_CALLS_H
 #define PERF_FLASHBENCH_SYSTEM_CALLS_H
 
@@ -11,7 +11,7 @@ struct system_calls;
 struct system_calls *system_calls_open(pid_t pid);
 void system_calls_close(struct system_calls *calls);
 
-/* How many there were so far; 0 for NULL. */
+/* The system calls so far; 0 for NULL. */
 uint64_t system_calls_read(const struct system_calls *calls);
 
 #endif
