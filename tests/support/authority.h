@@ -1,4 +1,4 @@
-/* A certificate authority made on the spot, and certificates of it. */
+/* A certificate authority that is made at run time, and certificates that it signs. */
 #ifndef TESTS_SUPPORT_AUTHORITY_H
 #define TESTS_SUPPORT_AUTHORITY_H
 
@@ -12,13 +12,13 @@ struct authority {
     X509 *certificate;
 };
 
-/* Makes a key and a certificate signed by itself. */
+/* Makes a key and a self-signed certificate. */
 void authority_init(struct authority *authority);
 void authority_dispose(struct authority *authority);
 
 /*
- * A certificate for `key`, signed by `issuer`, or by itself where that is NULL; the caller frees it. It is valid since three days ago for
- * one more day, or ended two days ago if `expired`. `alternative_names` are in OpenSSL's form ("DNS:builder.example,IP:127.0.0.1"), NULL
+ * A certificate for `key`, signed by `issuer`, or self-signed if that is NULL; the caller frees it. It has been valid for three days, and is
+ * valid for one more day, or expired two days ago if `expired`. `alternative_names` are in OpenSSL's form ("DNS:builder.example,IP:127.0.0.1"), NULL
  * for none.
  */
 X509 *certificate_create(EVP_PKEY *key, const struct authority *issuer, const char *alternative_names, bool expired);

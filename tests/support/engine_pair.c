@@ -60,7 +60,7 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
     assert_true(peer->length + length <= PAIR_RECORD_BYTES);
     memcpy(peer->bytes + peer->length, bytes, length);
     peer->length += length;
-    memset(bytes, 0, length); /* what was consumed may be changed */
+    memset(bytes, 0, length); /* a handler may change the bytes that it consumes */
     if (peer->abort_on_receive)
         engine_abort(side->engine, connection);
     return length;
@@ -166,7 +166,6 @@ void pair_run_due(struct engine_pair *pair)
     }
 }
 
-/* Lets everything happen that happens by itself. */
 void pair_settle(struct engine_pair *pair)
 {
     pair_run_due(pair);
@@ -186,7 +185,6 @@ struct pair_peer *pair_connect(struct engine_pair *pair)
     return peer;
 }
 
-/* An established connection; `*accepted` is the server's end. */
 struct pair_peer *pair_establish(struct engine_pair *pair, struct pair_peer **accepted)
 {
     struct pair_peer *peer = pair_connect(pair);

@@ -1,4 +1,4 @@
-/* Two simulated engines that record what they are told, a client's and a server's: what the tests of that engine are written in. */
+/* Two simulated engines, a client's and a server's, whose handlers record all events: the fixture of the simulated engine's tests. */
 #ifndef TESTS_SUPPORT_ENGINE_PAIR_H
 #define TESTS_SUPPORT_ENGINE_PAIR_H
 
@@ -11,7 +11,7 @@
 
 enum { PAIR_PORT = 8545, PAIR_PEERS = 64, PAIR_RECORD_BYTES = 1 << 16 };
 
-/* What one side of a test has seen of one connection. */
+/* One side's record of one connection. */
 struct pair_peer {
     struct connection *connection;
     int connects, closes, fins, progresses;
@@ -20,7 +20,7 @@ struct pair_peer {
     uint8_t bytes[PAIR_RECORD_BYTES];
     size_t length;
     size_t taken_bytes, acknowledged_bytes, taken_frames, frames_begun;
-    size_t consume_limit; /* takes no more than this of what is offered, once */
+    size_t consume_limit; /* if `limited`: most bytes that the next receive consumes */
     bool limited;
     bool abort_on_receive, finish_on_fin;
 };
@@ -32,7 +32,7 @@ struct pair_side {
     struct pair_peer peers[PAIR_PEERS];
     unsigned count;
     int wakes;
-    struct pair_peer *order[PAIR_PEERS]; /* who was served, in order */
+    struct pair_peer *order[PAIR_PEERS]; /* the peers that made progress, in order */
     unsigned served;
 };
 
@@ -41,13 +41,13 @@ struct engine_pair {
     struct pair_side client, server;
 };
 
-/* Some delay, and windows and segments of middling size; nothing goes wrong. */
+/* A network without faults, with some delay and with windows and segments of medium size. */
 extern const struct sim_network_options pair_plain_network;
 
-/* The server listens at pair_server_address. */
+/* Makes both engines. The server listens at pair_server_address. */
 struct engine_pair *pair_open(const struct sim_network_options *options);
 
-/* Asserts that nothing is held any more. */
+/* Destroys the engines, and asserts that they hold no frame any more. */
 void pair_close(struct engine_pair *pair);
 
 /* Makes another engine of the pair's network, with fewer slots or sends. */
@@ -58,32 +58,32 @@ struct address pair_server_address(void);
 
 /* --- running --- */
 
-/* Turns for both, as long as one of them is due. */
+/* Runs turns of both engines as long as one of them is due. */
 void pair_run_due(struct engine_pair *pair);
 
-/* Lets everything happen that happens by itself. */
+/* Advances time until no engine is due and the network has no event left. */
 void pair_settle(struct engine_pair *pair);
 
 /* --- connections --- */
 
-/* A record for a connection of that side, or for one to come. */
+/* Adds a record for a connection of that side; NULL: for a connection that will be made. */
 struct pair_peer *pair_add_peer(struct pair_side *side, struct connection *connection);
 
-/* The client begins to connect. */
+/* Begins to connect the client to the server. Returns the client's record. */
 struct pair_peer *pair_connect(struct engine_pair *pair);
 
-/* An established connection; `*accepted` is the server's end. */
+/* Establishes a connection. Returns the client's record; `*accepted` is the server's. */
 struct pair_peer *pair_establish(struct engine_pair *pair, struct pair_peer **accepted);
 
-/* Sends a copy of these bytes. */
+/* Sends a copy of `bytes`. */
 void pair_say(struct pair_side *side, struct pair_peer *peer, const void *bytes, size_t length);
 
-/* Bytes that differ from each other, and with `first`. */
+/* Fills `bytes` with a pattern that begins with `first` and in which neighbouring bytes differ. */
 void pair_fill(uint8_t *bytes, size_t length, unsigned first);
 
 /* --- frames --- */
 
-/* A channel that the server sends from, as its number 0. */
+/* Makes a channel that the server sends from, as its channel number 0. */
 struct channel *pair_open_channel(struct engine_pair *pair);
 
 /* Appends frames of `length` bytes of payload. */
@@ -92,7 +92,7 @@ void pair_append_frames(struct channel *channel, unsigned count, size_t length);
 /* Hands the frames [from, to) over for sending. */
 void pair_offer(struct pair_side *side, struct pair_peer *peer, uint64_t from, uint64_t to);
 
-/* It has got the frames [from, to), and nothing else. */
+/* Asserts that the peer has received the frames [from, to), and nothing else. */
 void pair_assert_received_frames(const struct pair_peer *peer, const struct channel *channel, uint64_t from, uint64_t to);
 
 #endif

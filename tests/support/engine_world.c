@@ -113,7 +113,7 @@ static void on_woken(void *context, uint64_t now_ns)
     ((struct engine_world *)context)->woken++;
 }
 
-/* The connection goes on in `target`, as its newest end. */
+/* Attaches the connection to `target`, as its newest end. */
 static int attach(struct engine_world *target, const struct engine_handoff *handoff)
 {
     struct end *end = &target->ends[target->end_count];
@@ -173,7 +173,7 @@ void engine_world_close(struct engine_world *world)
     free(world);
 }
 
-/* A world with an engine and a log, its own where `log_of` is NULL; skips the test where engines of that kind are forbidden. */
+/* A world with an engine and a log, its own if `log_of` is NULL. Skips the test where the system forbids engines of that kind. */
 static struct engine_world *open_world(const char *kind, const struct engine_options *wanted, struct engine_world *log_of)
 {
     struct engine_world *world;
@@ -202,7 +202,7 @@ static struct engine_world *open_world(const char *kind, const struct engine_opt
     return world;
 }
 
-/* False where this machine has no such address. */
+/* False if this machine has no such address. */
 static bool listen_at(struct engine_world *world, const char *text)
 {
     struct engine_listen_options listening = {.backlog = 128, .notsent_lowat_bytes = 65536};

@@ -1,6 +1,6 @@
 /*
- * One engine on kernel sockets with a log, and its handler's record of what happened: what the tests of these engines are written in.
- * They are run once per kind of engine.
+ * One engine on kernel sockets with a log, and a handler that records what happens: the fixture of the tests of these engines. The tests
+ * are run once per kind of engine.
  */
 #ifndef TESTS_SUPPORT_ENGINE_WORLD_H
 #define TESTS_SUPPORT_ENGINE_WORLD_H
@@ -19,13 +19,13 @@
 
 enum { ENGINE_WORLD_ENTRIES = 256, ENGINE_WORLD_ARENA = 2 << 20, ENGINE_WORLD_CONNECTIONS = 64, ENGINE_WORLD_RECEIVED = 4096 };
 
-/* What became of one connection. */
+/* The record of one connection of the engine. */
 struct end {
     struct connection *connection; /* NULL once closed */
     struct address peer;
     uint8_t received[ENGINE_WORLD_RECEIVED];
     size_t received_bytes, consume_limit; /* 0: everything */
-    bool is_loud;                         /* what it sends is counted, not kept */
+    bool is_loud;                         /* the bytes that the peer sends are counted, not kept */
     unsigned finishes, closes, connects, detaches;
     int error; /* of connected or closed */
     uint64_t sent_bytes, sent_frames;
@@ -40,16 +40,17 @@ struct engine_world {
     struct holds holds;
     struct end ends[ENGINE_WORLD_CONNECTIONS];
     unsigned end_count, woken, refuse, pause_after;
-    struct engine_world *log_of; /* whose log and holds it has */
-    /* Where detached connections go, as its newest ends; back to their own world if it refuses. NULL: nowhere. */
+    struct engine_world *log_of; /* the world whose log and holds it uses; itself, if they are its own */
+    /* The world that takes over detached connections, as its newest ends; if its engine refuses one, that returns to its own world.
+     * NULL: detached connections are not attached again. */
     struct engine_world *move_to;
-    int attach_error;        /* of the last one that moved */
-    int detached_descriptor; /* of the last one */
+    int attach_error;        /* of the last connection that moved */
+    int detached_descriptor; /* of the last detached connection */
 };
 
 /*
- * Runs the tests once per kind, or for the kind called `name` alone, in a group of that name; how many failed. Worlds are of that kind;
- * a test that opens one is skipped where the system forbids it.
+ * Runs the tests once per kind, or for the kind called `name` alone, in a group of that name. Returns how many failed. The tests' worlds are
+ * of that kind; a test that opens one is skipped where the system forbids engines of that kind.
  */
 int engine_world_run(const struct CMUnitTest *tests, size_t count);
 int engine_world_run_kind(const char *name, const struct CMUnitTest *tests, size_t count);
@@ -61,27 +62,27 @@ const char *engine_world_kind(void);
 bool engine_world_has_kind(const char *name);
 
 /*
- * Opens a world whose engine listens at `listen_at`; zero members of `wanted` take what suits most tests. NULL where this machine has
- * no such address; skips the test where it has no io_uring.
+ * Opens a world whose engine listens at `listen_at`; members of `wanted` that are 0 get values that suit most tests. NULL if this machine
+ * has no such address; skips the test where the system forbids engines of the kind.
  */
 struct engine_world *engine_world_open_at(const struct engine_options *wanted, const char *listen_at);
 
-/* The usual world listens on a port of 127.0.0.1; ends the program where that fails. */
+/* Opens a world that listens on a port of 127.0.0.1; ends the program if that fails. */
 struct engine_world *engine_world_open(const struct engine_options *wanted);
 
-/* The same of another kind than the one that the tests are run for. */
+/* The same with an engine of `kind`, which need not be the kind that the tests are run for. */
 struct engine_world *engine_world_open_kind(const char *kind, const struct engine_options *wanted);
 
-/* The same of any kind, which has the log of another one, and so can take over its connections. Closed before that one. */
+/* The same with an engine of `kind` and the log of `other`, so that it can take over connections of `other`. Must be closed before `other`. */
 struct engine_world *engine_world_open_beside(struct engine_world *other, const char *kind, const struct engine_options *wanted);
 
-/* Frees it; asserts that the engine lets go of every frame. */
+/* Frees the world. If the log is its own, asserts that no frame is held any more. */
 void engine_world_close(struct engine_world *world);
 
-/* One turn of the engine, of 2 ms at the most; then the log is freed below what the engine still holds. */
+/* Runs one turn of the engine, of 2 ms at the most; then lets the log be freed below the lowest frame that is still held. */
 void engine_world_turn(struct engine_world *world);
 
-/* Turns enough that whatever was going to happen by itself has happened. */
+/* Runs enough turns for everything pending to happen. */
 void engine_world_settle(struct engine_world *world);
 
 /* Appends a binary frame of `length` payload bytes filled with `sequence`. */

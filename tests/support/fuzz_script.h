@@ -1,4 +1,4 @@
-/* A fuzzer's input as a script: what is to happen is read off it piece by piece; behind its end all is zero. */
+/* A fuzzer's input as a script: the fuzzer reads from it, piece by piece, what to do. Behind its end every byte is 0. */
 #ifndef TESTS_SUPPORT_FUZZ_SCRIPT_H
 #define TESTS_SUPPORT_FUZZ_SCRIPT_H
 
@@ -7,13 +7,13 @@
 
 struct fuzz_script {
     const uint8_t *bytes;
-    size_t length; /* what is left */
+    size_t length; /* bytes left */
 };
 
 /* The next byte, 0 behind the end. */
 uint8_t fuzz_script_next(struct fuzz_script *script);
 
-/* Up to `most` bytes, `*length` of them; they stay the input's. */
+/* Takes up to `most` bytes; `*length` is how many. The bytes remain the input's. */
 const uint8_t *fuzz_script_take(struct fuzz_script *script, size_t most, size_t *length);
 
 #endif

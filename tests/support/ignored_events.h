@@ -1,4 +1,4 @@
-/* Handlers for the events of an engine that a test has no use for. */
+/* Handlers for events of an engine that a test ignores. */
 #ifndef TESTS_SUPPORT_IGNORED_EVENTS_H
 #define TESTS_SUPPORT_IGNORED_EVENTS_H
 

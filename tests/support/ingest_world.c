@@ -113,7 +113,7 @@ void ingest_world_read_log(struct ingest_world *world)
         waker_wake(engine_waker(world->engine), NULL);
 }
 
-/* One turn of everybody who has something to do; false if nobody had. */
+/* Runs one turn of the ingest and of each builder that has something to do. False if none had. */
 static bool turn(struct ingest_world *world)
 {
     bool busy = !waker_is_sleeping(engine_waker(world->engine)) || engine_sim_is_due(world->engine) ||

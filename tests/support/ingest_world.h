@@ -1,4 +1,4 @@
-/* An ingest on the simulated network, builders that misbehave when told, and a reader that lets go of the log or not. */
+/* An ingest on the simulated network, builders that misbehave on demand, and a reader that can hold the log on demand. */
 #ifndef TESTS_SUPPORT_INGEST_WORLD_H
 #define TESTS_SUPPORT_INGEST_WORLD_H
 
@@ -22,7 +22,7 @@ struct published_message {
 struct ingest_world_options {
     unsigned builders;
     const char *uris[INGEST_WORLD_BUILDERS]; /* NULL: ws:// of the builder */
-    struct ingest_options ingest;            /* what is 0 becomes the relay's default */
+    struct ingest_options ingest;            /* members that are 0 get the relay's default */
     size_t arena_bytes;                      /* 0: 1 MiB */
     struct sim_network_options network;
     bool listeners_missing; /* the builders' ports are closed; mock_builder_listen opens them */
@@ -37,23 +37,23 @@ struct ingest_world {
     struct ws_uri uris[INGEST_WORLD_BUILDERS];
     struct mock_builder builders[INGEST_WORLD_BUILDERS];
     unsigned builder_count;
-    bool log_held;      /* the reader does not let go */
-    uint64_t read_next; /* sequence number that it reads next */
+    bool log_held;      /* the reader reads nothing and does not move its mark */
+    uint64_t read_next; /* sequence number that the reader reads next */
     struct published_message *published;
     size_t published_count;
 };
 
-/* Made as `options` say; what fails aborts. */
+/* Makes a world; aborts on failure. */
 struct ingest_world *ingest_world_open(const struct ingest_world_options *options);
 void ingest_world_close(struct ingest_world *world);
 
-/* Lets `ns` pass. */
+/* Runs the world for `ns` of virtual time. */
 void ingest_world_run(struct ingest_world *world, uint64_t ns);
 
-/* What a shard does: reads what is new, and lets go of it; nothing while the log is held. */
+/* Does a shard's part: reads new frames, and moves the mark past them. Does nothing while `log_held`. */
 void ingest_world_read_log(struct ingest_world *world);
 
-/* Of the upstream that is builder `builder`. */
+/* The counters of the upstream that is builder `builder`. */
 const struct upstream_counters *ingest_world_counters(const struct ingest_world *world, unsigned builder);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "flashrelay/address.h"
 
-/* The address that `text` writes; aborts if it writes none. */
+/* Parses an IP address; aborts if `text` is none. */
 struct ip_address ip_of(const char *text);
 
 #endif

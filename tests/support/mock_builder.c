@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- its connections --- */
+/* --- the builder's connections --- */
 
 static void flush(struct mock_session *session)
 {

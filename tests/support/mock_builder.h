@@ -1,4 +1,4 @@
-/* A builder on the simulated network that serves flashblocks over WebSocket, with TLS or without, and misbehaves when told. */
+/* A builder on the simulated network that serves flashblocks over WebSocket, with TLS or without, and misbehaves on demand. */
 #ifndef TESTS_SUPPORT_MOCK_BUILDER_H
 #define TESTS_SUPPORT_MOCK_BUILDER_H
 
@@ -14,7 +14,7 @@ enum { MOCK_BUILDER_SESSIONS = 64, MOCK_BUILDER_PORT = 1111 };
 
 struct mock_builder;
 
-/* One connection at a builder, from its side. */
+/* One connection of a builder, from the builder's side. */
 struct mock_session {
     struct mock_builder *builder;
     struct connection *connection; /* NULL: gone */
@@ -22,7 +22,7 @@ struct mock_session {
     size_t head_length;
     bool upgraded;
     struct ws_reader reader;
-    uint8_t *out; /* what is to be sent and did not fit the connection's extents yet */
+    uint8_t *out; /* bytes to be sent that did not fit the connection's extents yet */
     size_t out_length;
     unsigned pings, pongs;
     uint64_t first_ping_ns, last_ping_ns;
@@ -40,31 +40,31 @@ struct mock_builder {
     bool silent;        /* never answers the request to upgrade */
     bool mute;          /* never answers pings */
     bool clinging;      /* never answers a close */
-    const char *answer; /* instead of the 101 */
+    const char *answer; /* sent instead of the 101 */
     struct tls_server *tls;
 };
 
 /*
- * Starts builder `number` (from 0) at 10.0.0.(number + 1); `builder` must be zeroed. It belongs to the caller, who disposes of it before
- * the network.
+ * Starts builder `number` (from 0) at 10.0.0.(number + 1); `builder` must be zeroed. The caller disposes of it, before the
+ * network.
  */
 void mock_builder_init(struct mock_builder *builder, struct sim_network *network, unsigned number, bool listening);
 void mock_builder_dispose(struct mock_builder *builder);
 
-/* Opens its port, where mock_builder_init did not. */
+/* Opens the builder's port, if mock_builder_init did not. */
 void mock_builder_listen(struct mock_builder *builder);
 
-/* The newest connection, or NULL if there is none that was upgraded and lives. */
+/* The newest connection, or NULL if it is not upgraded or has ended. */
 struct mock_session *mock_builder_session(struct mock_builder *builder);
 
-/* Sends a whole message on the newest connection, which must live. */
+/* Sends a whole message on the newest connection, which must be open. */
 void mock_builder_send(struct mock_builder *builder, uint8_t opcode, const void *payload, size_t length);
 void mock_builder_send_text(struct mock_builder *builder, const char *text);
 
-/* Resets the newest connection, which must live. */
+/* Resets the newest connection, which must be open. */
 void mock_builder_abort(struct mock_builder *builder);
 
-/* Sends bytes as they are, through TLS if there is any. */
+/* Sends bytes unchanged, through TLS if the builder uses it. */
 void mock_session_send(struct mock_session *session, const void *bytes, size_t length);
 
 /* Sends a frame; `fin` is its FIN bit. */
@@ -74,7 +74,7 @@ void mock_session_send_close(struct mock_session *session, uint16_t code);
 /* Sends bytes to the socket, past TLS. */
 void mock_session_queue(struct mock_session *session, const void *bytes, size_t length);
 
-/* Sends what the TLS server has to send. */
+/* Sends the records that the TLS server has to send. */
 void mock_session_queue_records(struct mock_session *session);
 
 #endif

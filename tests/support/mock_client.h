@@ -1,4 +1,4 @@
-/* Subscribers' own side in a shard's world, as their WebSocket libraries would see it; what the relay breaks fails the test. */
+/* The subscribers' side of a shard's world, as their WebSocket libraries would see it. A violation of the protocol by the relay fails the test. */
 #ifndef TESTS_SUPPORT_MOCK_CLIENT_H
 #define TESTS_SUPPORT_MOCK_CLIENT_H
 
@@ -16,20 +16,20 @@
 
 struct shard_world;
 
-/* What one subscriber was sent. */
+/* One subscriber, and what it received. */
 struct mock_client {
     struct connection *connection;
     bool connected, closed, ended; /* `ended`: the relay's FIN came */
     int close_error;
-    char head[1024]; /* the answer to its request; all that came, if that was no upgrade */
+    char head[1024]; /* the answer to its request; all bytes received, if that was no upgrade */
     size_t head_bytes;
     bool upgraded;
     struct ws_reader reader;
     uint64_t messages, message_bytes; /* data messages, and bytes of the current one */
-    uint64_t bad_bytes;               /* that differ from what was published */
-    uint64_t first_sequence;          /* of the first message it got */
+    uint64_t bad_bytes;               /* bytes that differ from what was published */
+    uint64_t first_sequence;          /* of the first message that it must receive */
     unsigned pings, pongs;
-    uint64_t messages_before_pong; /* the last one */
+    uint64_t messages_before_pong; /* data messages received before the last pong */
     char last_pong[WS_MAX_CONTROL_BYTES + 1];
     uint16_t close_code; /* 0: no close frame came */
     char close_reason[WS_MAX_CONTROL_BYTES];
@@ -38,16 +38,16 @@ struct mock_client {
 /* Makes the engine of all clients, world->outside. */
 void mock_clients_open(struct shard_world *world);
 
-/* A new client of the world that begins to connect. */
+/* Adds a client to the world, and begins to connect it. */
 struct mock_client *mock_client_dial(struct shard_world *world);
 
-/* Connects and sends `request`, which takes 2 ms; if that subscribes it is to receive what is published from now on. */
+/* Connects a client and sends `request`, in 2 ms of virtual time. If the request subscribes, the client must receive all further messages. */
 struct mock_client *mock_client_request(struct shard_world *world, const char *request);
 
-/* Subscribes at /ws, and waits until the answer has come. */
+/* Subscribes a client at /ws, and waits until it is upgraded. */
 struct mock_client *mock_client_subscribe(struct shard_world *world);
 
-/* Sends bytes as they are. */
+/* Sends bytes unchanged. */
 void mock_client_say(struct shard_world *world, struct mock_client *client, const void *bytes, size_t length);
 
 /* Sends a masked frame. */

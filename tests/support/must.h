@@ -1,4 +1,4 @@
-/* How code that knows no test framework checks what a test can't go on without: the fuzzers use it, too. */
+/* Checks of conditions without which a test cannot go on, for code that does not use cmocka: the fuzzers use it, too. */
 #ifndef TESTS_SUPPORT_MUST_H
 #define TESTS_SUPPORT_MUST_H
 

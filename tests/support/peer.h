@@ -1,4 +1,4 @@
-/* The engine's peers in its tests: plain sockets of this thread, which take the engine's turns while they wait. */
+/* The engine's peers in its tests: plain sockets of the test's thread, which runs turns of the engine while it waits. */
 #ifndef TESTS_SUPPORT_PEER_H
 #define TESTS_SUPPORT_PEER_H
 
@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where the engine listens. */
+/* The address at which the engine listens. */
 struct sockaddr_in peer_server_address(const struct engine_world *world);
 
 /*
@@ -20,16 +20,16 @@ int peer_connect(const struct engine_world *world, int receive_bytes);
 /* The same, accepted by the engine, as the newest end. */
 int peer_open(struct engine_world *world, int receive_bytes);
 
-/* Reads exactly `length` bytes, taking the engine's turns meanwhile; fails the test if they don't come. */
+/* Reads exactly `length` bytes, running turns of the engine meanwhile; fails the test if they don't arrive. */
 void peer_read(struct engine_world *world, int descriptor, uint8_t *bytes, size_t length);
 
 /* Reads one frame and checks that it is whole and is `sequence`'s, as engine_world_append made it. */
 void peer_read_frame(struct engine_world *world, int descriptor, uint64_t sequence, size_t payload_bytes);
 
-/* Writes without taking turns: what the socket's buffer takes. */
+/* Writes without running turns; the socket's buffer must have room for all bytes. */
 void peer_write(int descriptor, const void *bytes, size_t length);
 
-/* What a blocking read finds at the end of the stream: 0 for FIN, or -errno. */
+/* Reads the end of the stream, blocking: 0 for FIN, or -errno. */
 int peer_end(int descriptor);
 
 #endif

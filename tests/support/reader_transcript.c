@@ -16,7 +16,7 @@ struct reader_transcript {
 
 static void transcript_init(struct reader_transcript *transcript, size_t stream_length)
 {
-    /* An event takes at least one byte of the stream; beside its bytes it notes four. */
+    /* An event takes at least one byte of the stream; the transcript has its bytes and four more. */
     transcript->bytes = malloc(stream_length * 5 + 64);
     transcript->length = transcript->message_start = 0;
 }
@@ -28,7 +28,7 @@ static void transcript_add(struct reader_transcript *transcript, const void *byt
     transcript->length += length;
 }
 
-/* Control frames go before the unfinished message in whose midst they came. */
+/* Adds a control frame before the unfinished message within which it arrived. */
 static void transcript_insert(struct reader_transcript *transcript, const uint8_t head[4], const uint8_t *bytes, size_t length)
 {
     uint8_t *at = transcript->bytes + transcript->message_start;
@@ -56,7 +56,7 @@ static void transcript_note(struct reader_transcript *transcript, const struct w
         }
         return;
     }
-    if (event->kind == WS_EVENT_ERROR) { /* how much of a broken message came before is a matter of splitting */
+    if (event->kind == WS_EVENT_ERROR) { /* how much of a broken message is reported before depends on the splits */
         transcript->length = transcript->message_start;
         transcript_insert(transcript, head, (const uint8_t *)event->reason, strlen(event->reason));
         return;
@@ -64,7 +64,7 @@ static void transcript_note(struct reader_transcript *transcript, const struct w
     transcript_insert(transcript, head, event->bytes, event->length);
 }
 
-/* Reads `stream` in pieces, each in memory of its own so that reads beyond are seen. */
+/* Reads `stream` in pieces, each in memory of exactly its size, so that the address sanitizer sees reads beyond it. */
 static void transcript_read(struct reader_transcript *transcript, enum ws_role role, const uint8_t *stream, size_t length,
                             split *next_piece, uint32_t *state)
 {

@@ -1,4 +1,4 @@
-/* What a reader of WebSocket frames makes of a stream must be the same, however the stream is split. */
+/* Checks that a reader of WebSocket frames reports the same events, however the stream is split. */
 #ifndef TESTS_SUPPORT_READER_TRANSCRIPT_H
 #define TESTS_SUPPORT_READER_TRANSCRIPT_H
 

@@ -46,7 +46,7 @@ struct shard_world *shard_world_open(struct shard_world_options options)
         .zerocopy_permille = options.zerocopy_permille,
     };
 
-    log_configure(LOG_WARN, LOG_TEXT, STDERR_FILENO); /* thousands come and go */
+    log_configure(LOG_WARN, LOG_TEXT, STDERR_FILENO); /* no line for each of thousands of connections */
     assert_int_equal(sim_network_create(&world->network, &network), 0);
     mock_clients_open(world);
     world->marks = aligned_alloc(_Alignof(struct channel_marks), sizeof *world->marks);
@@ -125,7 +125,7 @@ void shard_world_run(struct shard_world *world, uint64_t duration_ns)
     shard_world_settle(world);
 }
 
-/* --- what happens in it --- */
+/* --- publishing and counters --- */
 
 uint8_t shard_world_byte(uint64_t sequence, uint64_t offset)
 {

@@ -1,4 +1,4 @@
-/* A shard and its subscribers on the simulated network: what the tests of the shard are written in. */
+/* A shard and its subscribers on the simulated network: the fixture of the shard's tests. */
 #ifndef TESTS_SUPPORT_SHARD_WORLD_H
 #define TESTS_SUPPORT_SHARD_WORLD_H
 
@@ -26,7 +26,7 @@ struct shard_world {
     struct admission_queue answers;
     bool admission_is_silent;
     enum admission_verdict verdict;
-    int places; /* entered less left */
+    int places; /* taken: entered minus left */
     struct ip_address last_ip;
     uint16_t last_app;
     uint64_t sequence;
@@ -35,7 +35,7 @@ struct shard_world {
     unsigned client_count;
 };
 
-/* What a test asks of its world, beside the shard's options. */
+/* A world's options: the shard's, and those of its surroundings. */
 struct shard_world_options {
     struct shard_options shard;
     bool with_admission;
@@ -45,23 +45,23 @@ struct shard_world_options {
     uint32_t short_send_permille, late_send_permille, zerocopy_permille;
 };
 
-/* What fails in making it fails the test. */
+/* Makes a world; a failure fails the test. */
 struct shard_world *shard_world_open(struct shard_world_options options);
 void shard_world_close(struct shard_world *world);
 
-/* Everything that is due now: the shard, its clients, and admission, unless that is silent. */
+/* Does everything that is due now: turns of the shard and its clients, and the answers of admission, unless `admission_is_silent`. */
 void shard_world_settle(struct shard_world *world);
 
-/* Lets `duration_ns` pass. */
+/* Runs the world for `duration_ns` of virtual time. */
 void shard_world_run(struct shard_world *world, uint64_t duration_ns);
 
-/* Publishes a message of `size` bytes with the next sequence number: 0, or what channel_append returns. */
+/* Publishes a message of `size` bytes with the next sequence number. Returns what channel_append returns. */
 int shard_world_try_publish(struct shard_world *world, uint32_t size);
 
-/* The same, where it must succeed. */
+/* The same; a failure fails the test. */
 void shard_world_publish(struct shard_world *world, uint32_t size);
 
-/* What the published message `sequence` has at `offset`. */
+/* The byte at `offset` of the published message `sequence`. */
 uint8_t shard_world_byte(uint64_t sequence, uint64_t offset);
 
 const struct shard_counters *shard_world_counters(const struct shard_world *world);

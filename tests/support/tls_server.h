@@ -1,4 +1,4 @@
-/* OpenSSL's server over memory: its peer is whoever moves the records between `in` and `out`. */
+/* OpenSSL's server over memory: the caller moves the peer's records into `in`, and the server's out of `out`. */
 #ifndef TESTS_SUPPORT_TLS_SERVER_H
 #define TESTS_SUPPORT_TLS_SERVER_H
 
@@ -17,7 +17,7 @@ struct tls_server {
 void tls_server_init(struct tls_server *server, const struct authority *issuer, const char *alternative_names, bool expired);
 void tls_server_dispose(struct tls_server *server);
 
-/* Speaks `protocol` only, a name behind a byte of its length (RFC 7301, 3.1), which must outlive the server. */
+/* Makes the server accept `protocol` only: a byte with its length, then its name (RFC 7301, 3.1). It must outlive the server. */
 void tls_server_set_protocol(struct tls_server *server, char *protocol);
 
 /* Begins a new connection; ends the one before. */
