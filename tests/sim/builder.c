@@ -1,4 +1,4 @@
-/* A builder: sends the flashblocks that it is given to whoever is connected, and acts up now and then. */
+/* A simulated builder: sends the flashblocks that it is given on all of its connections, and misbehaves now and then. */
 #include "sim/world.h"
 
 #include <stdlib.h>
@@ -42,7 +42,7 @@ void sim_builder_give(struct sim_builder *builder, struct content *content, uint
         if (!builder->pending)
             abort();
     }
-    /* In the order in which they were made: no builder overtakes itself. */
+    /* A builder sends flashblocks in the order in which they were made. */
     if (builder->pending_count > 0 && builder->pending[builder->pending_count - 1].due_ns > due_ns)
         due_ns = builder->pending[builder->pending_count - 1].due_ns;
     builder->pending[builder->pending_count++] = (struct pending){.content = content, .due_ns = due_ns};
@@ -93,7 +93,7 @@ static void unstall(struct sim_builder *builder)
             sim_connection_stall(feed->line.connection, false);
 }
 
-/* The newest connection, if a message of its own can be sent there now; else NULL. */
+/* The newest connection, if a message that only this builder sends can be sent there now; else NULL. */
 static struct feed *feed_for_own(const struct sim_builder *builder)
 {
     struct feed *feed = builder->feeds;
@@ -101,7 +101,7 @@ static struct feed *feed_for_own(const struct sim_builder *builder)
     return feed && feed_is_open(feed) && builder->world->content_count < MAX_CONTENTS ? feed : NULL;
 }
 
-/* A message of its own, perhaps twice, on one connection: what that repeats is forwarded. */
+/* Sends a message that only this builder sends, once or twice, on one connection. The relay forwards what the same connection repeats. */
 static void send_private(struct sim_builder *builder)
 {
     struct sim_world *world = builder->world;
@@ -115,7 +115,7 @@ static void send_private(struct sim_builder *builder)
         feed_send(feed, content);
 }
 
-/* Thousands of messages at once, of which each is forwarded. */
+/* Sends one message FEWEST_IN_FLOOD to MOST_IN_FLOOD times at once; the relay forwards each. */
 static void flood(struct sim_builder *builder)
 {
     struct sim_world *world = builder->world;
@@ -146,7 +146,7 @@ static void throw_bomb(struct sim_builder *builder)
     feed_send(feed, content);
 }
 
-/* What may have been lost between two connections is sent again on the next, as real builders do. */
+/* Sends the newest flashblocks again on the next connection, as real builders do: they may have been lost between the two connections. */
 static void send_again(struct sim_builder *builder)
 {
     struct sim_world *world = builder->world;

@@ -1,10 +1,10 @@
-/* When all is calm everything has arrived and who did wrong is gone; at the end nothing is held and nobody is there. */
+/* Checks that in the calm phase everything has arrived and connections of misbehaving peers are ended, and that at the end nothing is left. */
 #include "engine/sim/sim.h"
 #include "sim/world.h"
 
 #include <inttypes.h>
 
-#define LONG_ENOUGH_NS (500 * NS_PER_MS) /* for a few ways there and back in any weather */
+#define LONG_ENOUGH_NS (500 * NS_PER_MS) /* enough for a few round trips on any simulated network */
 
 /* --- calm --- */
 
@@ -19,7 +19,7 @@ static void check_feed_is_through(const struct sim_world *world, const struct fe
     }
 }
 
-/* Whoever does wrong is gone by now, and every builder is connected again. */
+/* By now the relay has ended connections on which the builder misbehaved, and the builder is connected again. */
 static void check_builder_is_connected(const struct sim_world *world, const struct sim_builder *builder)
 {
     bool open = false;
@@ -39,7 +39,7 @@ static void check_client_is_served(const struct sim_world *world, const struct c
 {
     uint64_t open_ns = sim_world_now(world) - client->opened_ns;
 
-    bool is_wide = world->plan.network.window_bytes > 1 << 20; /* then a flood comes all at once */
+    bool is_wide = world->plan.network.window_bytes > 1 << 20; /* then a flood arrives all at once, and exceeds the limit */
 
     if (client->misbehaved || (client->mute && world->plan.client_ping) || (client->flooded && is_wide))
         fail(world, "subscriber %u does wrong and is not ended", client->index);
@@ -54,7 +54,7 @@ static void check_client_is_served(const struct sim_world *world, const struct c
              client->stream.received, client->stream.first);
 }
 
-/* Who is pinged and is not there any more is given up by now. */
+/* By now the relay has ended subscribers that vanished, as they did not answer its pings. */
 static void check_vanished_are_missed(const struct sim_world *world, unsigned shard)
 {
     const struct sim_engine *engine = (const struct sim_engine *)(const void *)world->plane.shard_engines[shard];

@@ -1,6 +1,6 @@
 /*
- * Why subscribers are ended, checked at the moment when the shard gives the cause, and by what the witness knows: nobody is cut off who
- * did no wrong. And whenever all threads sleep: nobody is left who should have been cut off.
+ * Checks why subscribers are ended. When a shard gives the cause, it must agree with what the witness knows: no subscriber is cut off
+ * wrongly. And whenever all threads sleep, no subscriber must be left that should have been cut off.
  */
 #include "engine/sim/sim.h"
 #include "shard/subscriber.h"
@@ -9,13 +9,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* A subscriber that is being ended, as far as it is known to whom it belongs. */
+/* A subscriber that its shard ends, and the simulated client that it belongs to. */
 struct suspect {
     const struct sim_world *world;
     struct client *client;
     const struct subscriber *subscriber;
     const struct connection *end;
-    uint64_t told_ns; /* what had happened by then is known to the shard: time-outs have to have ended by then */
+    uint64_t told_ns; /* the shard knows everything that had happened by then: a time-out must have ended by then */
 };
 
 static struct channel *channel_of(const struct client *client)
@@ -25,7 +25,7 @@ static struct channel *channel_of(const struct client *client)
 
 /* --- lagging --- */
 
-/* Frames published after `since` and not taken, be it that they were not offered. */
+/* How many frames published after `since` the subscriber has not taken, whether they were offered to it or not. */
 static uint64_t lag_of(const struct client *client, const struct moment *since, const struct connection *end)
 {
     const struct channel *channel = channel_of(client);
@@ -84,7 +84,7 @@ static void check_send_timeout(const struct suspect *suspect)
         fail(suspect->world, "subscriber %u is cut off for taking nothing too early", index);
 }
 
-/* Nothing is on its way to the subscriber or from it, and it answers what it gets. */
+/* True if no bytes are on their way to the subscriber or from it, and it answers pings. */
 static bool has_answered_everything(const struct suspect *suspect)
 {
     const struct client *client = suspect->client;
@@ -107,7 +107,7 @@ static void check_pong_timeout(const struct suspect *suspect)
         fail(suspect->world, "subscriber %u is cut off for want of a pong and was not asked for one", suspect->client->index);
 }
 
-/* --- the rest --- */
+/* --- all causes --- */
 
 static void expect(const struct suspect *suspect, bool is_true, const char *fault)
 {
@@ -160,7 +160,7 @@ static uint64_t told_time(const struct sim_world *world, const struct client *cl
     return turn_ns > reported_ns ? turn_ns : reported_ns;
 }
 
-/* --- what the shard calls: the linker puts the second in the place of the first, see tests/sim/rules.mk --- */
+/* --- giving a cause: the linker puts check_given_cause in the place of subscriber_blame, see tests/sim/rules.mk --- */
 
 void give_cause(struct shard *shard, struct subscriber *subscriber,
                 enum disconnect_cause cause) __asm__("__real_subscriber_blame");
@@ -194,7 +194,7 @@ void check_given_cause(struct shard *shard, struct subscriber *subscriber, enum 
 void time_handshake_out(struct shard *shard, struct subscriber *subscriber) __asm__("__real_handshake_time_out");
 void check_handshake_time_out(struct shard *shard, struct subscriber *subscriber) __asm__("__wrap_handshake_time_out");
 
-/* Its time is up: since it was accepted, and neither the rest of its request nor control's answer was there. */
+/* Checks that a handshake is given up only when its time, which runs from the acceptance, is over. Notes the status of the answer. */
 void check_handshake_time_out(struct shard *shard, struct subscriber *subscriber)
 {
     struct client *client = witness_client_of(subscriber->connection);
@@ -214,7 +214,7 @@ void check_handshake_time_out(struct shard *shard, struct subscriber *subscriber
 void abort_subscriber(struct shard *shard, struct subscriber *subscriber) __asm__("__real_subscriber_abort");
 void check_abort(struct shard *shard, struct subscriber *subscriber) __asm__("__wrap_subscriber_abort");
 
-/* Who was told to close has its time for it, unless it keeps what is below the floor. */
+/* Checks that a connection that is being closed is not aborted before its time to close is over, unless it holds a frame below the floor. */
 void check_abort(struct shard *shard, struct subscriber *subscriber)
 {
     const struct client *client = subscriber->state == SUBSCRIBER_CLOSING ? witness_client_of(subscriber->connection) : NULL;
@@ -231,7 +231,7 @@ void check_abort(struct shard *shard, struct subscriber *subscriber)
     abort_subscriber(shard, subscriber);
 }
 
-/* Nobody is ended for nothing: the relay gave a cause, or it was the client itself, or the network. */
+/* No connection may end without a reason: a cause given by the relay, the client's own leaving, or the network. */
 void check_ending(const struct client *client, int error)
 {
     const struct sim_world *world = client->line.world;

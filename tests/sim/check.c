@@ -41,7 +41,7 @@ static uint64_t lowest_held(const struct sim_world *world, const struct connecti
     return held;
 }
 
-/* The shard's mark protects what a connection may touch. */
+/* The shard's mark must protect every frame that a connection may touch. */
 static void check_mark_protects(const struct sim_world *world, unsigned shard, uint16_t channel, uint64_t held)
 {
     uint64_t mark = shards_mark(&world->plane.followed[channel], shard);
@@ -140,7 +140,7 @@ void check_step(struct sim_world *world, unsigned thread)
 
 /* --- when all threads sleep --- */
 
-/* Nothing is held that nobody holds. */
+/* A sleeping shard's mark must protect no frame that none of its connections holds. */
 static void check_mark_at_rest(const struct sim_world *world, unsigned shard, unsigned number)
 {
     const struct followed *followed = &world->plane.followed[number];
@@ -155,8 +155,8 @@ static void check_mark_at_rest(const struct sim_world *world, unsigned shard, un
 }
 
 /*
- * True if a send that holds what is below the floor waits for its answer, and who takes what it is offered is not cut off; or if a
- * connection was reset and its notification is on its way.
+ * True if a connection holds a frame below the floor and need not let go of it yet: because it has a send without an answer so far (a
+ * subscriber that takes what it is offered is not cut off), or because it was reset and its notification is on its way.
  */
 static bool is_in_service(const struct sim_world *world, unsigned number)
 {
@@ -174,7 +174,8 @@ static bool is_in_service(const struct sim_world *world, unsigned number)
     return false;
 }
 
-/* Whoever keeps a message from its room has been told to let go, and does so at once; also where that holds up the encoder. */
+/* When all sleep, no message may wait for room in a log: connections that hold frames below the floor let go of them at once. Also if it is
+ * the encoder that is held up. */
 static void check_nobody_waits(const struct sim_world *world)
 {
     bool waits = channel_is_waiting(world->plane.target) || channel_is_waiting(world->plane.source);
@@ -193,7 +194,7 @@ struct places {
     uint32_t by_address[PLACES], by_app[MAX_APPS];
 };
 
-/* What the shard made of who asked, and of what for. */
+/* The shard must attribute the right address and app to a subscriber. */
 static void check_identity(const struct sim_world *world, const struct subscriber *subscriber, const struct client *client)
 {
     struct ip_address ip = request_place(client->place);

@@ -1,4 +1,4 @@
-/* A subscriber: connects, asks, and checks every byte that it gets. What it does of its own accord is in client_acts.c. */
+/* A simulated subscriber: checks every byte that it receives. Its own actions are in client_acts.c. */
 #include "sim/world.h"
 
 #include <errno.h>
@@ -81,7 +81,7 @@ static void take_data(struct client *client, const struct ws_event *event)
     client->message_length = 0;
 }
 
-/* The codes that the relay may close with, and when. */
+/* Checks that the relay may close with `code` now. */
 static void check_close(const struct client *client, uint16_t code)
 {
     const struct sim_world *world = world_of(client);
@@ -173,7 +173,7 @@ static void opened(struct client *client)
 
     client->state = CLIENT_OPEN;
     client->opened_ns = sim_world_now(world);
-    client->stream.to = record_head(record_of(client)) + 1; /* what is published from now on must come */
+    client->stream.to = record_head(record_of(client)) + 1; /* what is published from now on must arrive */
     trace(world, "client %u: subscribed, between %llu and %llu", client->index, (unsigned long long)client->stream.from,
           (unsigned long long)client->stream.to);
 }
@@ -206,7 +206,7 @@ static size_t take_answer(struct client *client, const uint8_t *bytes, size_t le
     return taken;
 }
 
-/* The relay has ended its side: in order only at a frame's end, and behind a close frame unless we went first. */
+/* The relay has ended its side: it must do so behind a close frame, unless the client left or misbehaved before, and not within a frame. */
 static void check_fin(const struct client *client)
 {
     const struct sim_world *world = world_of(client);

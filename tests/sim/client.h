@@ -1,4 +1,4 @@
-/* Subscribers: what they do, and what they check of what they get. */
+/* Simulated subscribers: their actions, and their checks of what they receive. */
 #ifndef TESTS_SIM_CLIENT_H
 #define TESTS_SIM_CLIENT_H
 
@@ -19,39 +19,39 @@ struct client {
     uint64_t act_ns, unstall_ns;
     uint64_t opened_ns;
 
-    /* What it asks for on the current connection. */
-    unsigned place;      /* of request.h: where it comes from, as the relay is to see it */
-    uint16_t app;        /* whose key it has, or ADMISSION_NO_APP */
-    uint8_t channel;     /* that it wants to follow, as the plane numbers them */
+    /* Its request on the current connection. */
+    unsigned place;      /* of request.h: the address that the relay must attribute to it */
+    uint16_t app;        /* the app whose key it has, or ADMISSION_NO_APP */
+    uint8_t channel;     /* the channel that it will follow, as the plane numbers them */
     uint16_t selection;  /* of that channel */
-    int expected_status; /* of the answer; 0: none, it sends half a request */
+    int expected_status; /* of the answer; 0: no answer, as it sends half a request */
     char path[REQUEST_PATH_BYTES];
     struct ws_uri uri; /* with that path */
 
-    /* What it has got. */
+    /* What it has received. */
     struct ws_client_options ws_options;
-    struct ws_client ws; /* not told of a close of ours, so that it reports all that comes behind it */
+    struct ws_client ws; /* not told of the client's close frames, so that it reports everything that arrives after them */
     uint8_t head[WS_CLIENT_HEAD_BYTES];
     uint8_t *message;
     size_t message_length;
     struct {
-        uint64_t from, to; /* the first frame has a sequence number between these */
-        uint64_t first;    /* as assumed; 0: none yet */
-        uint64_t received; /* frames since */
-        uint64_t next;     /* what has to come next, at the earliest */
+        uint64_t from, to; /* bounds of the first frame's sequence number */
+        uint64_t first;    /* the first frame's sequence number, as assumed; 0: no frame yet */
+        uint64_t received; /* frames received so far */
+        uint64_t next;     /* the next frame has this sequence number or a higher one */
     } stream;
-    uint64_t next_ping, next_pong;
+    uint64_t next_ping, next_pong; /* payloads of the last ping sent, and of the last pong received */
     uint64_t pings_received;
 
-    /* What it did, and what was done to it. */
+    /* What it did, and what the relay did to it. */
     bool misbehaved; /* broke the protocol on purpose */
     bool flooded;    /* sent more than a subscriber may */
     bool left;       /* began to leave by itself */
     bool close_sent, close_received, mute;
-    int timed_out_status;        /* what its shard answered when it was out of patience; 0: it was not */
-    enum disconnect_cause cause; /* why its shard ends it; DISCONNECT_CAUSES: it has not said so */
+    int timed_out_status;        /* of its shard's answer when the handshake took too long; 0: it did not */
+    enum disconnect_cause cause; /* why its shard ends it; DISCONNECT_CAUSES: the shard has given no cause */
     struct testimony testimony;
-    uint64_t ending_since_ns; /* when it was first seen that the relay ends it; 0: it does not */
+    uint64_t ending_since_ns; /* when the relay was first seen to end the connection; 0: it does not end it */
 };
 
 void client_create(struct sim_world *world, unsigned index);
@@ -68,12 +68,12 @@ void client_send_close(struct client *client, uint16_t code);
 void client_send_control(struct client *client, uint8_t opcode, const void *payload, size_t length);
 void client_ping(struct client *client);
 
-/* --- what it does wrong, or too much of (client_faults.c) --- */
+/* --- faults and floods (client_faults.c) --- */
 
 void client_misbehave(struct client *client);
 /* Sends more than a subscriber may, or thousands of pings. */
 void client_flood(struct client *client);
-/* Sends a frame with this first byte, whatever that says, and as much data as it says. */
+/* Sends a frame with this first byte, valid or not, and `length` bytes of data, of which at most SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES follow. */
 void client_say_data(struct client *client, uint8_t first_byte, size_t length);
 
 #endif

@@ -1,4 +1,4 @@
-/* What a subscriber does of its own accord: connects, chatters, stalls, leaves. */
+/* A subscriber's own actions: it connects, sends harmless frames, stalls, and leaves. */
 #include "sim/world.h"
 
 #include <string.h>
@@ -100,7 +100,7 @@ void client_stall(struct client *client, bool stalled)
     sim_connection_stall(client->line.connection, stalled);
 }
 
-/* What it says without harm: a ping, or data, which is dropped. */
+/* Sends something harmless: a ping, or data, which the relay drops. */
 static void chatter(struct client *client)
 {
     uint64_t choice = random_below(&client->random, 8);

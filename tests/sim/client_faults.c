@@ -1,4 +1,4 @@
-/* What subscribers do wrong, or too much of. */
+/* Faults and floods of subscribers. */
 #include "sim/world.h"
 
 #include <stdlib.h>
@@ -42,7 +42,7 @@ static void break_protocol(struct client *client)
     }
 }
 
-/* Its machine is gone, and nobody tells. */
+/* The client's machine disappears, and the relay is not told. */
 static void vanish(struct client *client)
 {
     client->left = true;

@@ -1,4 +1,4 @@
-/* What builders send. */
+/* The messages that builders send. */
 #include "flashrelay/brotli_codec.h"
 #include "sim/world.h"
 
@@ -10,7 +10,7 @@
 #define SMALLEST_BYTES 64
 #define BOMB_BYTES     (3u << 20)
 
-/* Most messages are small, a few nearly as large as may be. */
+/* Most messages are small, a few nearly as large as the plan allows. */
 static size_t draw_length(struct sim_world *world)
 {
     uint64_t most = world->plan.payload_bytes, grain = world->plan.grain_bytes;
@@ -23,7 +23,7 @@ static size_t draw_length(struct sim_world *world)
     return length < most ? length : most;
 }
 
-/* JSON of `length` bytes, which are filled with one of `letters` letters each. */
+/* Creates JSON of `length` bytes, filled up with letters that are drawn from the first `letters`. */
 static struct content *create(struct sim_world *world, size_t length, unsigned letters)
 {
     struct content *content = calloc(1, sizeof *content);

@@ -1,4 +1,4 @@
-/* One connection from the relay to a builder: the upgrade, messages in all forms, and all that builders do wrong. */
+/* One connection from the relay to a builder: the upgrade, messages in all forms, and the builder's faults. */
 #include "flashrelay/http.h"
 #include "flashrelay/ws_upgrade.h"
 #include "sim/world.h"
@@ -47,9 +47,9 @@ void feed_closed(struct feed *feed, int error)
 
     trace(world, "builder %u: connection %u ended: %s", feed->builder->index, feed->number,
           error ? strerror(-error) : "in order");
-    /* Who could not send its pong, or sent it late, is given up for good reason. */
+    /* The relay may give up a builder that could not send its pong, or sent it late. */
     bool behind = feed->pong_waited || feed->line.taken_bytes < feed->line.said_bytes;
-    /* While the relay stalls, the time that a builder has to end a connection passes. */
+    /* While a thread of the relay stalls, the time that a builder has for ending a connection may pass. */
     bool ending = feed->close_sent && world->plan.machine.stall_per_million > 0;
     bool good = !ending && !feed->misbehaved && !feed->mute && !feed->stalled && !feed->flooded;
     if (error != 0 && !behind && good && world->phase != PHASE_END && world->plan.network.reset_permille_per_s == 0)
@@ -102,7 +102,7 @@ void feed_send(struct feed *feed, struct content *content)
     struct random *random = &feed->builder->random;
     bool brotli = content->length > 0 && (content->is_bomb || chance(random, world_of(feed)->plan.builder.brotli_permille));
 
-    /* With one upstream the relay need not look into brotli, so it knows only copies in the same form. */
+    /* With one upstream the relay need not decompress brotli, so it recognises only copies in the same form. */
     if (world_of(feed)->plan.builders == 1 && content->sent)
         brotli = content->brotli != NULL;
     content->sent = true;
@@ -156,7 +156,7 @@ static void break_protocol(struct feed *feed)
     }
 }
 
-/* Announces a message and ends, or falls silent, in its middle. */
+/* Begins a message, and ends the stream or falls silent in the middle of it. */
 static void stop_within_message(struct feed *feed)
 {
     static const uint8_t start[] = {0x82, 0x7e, 0x01, 0x00, '{', '"'};
@@ -196,7 +196,7 @@ void feed_misbehave(struct feed *feed)
     case 5:
         feed->mute = true;
         break;
-    case 6: /* its machine is gone, and nobody tells */
+    case 6: /* the builder's machine disappears, and the relay is not told */
         feed->misbehaved = true;
         sim_connection_vanish(feed->line.connection);
         break;
@@ -273,7 +273,7 @@ static void check_pong(struct feed *feed, const struct ws_event *event)
     feed->next_pong = payload;
 }
 
-/* The codes that the relay may close with, and when. */
+/* Checks that the relay may close with `code` now. */
 static void check_close(const struct feed *feed, uint16_t code)
 {
     bool expected = false;

@@ -1,4 +1,4 @@
-/* One connection of a simulated peer: what it says waits here until its engine has room, and its events go to whom it belongs. */
+/* One connection of a simulated peer: queues the peer's bytes until its engine has room, and passes events on to the peer. */
 #include "engine/sim/sim.h"
 #include "sim/world.h"
 

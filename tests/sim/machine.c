@@ -24,7 +24,7 @@ static void pause_thread(struct sim_thread *thread, uint64_t duration_ns)
         thread->paused_until_ns = end_ns;
 }
 
-/* The thread gets no turn for long, or does not get on from within its next one: the machine swaps, or the process was stopped. */
+/* Some thread gets no turn for long, or is interrupted for long within its next one, as when the machine swaps or the process is stopped. */
 static void stall_thread(struct sim_world *world)
 {
     struct sim_thread *thread = draw_thread(world);
@@ -68,7 +68,7 @@ static void give_descriptors_back(struct sim_world *world)
     trace(world, "descriptors again");
 }
 
-/* --- */
+/* --- beginning and ending faults --- */
 
 static bool chance_per_million(struct sim_world *world, uint32_t per_million)
 {

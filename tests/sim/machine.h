@@ -1,4 +1,4 @@
-/* What happens to the machine that the relay runs on: threads that do not get on, and want of descriptors. */
+/* Faults of the machine that the relay runs on: threads that stall, and lack of descriptors. */
 #ifndef TESTS_SIM_MACHINE_H
 #define TESTS_SIM_MACHINE_H
 
@@ -6,14 +6,14 @@
 
 struct sim_world;
 
-/* Once a step: perhaps something begins to go wrong. */
+/* Called once per step: begins faults, with the chances of the plan. */
 void machine_step(struct sim_world *world);
 
-/* Ends what goes wrong, where its time has come. */
+/* Ends a lack of descriptors whose time is over. */
 void machine_act(struct sim_world *world);
 uint64_t machine_deadline(const struct sim_world *world);
 
-/* Everything is well from now on, but for short pauses. */
+/* Ends all faults. From now on threads only pause for short times. */
 void machine_recover(struct sim_world *world);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The simulator: runs the whole data plane but its system calls, a seed at a time. What is wrong is told with the command that repeats it.
+ * The simulator: runs the whole data plane except for its system calls, one seed after another. A failure is printed with the command that
+ * repeats it.
  * tests/sim/README.md says what is simulated and what is checked.
  */
 #include "common/command_line.h"
@@ -14,22 +15,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LONGEST_SEED_S 60 /* they take milliseconds, some hundred in a sanitizer */
+#define LONGEST_SEED_S 60 /* a seed takes milliseconds, with a sanitizer some hundred */
 
 bool tracing;
 static const char *program;
 
-/* In the sanitizers' runtimes only. */
+/* Defined only with a sanitizer. */
 void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 
 static char how_to_repeat[512];
 
-/* Also from signal handlers: so only what is safe there. */
+/* Called from signal handlers, too: may only use functions that are safe there. */
 static void tell(const char *text)
 {
     ssize_t written = write(STDERR_FILENO, text, strlen(text));
 
-    (void)written; /* there is nobody else to tell */
+    (void)written; /* a failure can't be reported anywhere */
 }
 
 static void tell_how_to_repeat(void)
@@ -37,7 +38,7 @@ static void tell_how_to_repeat(void)
     tell(how_to_repeat);
 }
 
-/* An assertion of the data plane, or worse; or an endless loop within one turn. */
+/* A failed assertion of the data plane, an invalid access, or an endless loop within one turn. */
 static void on_signal(int number)
 {
     signal(number, SIG_DFL);

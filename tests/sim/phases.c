@@ -1,10 +1,10 @@
-/* What the world does by itself: it makes flashblocks, then calms down, and ends. */
+/* The phases of a run: flashblocks are made, then faults end and everything calms down, then the run ends. */
 #include "engine/sim/sim.h"
 #include "sim/world.h"
 
-#define CALM_NS            (9 * NS_PER_S)   /* all time-outs and a few attempts to connect */
-#define FLOODED_MESSAGE_NS (10 * NS_PER_MS) /* to pass through a log of a few frames */
-#define END_NS             (12 * NS_PER_S)  /* handshakes, closes and the drain end well before */
+#define CALM_NS            (9 * NS_PER_S)   /* longer than all time-outs and a few attempts to connect */
+#define FLOODED_MESSAGE_NS (10 * NS_PER_MS) /* per message of a flood, to pass through a log of a few frames */
+#define END_NS             (12 * NS_PER_S)  /* handshakes, closes and the drain take much less */
 
 /* --- flashblocks --- */
 
@@ -38,7 +38,7 @@ static void calm_down(struct sim_world *world)
         world->builders[i].refusals = 0;
 }
 
-/* Whoever vanished and was not missed so far: the network finds out. */
+/* Resets connections to peers that vanished and that the relay has not given up, as if the network had noticed. */
 static void reset_vanished(struct sim_world *world)
 {
     for (unsigned i = 0; i < world->plan.shards; i++) {
@@ -64,7 +64,6 @@ static void begin_end(struct sim_world *world)
         shard_drain(world->plane.shards[i]);
 }
 
-/* When the world itself has something to do. */
 uint64_t phases_deadline(const struct sim_world *world)
 {
     if (world->phase == PHASE_FLOW && world->produced < world->plan.flashblocks)

@@ -17,7 +17,7 @@ static uint32_t draw_permille(struct random *random, uint64_t low, uint64_t high
     return (uint32_t)between(random, low, high);
 }
 
-/* Sockets that copy, sockets that send by reference, or engines with a TCP of their own. */
+/* Draws how engines send: on sockets that copy, on sockets that send by reference, or with a TCP of their own. */
 static void draw_sending(struct sim_network_options *network, struct random *random)
 {
     network->late_send_permille = once_in(random, 2) ? draw_permille(random, 0, 999) : 0;
@@ -52,7 +52,7 @@ static void draw_machine(struct machine_plan *machine, struct random *random)
     machine->shortage_per_million = once_in(random, 8) ? (uint32_t)between(random, 50, 2000) : 0;
 }
 
-/* Logs so small that they wrap and run out of room all the time, or so large that nobody is cut off by the floor. */
+/* Draws a log so small that it wraps and runs out of room all the time, or so large that no subscriber is cut off for the floor. */
 static void draw_log(struct plan *plan, struct random *random)
 {
     bool is_roomy = once_in(random, 5);
@@ -90,7 +90,7 @@ static void draw_access(struct access_plan *access, struct random *random, unsig
     access->selections = once_in(random, 6) ? (uint16_t)between(random, 1, MAX_SELECTIONS) : 0;
 }
 
-/* A few of everything, or now and then a crowd, which sees fewer flashblocks. */
+/* Draws few shards, builders and clients or, now and then, many, with fewer flashblocks. */
 static void draw_people(struct plan *plan, struct random *random)
 {
     bool is_crowd = once_in(random, 128);
@@ -109,7 +109,7 @@ static void draw_people(struct plan *plan, struct random *random)
 
 static void draw_behaviour(struct plan *plan, struct random *random)
 {
-    bool is_coarse = plan->network.segment_max_bytes > 2000; /* what arrives comes in few pieces, so that much may come */
+    bool is_coarse = plan->network.segment_max_bytes > 2000; /* much data arrives in few pieces, so that floods are possible */
 
     plan->client.fault_permille = once_in(random, 4) ? 0 : draw_permille(random, 5, 120);
     plan->builder.fault_permille = once_in(random, 2) ? 0 : draw_permille(random, 2, 30);
@@ -140,7 +140,7 @@ void plan_draw(struct plan *plan, uint64_t seed)
     plan->drain = once_in(&random, 2);
 }
 
-/* --- telling --- */
+/* --- printing --- */
 
 static unsigned long long ms(uint64_t ns)
 {

@@ -1,4 +1,4 @@
-/* What a seed draws before a run begins: the weather, the sizes, the limits, and how badly everybody behaves. */
+/* The plan of a run, drawn from its seed before it begins: the network, sizes, limits, and how badly builders and clients behave. */
 #ifndef TESTS_SIM_PLAN_H
 #define TESTS_SIM_PLAN_H
 
@@ -12,9 +12,9 @@
 
 /* Of the machine that the relay runs on. Chances are per step. */
 struct machine_plan {
-    uint32_t hiccup_permille;       /* that some thread does not run for a moment */
-    uint32_t interruption_permille; /* chance that a thread is interrupted where it meets others; 0: turns are whole */
-    uint32_t stall_per_million;     /* that a thread gets no turn for long, or does not get on with its turn */
+    uint32_t hiccup_permille;       /* that a thread does not run for a moment */
+    uint32_t interruption_permille; /* per point (thread.h): that a thread is interrupted there; 0: turns are not interrupted */
+    uint32_t stall_per_million;     /* that a thread gets no turn for long, or is interrupted for long within its turn */
     uint32_t shortage_per_million;  /* that there are no descriptors for a while */
 };
 
@@ -22,7 +22,7 @@ struct machine_plan {
 struct builder_plan {
     uint32_t fault_permille;
     uint32_t flood_permille;  /* of thousands of tiny messages */
-    uint32_t bomb_permille;   /* of a little brotli that is much JSON */
+    uint32_t bomb_permille;   /* of a small brotli message that is much JSON */
     uint32_t brotli_permille; /* of all messages */
 };
 
@@ -32,17 +32,17 @@ struct client_plan {
     uint32_t flood_permille; /* of more than a subscriber may send */
 };
 
-/* Of who may subscribe, and to what. */
+/* Of access: who may subscribe, and to what. */
 struct access_plan {
     unsigned apps;  /* 0: no keys are needed */
-    bool is_public; /* none are, although there are apps */
+    bool is_public; /* no keys are needed, although there are apps */
     uint32_t app_limit;
     uint32_t instance_limit, ip_limit;
-    unsigned descriptors;   /* that shards may take; 0: as many as they like */
-    bool has_limits;        /* there are fewer places than may be wanted */
-    bool is_forwarded;      /* clients come through a proxy, which says for whom */
-    bool has_both_channels; /* subscribers follow what was compressed, or what was not */
-    uint16_t selections;    /* subscribers follow one of these, or everything */
+    unsigned descriptors;   /* that shards may take; 0: unlimited */
+    bool has_limits;        /* there may be fewer places than clients want */
+    bool is_forwarded;      /* clients come through a proxy, which tells the relay their addresses */
+    bool has_both_channels; /* each subscriber follows the compressed channel or the uncompressed one */
+    uint16_t selections;    /* how many there are; each subscriber follows one of them, or everything */
 };
 
 struct plan {
@@ -56,8 +56,8 @@ struct plan {
     unsigned flashblocks;
     uint64_t interval_ns; /* between flashblocks, on average */
     uint32_t burst_permille;
-    uint32_t payload_bytes; /* most, of one message */
-    uint32_t grain_bytes;   /* frames are of this size, times n, or a byte larger, so they often fit just, or just not; 0: any */
+    uint32_t payload_bytes; /* of one message, at most */
+    uint32_t grain_bytes;   /* frames are n times this size, or a byte larger: they often just fit, or just do not; 0: any */
     uint64_t max_message_bytes;
     bool compress;
     size_t arena_bytes;
@@ -67,7 +67,7 @@ struct plan {
     bool client_ping;
     uint64_t ping_interval_ns, pong_timeout_ns;
     uint32_t sends_per_turn;
-    bool drain; /* the run ends with a shutdown instead of everybody leaving */
+    bool drain; /* the run ends with a shutdown; else all subscribers leave */
 };
 
 /* Draws everything from the seed. */

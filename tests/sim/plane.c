@@ -39,7 +39,7 @@ static struct channel *create_channel(struct sim_world *world, const char *name,
 
     must(channel_create(&channel, &options));
     for (uint16_t i = 0; i < plan->access.selections; i++) {
-        selection_init(&world->plane.selections[i], UINT64_MAX, is_selected, &numbers[i]); /* nothing is noted */
+        selection_init(&world->plane.selections[i], UINT64_MAX, is_selected, &numbers[i]); /* no frame is ever noted */
         channel_set_selection(channel, i + 1, &world->plane.selections[i]);
     }
     return channel;
@@ -60,7 +60,7 @@ static void create_channels(struct sim_world *world)
     world->target.channel = plane->target;
 }
 
-/* Once there are those who publish in them. */
+/* Called once the publishers of the channels exist. */
 static void choose_followed(struct sim_world *world)
 {
     struct plane *plane = &world->plane;
@@ -79,7 +79,7 @@ static void choose_followed(struct sim_world *world)
     plane->followed_count = world->plan.access.has_both_channels ? 2 : 1;
 }
 
-/* --- the threads' parts --- */
+/* --- ingest, encoder and shards --- */
 
 static void create_ingest(struct sim_world *world)
 {

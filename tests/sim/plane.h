@@ -31,7 +31,7 @@ struct followed {
 
 struct plane {
     struct channel_marks source_marks, target_marks;
-    struct channel *source, *target; /* the same where nothing is compressed */
+    struct channel *source, *target; /* the same channel if nothing is compressed */
     struct selection selections[MAX_SELECTIONS];
     struct followed followed[MAX_FOLLOWED];
     unsigned followed_count;
@@ -43,7 +43,7 @@ struct plane {
     struct engine *shard_engines[MAX_SHARDS];
     struct waker *shard_wakers[MAX_SHARDS];
     struct witness witnesses[MAX_SHARDS];
-    uint64_t told_ns[MAX_SHARDS]; /* up to when a shard has been told what happened */
+    uint64_t told_ns[MAX_SHARDS]; /* a shard has been told everything that had happened by this time */
     struct snapshot_group *snapshots;
     struct snapshot_slot access;
     struct descriptor_budget descriptors;
@@ -66,7 +66,7 @@ bool plane_thread_is_runnable(const struct sim_world *world, unsigned thread);
 uint64_t plane_thread_deadline(const struct sim_world *world, unsigned thread);
 void plane_thread_turn(struct sim_world *world, unsigned thread);
 const char *plane_thread_name(unsigned thread);
-/* The thread has been told what had happened by `told_ns`. */
+/* Notes that the thread has been told everything that had happened by `told_ns`. */
 void plane_note_look(const struct sim_thread *thread, uint64_t told_ns);
 
 #endif

@@ -1,4 +1,4 @@
-/* The threads of the data plane: when each has something to do, and what. */
+/* The threads of the data plane: when each has something to do, and its turn. */
 #include "shard/subscriber.h"
 #include "sim/world.h"
 
@@ -15,7 +15,7 @@ const char *plane_thread_name(unsigned thread)
     return names[thread];
 }
 
-/* Awake, or woken, or something happened that its engine waits for. */
+/* True if the thread is awake or was woken, or something happened that its engine waits for. */
 static bool engine_is_runnable(const struct engine *engine)
 {
     return !waker_is_sleeping(&engine->waker) || engine_sim_is_due(engine);
@@ -48,7 +48,7 @@ uint64_t plane_thread_deadline(const struct sim_world *world, unsigned thread)
     return shard_next_deadline(plane->shards[thread - THREAD_SHARDS]);
 }
 
-/* What subscribers follow can't be asked for yet: control, whose the subscriber is meanwhile, decides it. */
+/* Decides what a subscriber follows, as requests can't ask for it yet. Control does it, to which the subscriber belongs meanwhile. */
 static void choose_stream(struct admission_request *request)
 {
     struct subscriber *subscriber = LIST_ENTRY(request, struct subscriber, request);
@@ -83,7 +83,7 @@ static uint64_t tell_time(void *context)
     return sim_world_now(context);
 }
 
-/* As its thread does: announces its sleep, looks once more, and goes on if there was something. */
+/* Does as the encoder's thread does: announces its sleep, looks once more for work, and stays awake if there was some. */
 static void turn_encoder(struct sim_world *world)
 {
     struct waker *waker = encoder_waker(world->plane.encoder);

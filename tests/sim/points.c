@@ -1,13 +1,13 @@
 /*
- * Where threads meet: functions of the data plane in whose place the linker puts these (see tests/sim/rules.mk). Before each of them a
- * thread may be interrupted; so in a run nearly every order of what threads do to each other comes about.
+ * The points at which threads meet: functions of the data plane in whose place the linker puts those below (see tests/sim/rules.mk). Before
+ * each of them a thread may be interrupted, so that over a run threads affect each other in nearly every possible order.
  */
 #include "flashrelay/admission.h"
 #include "flashrelay/channel.h"
 #include "flashrelay/engine.h"
 #include "sim/world.h"
 
-/* Declares the function itself, and what stands in its place. */
+/* Declares the function itself, and the function in its place. */
 #define INTERPOSE(type, name, ...)                          \
     type real_##name(__VA_ARGS__) __asm__("__real_" #name); \
     type point_##name(__VA_ARGS__) __asm__("__wrap_" #name);
@@ -127,14 +127,14 @@ bool point_admission_queue_is_empty(const struct admission_queue *queue)
 
 /* --- the engine --- */
 
-/* Called as a subscriber opens. */
+/* Called when a subscriber opens. */
 void point_engine_select(struct engine *engine, struct connection *connection, uint16_t selection)
 {
     witness_note_open(connection);
     real_engine_select(engine, connection, selection);
 }
 
-/* Called as the relay ends a connection in order, or a peer does. */
+/* Called when the relay, or a simulated peer, ends a connection in order. */
 void point_engine_finish(struct engine *engine, struct connection *connection)
 {
     if (sim_thread_running() && !connection->finishing)

@@ -1,6 +1,7 @@
 /*
- * The record of what was published, and what it must be: in the source only what some builder sent whole, in its order, nothing left out
- * and nothing twice; in the channel of the subscribers the same, and at each subscriber one unbroken part of it.
+ * The record of what was published, and its checks. The source channel has only messages that a builder sent whole, in the order in which
+ * its connection brought them, with none left out and none twice. The compressed channel has the same messages. Each subscriber receives one
+ * unbroken part of the channel that it follows.
  */
 #include "flashrelay/brotli_codec.h"
 #include "sim/world.h"
@@ -8,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Copies that come later than this may be taken for new. The relay remembers for 10 s from arrival; waiting for room, and stalls, blur it. */
+/* A copy that comes later than this may be published. The relay remembers a message for 10 s from its arrival; as messages wait for room and
+ * threads stall, the time from publication to publication is less exact. */
 #define CERTAINLY_REMEMBERED_NS (INGEST_RECENT_NS - 6 * NS_PER_S)
 
-/* --- keeping --- */
+/* --- the record of a channel --- */
 
 static struct published_frame *add_frame(struct record *record, uint64_t sequence)
 {
@@ -43,7 +45,7 @@ const struct record *record_of(const struct client *client)
     return client->line.world->plane.followed[client->channel].record;
 }
 
-/* Takes the frame out of the channel; NULL for a gap. */
+/* Copies a frame from the channel to the record; NULL for a gap. */
 static struct published_frame *take_frame(struct sim_world *world, struct record *record, uint64_t sequence)
 {
     struct published_frame *published = add_frame(record, sequence);
@@ -66,14 +68,14 @@ static struct published_frame *take_frame(struct sim_world *world, struct record
     return published;
 }
 
-/* --- what was sent --- */
+/* --- the source channel, compared with what builders sent --- */
 
 static bool is_bytes(const uint8_t *bytes, size_t length, const struct published_frame *published)
 {
     return bytes && length == published->length && memcmp(bytes, published->payload, length) == 0;
 }
 
-/* Which content the payload is, as JSON or as the brotli that a builder sent. */
+/* The content whose JSON, or brotli form as a builder sent it, is the payload; NULL if there is none. */
 static struct content *find_content(const struct sim_world *world, const struct published_frame *published)
 {
     for (size_t i = world->content_count; i > 0; i--) {
@@ -85,7 +87,7 @@ static struct content *find_content(const struct sim_world *world, const struct 
     return NULL;
 }
 
-/* True if the relay may have dropped this one: as a copy of what another connection brought, or because it is too big. */
+/* True if the relay may have dropped this message: as a copy of one that another connection brought, or because it is too big. */
 static bool may_be_passed_over(const struct feed *feed, const struct sent *sent)
 {
     const struct content *content = sent->content;
@@ -93,7 +95,7 @@ static bool may_be_passed_over(const struct feed *feed, const struct sent *sent)
     return content->is_too_big || (content->published && (content->shared || content->brought != feed));
 }
 
-/* Where in what the feed sent `content` is the next that may be published; sent_count if it is not. */
+/* The index of `content` in feed->sent, if it is the next message of the feed that may be published; else sent_count. */
 static size_t find_next(const struct feed *feed, const struct content *content)
 {
     for (size_t i = feed->next_sent; i < feed->sent_count; i++) {
@@ -107,7 +109,7 @@ static size_t find_next(const struct feed *feed, const struct content *content)
     return feed->sent_count;
 }
 
-/* Finds which connections may have brought it; where there is only one, that one is known to be so far. */
+/* Finds the connections that may have brought `content`. If there is only one, everything up to it has been published or dropped there. */
 static void attribute(struct sim_world *world, struct content *content)
 {
     struct feed *only = NULL;
@@ -130,7 +132,7 @@ static void attribute(struct sim_world *world, struct content *content)
     content->brought = only;
 }
 
-/* What another connection brought before must not come again. */
+/* A message that all builders send must not be published again. */
 static void check_is_no_copy(const struct sim_world *world, const struct content *content)
 {
     if (content->published && content->shared && sim_world_now(world) - content->published_ns < CERTAINLY_REMEMBERED_NS)
@@ -197,7 +199,7 @@ void record_published(struct sim_world *world, const struct channel *channel)
     sim_thread_end_check();
 }
 
-/* --- what a subscriber got --- */
+/* --- what a subscriber received --- */
 
 static bool is_for(const struct client *client, const struct published_frame *frame)
 {
@@ -221,7 +223,7 @@ static bool is_frame(const struct client *client, uint64_t sequence)
     return sequence < record->count && is_bytes(client->message, client->message_length, &record->frames[sequence]);
 }
 
-/* True if all that was received would be the same had it begun at `other`. */
+/* True if everything received would be the same if the stream had begun at `other`. */
 static bool is_same_so_far(const struct client *client, uint64_t other)
 {
     const struct record *record = record_of(client);
@@ -237,7 +239,7 @@ static bool is_same_so_far(const struct client *client, uint64_t other)
     return true;
 }
 
-/* What has to come next if the stream began at `first`. */
+/* The frame that has to come next if the stream began at `first`. */
 static uint64_t find_next_from(const struct client *client, uint64_t first)
 {
     uint64_t sequence = next_for(client, first);
@@ -248,8 +250,8 @@ static uint64_t find_next_from(const struct client *client, uint64_t first)
 }
 
 /*
- * The first frame that a subscriber gets tells where its stream begins, but for messages that were sent several times: where the first
- * guess turns out to be wrong, a later beginning that explains as much is taken.
+ * The first frame that a subscriber receives shows where its stream begins, unless the same message was published several times. If the
+ * first guess turns out to be wrong, a later beginning is taken that explains all frames received so far.
  */
 static bool find_other_beginning(struct client *client)
 {

@@ -10,7 +10,7 @@
 static const char *const app_keys[MAX_APPS] = {"first-key", "second/key with signs", "third"};
 static const char *const encoded_keys[MAX_APPS] = {"first%2dkey", "second%2Fkey%20with%20signs", "third"};
 
-/* Requests that are none, and what they are answered. */
+/* Requests that do not subscribe, and the status of the answer; 0: none. */
 static const struct {
     const char *text;
     int status;
@@ -37,9 +37,9 @@ static const struct access_plan *access_of(const struct client *client)
     return &client->line.world->plan.access;
 }
 
-/* --- where it comes from --- */
+/* --- the client's address --- */
 
-/* Of several addresses the last counts; what is no address does not. */
+/* Draws the header that a proxy adds. Of several addresses the last one counts; a text that is no address does not count. */
 static void draw_forwarded(struct client *client, char *header, size_t capacity)
 {
     unsigned host = (unsigned)random_below(&client->random, FORWARDED_HOSTS);
@@ -63,7 +63,7 @@ static void draw_forwarded(struct client *client, char *header, size_t capacity)
     client->place = CLIENT_HOSTS + host;
 }
 
-/* --- what it asks for --- */
+/* --- the request --- */
 
 static void draw_wrong_path(struct client *client, char *path, size_t capacity)
 {
@@ -104,7 +104,7 @@ static void draw_path(struct client *client, char *path, size_t capacity)
     }
 }
 
-/* What a proxy adds goes before the empty line at the request's end. */
+/* Sends a good request. The header that a proxy adds goes before the empty line at its end. */
 static void ask_well(struct client *client)
 {
     char header[64], text[2 * REQUEST_PATH_BYTES];
@@ -140,7 +140,7 @@ void request_send(struct client *client)
         ask_well(client);
 }
 
-/* --- what it is answered --- */
+/* --- the answer --- */
 
 bool request_may_be_answered(const struct client *client, int status)
 {

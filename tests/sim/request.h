@@ -1,4 +1,4 @@
-/* What clients ask for, and what they are to be answered. */
+/* The requests of clients, and the answers that they may get. */
 #ifndef TESTS_SIM_REQUEST_H
 #define TESTS_SIM_REQUEST_H
 
@@ -13,16 +13,16 @@
 
 struct client;
 
-/* The address of a host that clients connect from, or, from CLIENT_HOSTS on, that a proxy says it speaks for. */
+/* An address: below CLIENT_HOSTS, of a host that clients connect from; from CLIENT_HOSTS on, one that a proxy tells in its header. */
 struct ip_address request_place(unsigned place);
 
 /* The API key of an app. */
 const char *request_key(unsigned app);
 
-/* Draws what the client asks for, and asks; well, or now and then badly. */
+/* Draws the client's request, now and then a bad one, and sends it. */
 void request_send(struct client *client);
 
-/* True if the relay may answer so. */
+/* True if the relay may answer the request with `status`. */
 bool request_may_be_answered(const struct client *client, int status);
 
 #endif

@@ -1,4 +1,4 @@
-# tests/sim/: functions of the data plane in whose place the simulator puts its own, which call them.
+# tests/sim/: functions of the data plane that the simulator replaces by its own; these call the originals (ld --wrap).
 
 comma := ,
 SIM_INTERPOSED := channel_head channel_floor channel_is_waiting channel_reader_join channel_mark_set channel_append \

@@ -1,4 +1,4 @@
-/* Who has something to do runs, in any order: threads of the plane, engines of the peers, and actors are all alike. */
+/* Runs tasks that are due, in any order. Threads of the plane, engines of the peers, and the peers' own actions are all tasks. */
 #include "sim/world.h"
 
 #define MOST_STEPS_AT_ONCE 100000
@@ -51,7 +51,7 @@ static void run(struct sim_world *world, struct task task)
     }
 }
 
-/* Who can run now, and when somebody can next. */
+/* The tasks that can run now, and when the next one can. */
 struct schedule {
     struct task tasks[MOST_TASKS];
     unsigned count;

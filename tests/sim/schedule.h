@@ -1,4 +1,4 @@
-/* Who acts next, and what the world does by itself. */
+/* The order in which everything runs, and the phases of a run. */
 #ifndef TESTS_SIM_SCHEDULE_H
 #define TESTS_SIM_SCHEDULE_H
 
@@ -6,12 +6,12 @@
 
 struct sim_world;
 
-/* Lets somebody act who has something to do; where nobody has, time goes on to when somebody has. */
+/* Runs one task that is due, chosen at random. If none is due, advances time to when the next one is. */
 void schedule_step(struct sim_world *world);
 
-/* --- the world itself (phases.c) --- */
+/* --- the phases (phases.c) --- */
 
-/* When it has something to do. */
+/* When phases_act has something to do next. */
 uint64_t phases_deadline(const struct sim_world *world);
 void phases_act(struct sim_world *world);
 

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define STACK_BYTES             (1 << 20) /* touched as far as it is used */
+#define STACK_BYTES             (1 << 20) /* mapped; it takes up memory only as far as it is used */
 #define LONGEST_INTERRUPTION_NS (20 * NS_PER_MS)
 
-/* Which thread runs, and from where it was started. */
+/* The thread that runs, and the context from which it was started. */
 static struct {
-    struct sim_thread *thread; /* NULL: none, peers or the world act */
+    struct sim_thread *thread; /* NULL: no thread, as peers or the world act */
     unsigned checks;
     ucontext_t context;
     void *fake_stack;
@@ -18,13 +18,13 @@ static struct {
     size_t stack_bytes;
 } running;
 
-/* In the address sanitizer's runtime only. */
+/* Defined only with the address sanitizer. */
 void __sanitizer_start_switch_fiber(void **fake_stack, const void *bottom, size_t bytes) __attribute__((weak));
 void __sanitizer_finish_switch_fiber(void *fake_stack, const void **bottom_old, size_t *bytes_old) __attribute__((weak));
 
 /* --- switching --- */
 
-/* On the thread's own stack: back to who has started it. `fake_stack` is NULL where the thread does not come back. */
+/* Called on the thread's own stack: switches back to the context that started it. `fake_stack` is NULL if the thread does not come back. */
 static void leave_stack(struct sim_thread *thread, void **fake_stack)
 {
     if (__sanitizer_start_switch_fiber)
@@ -38,7 +38,7 @@ static void note_arrival(void *fake_stack)
         __sanitizer_finish_switch_fiber(fake_stack, &running.stack_bottom, &running.stack_bytes);
 }
 
-/* It has announced its sleep at the turn's beginning, and looks once more for what there is to do before it falls asleep. */
+/* A whole turn. The thread announces its sleep at the turn's beginning, and looks once more for work before it falls asleep. */
 static void turn(struct sim_thread *thread)
 {
     plane_thread_turn(thread->world, thread->index);
@@ -73,7 +73,7 @@ static void enter_stack(struct sim_thread *thread)
 
 /* --- life --- */
 
-/* One per thread, for all runs of this process. */
+/* The stack of thread `index`, which all runs of this process use. */
 static void *stack_of(unsigned index)
 {
     static void *stacks[MAX_THREADS];
@@ -123,7 +123,7 @@ const struct sim_thread *sim_thread_running(void)
     return running.thread;
 }
 
-/* Most often others only come first. */
+/* Draws how long an interruption takes: most often no time passes, and other threads only run first. */
 static uint64_t draw_interruption(struct random *random)
 {
     switch (random_below(random, 16)) {

@@ -1,4 +1,4 @@
-/* What happened in all seeds so far: a run in which something never happened proves little. */
+/* Counts of what happened in all seeds so far. They show what a run has not tested: the events that never happened in it. */
 #ifndef TESTS_SIM_TOTALS_H
 #define TESTS_SIM_TOTALS_H
 

@@ -44,7 +44,7 @@ static struct moment moment_now(const struct client *client)
     return (struct moment){.ns = sim_world_now(client->line.world), .head = record_head(record_of(client))};
 }
 
-/* --- what is told --- */
+/* --- the engine's events --- */
 
 static void on_accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
 {
@@ -83,7 +83,7 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
     return consumed;
 }
 
-/* True if the shard has to watch it from now on. */
+/* Notes progress. True if the subscriber begins to refuse bytes, so that the shard has to watch it from now on. */
 static bool note_progress(struct client *client, const struct connection *connection, const struct engine_progress *progress)
 {
     struct testimony *testimony = &client->testimony;

@@ -1,4 +1,4 @@
-/* One run: everything is made from the seed, and then whoever has something to do is turned until all have left. */
+/* One run: everything is made from the plan, and then runs, step by step, until all have left. */
 #include "sim/world.h"
 
 #include <stdlib.h>
@@ -49,7 +49,7 @@ static bool is_over(const struct sim_world *world)
     return world->phase == PHASE_END && world->phase_end_ns <= sim_world_now(world);
 }
 
-/* What was interrupted goes on, without further interruptions. */
+/* Runs interrupted turns to their ends, without further interruptions. */
 static void end_turns(struct sim_world *world)
 {
     world->plan.machine.interruption_permille = 0;

@@ -26,10 +26,10 @@ struct sim_world {
     struct sim_network *network;
     struct plane plane;
     struct held held;
-    struct record source, target; /* the same frames where nothing is compressed: then only `source` is used */
+    struct record source, target; /* of the two channels; if nothing is compressed, only `source` is used */
     struct content **contents;
     size_t content_count;
-    struct content *empty; /* the one empty message there can be */
+    struct content *empty; /* the only empty message */
     struct sim_builder builders[MAX_BUILDERS];
     struct engine *client_engines[CLIENT_HOSTS];
     struct client clients[MAX_CLIENTS];
@@ -38,7 +38,7 @@ struct sim_world {
     unsigned produced;
     uint64_t flood; /* messages that were sent in floods */
     struct sim_thread threads[MAX_THREADS];
-    struct engine *short_engine; /* that has no descriptors; NULL: none */
+    struct engine *short_engine; /* the engine that has no descriptors now; NULL: none */
     uint64_t short_until_ns;
     uint64_t steps, steps_at_this_time;
     uint64_t delivered; /* messages, to all subscribers */
@@ -46,7 +46,7 @@ struct sim_world {
     bool draining;
 };
 
-/* Runs one seed to its end; does not return if something is wrong. Adds to `totals`. */
+/* Runs one seed to its end, and adds its counts to `totals`. Ends the program if a check fails. */
 void sim_world_run(const struct plan *plan, struct totals *totals);
 
 static inline uint64_t sim_world_now(const struct sim_world *world)
@@ -65,7 +65,7 @@ static inline uint64_t between(struct random *random, uint64_t low, uint64_t hig
     return low + random_below(random, high - low + 1);
 }
 
-/* --- telling (main.c) --- */
+/* --- output (main.c) --- */
 
 _Noreturn void fail(const struct sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void trace(const struct sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
