@@ -108,7 +108,7 @@ static void turn(struct echo *echo)
     engine_turn(echo->engine, now_ns + CHECK_NS);
 }
 
-/* Closes everybody with 1001 and waits for their answers, which session deadlines bound. */
+/* Closes all sessions with 1001 and waits for their ends; the sessions' deadlines bound the wait. */
 static void leave(struct echo *echo)
 {
     engine_listen_stop(echo->engine);
@@ -138,7 +138,7 @@ static int serve(struct echo *echo, const struct address *address)
     return 0;
 }
 
-/* 0 once a server that took us has ended the connection. */
+/* Runs as a client. Returns 0 if a server accepted the upgrade, once the connection has ended; else 1. */
 static int join(struct echo *echo, const struct resolver_answer *server)
 {
     for (unsigned i = 0; i < server->count && !echo->upgraded && !stop_requested; i++) {
@@ -274,7 +274,7 @@ int main(int argc, char **argv)
     if (engine_choose(&engines, "auto", 1) != 0)
         errx(EXIT_FAILURE, "no engine: %s", engines.reason);
     if (engine_choice_create(&engines, &echo.engine, &engine_options, 0) != 0)
-        return EXIT_FAILURE; /* the engine has said why */
+        return EXIT_FAILURE; /* the engine has logged the reason */
     status = run(&echo, &line, listen_on, connect_to);
     engine_destroy(echo.engine);
     engine_choice_close(&engines);

@@ -34,7 +34,7 @@ static bool is_client(const struct echo_session *session)
     return session->echo->client.uri;
 }
 
-/* What a client sends is masked, each frame with a mask of its own, so it can't come from a channel. */
+/* A client's frames are masked, each with a mask of its own, so they can't be sent from a channel. */
 static bool send_masked(struct echo_session *session, const struct reply *reply)
 {
     uint8_t *frame = malloc(WS_MAX_HEADER_BYTES + reply->length);
@@ -63,7 +63,7 @@ static bool try_send(struct echo_session *session, const struct reply *reply)
     return outlet_send(session->outlet, session->echo->engine, session->connection, reply->opcode, reply->bytes, reply->length);
 }
 
-/* Sends, or keeps it until there is room; true if it is sent. What it points to must stay until then. */
+/* Sends a reply, or keeps it until there is room; true if it was sent. The bytes that it points to must stay valid until then. */
 static bool send_reply(struct echo_session *session, struct reply reply, uint64_t now_ns)
 {
     session->reply = reply;
@@ -204,7 +204,7 @@ static void answer_request(struct echo_session *session, const struct http_reque
     begin(session);
 }
 
-/* Collects the request's head; what follows it belongs to the frames. */
+/* Collects the request's head. Returns how many bytes belong to it; those behind them belong to frames. */
 static size_t take_request(struct echo_session *session, const uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     size_t before = session->head_bytes, room = sizeof session->head - before, consumed = 0;

@@ -16,17 +16,17 @@ enum echo_session_state { ECHO_SESSION_HANDSHAKE, ECHO_SESSION_OPEN, ECHO_SESSIO
 /* What all sessions of the program share. */
 struct echo {
     struct engine *engine;
-    struct ws_client_options client; /* its URI: of the server that we are client of; NULL: we are the server */
+    struct ws_client_options client; /* its `uri`: of the server to connect to; NULL: the program is the server */
     struct outlet *unused_outlets;
     struct list_node sessions;
     struct random random;
     bool connecting;
-    bool upgraded; /* as a client: the server took us */
+    bool upgraded; /* as a client: the server accepted the upgrade */
 };
 
-/* A message, or a whole control frame, that is to be sent and for which there was no room yet. */
+/* The last message, or whole control frame, to be sent. */
 struct reply {
-    bool waiting;
+    bool waiting; /* for room */
     uint8_t opcode;
     const uint8_t *bytes;
     size_t length;
@@ -46,7 +46,7 @@ struct echo_session {
     };
     struct reply reply;
     uint8_t control[WS_MAX_CONTROL_FRAME]; /* what a waiting reply points to, if it is a control frame */
-    uint8_t *message;                      /* what has come of the message that is being read */
+    uint8_t *message;                      /* the received part of the message that is being read */
     size_t message_bytes, message_capacity;
     size_t head_bytes; /* server: of the request so far */
     char head[HTTP_MAX_REQUEST_BYTES + 1];
@@ -55,13 +55,13 @@ struct echo_session {
 /* Starts a session on a connection; NULL if there is no memory. As a client it sends the upgrade request. */
 struct echo_session *echo_session_open(struct echo *echo, struct connection *connection, uint64_t now_ns);
 
-/* After the connection closed. */
+/* Frees a session, after its connection closed. */
 void echo_session_destroy(struct echo_session *session);
 
-/* What arrived; returns how much of it was taken: less than all while a reply waits for room. */
+/* Takes bytes that arrived; returns how many: fewer than all while a reply waits for room. */
 size_t echo_session_received(struct echo_session *session, uint8_t *bytes, size_t length, uint64_t now_ns);
 
-/* The peer took something: what waits may go on. */
+/* Sends what waits for room, after the peer took bytes. */
 void echo_session_progressed(struct echo_session *session, uint64_t now_ns);
 
 /* Closes with `code` (RFC 6455, 7.4). */
