@@ -1,7 +1,7 @@
 /*
- * A stress of the frame log alone, made for the thread sanitizer: one publisher that never slows down, four readers with many cursors
- * each, the floor raised and cursors cut off all the time. Every reader verifies every byte while its mark holds it; a publisher that
- * waits for room must be woken.
+ * A stress test of the frame log alone, made for the thread sanitizer: one publisher that never slows down, and four readers with many
+ * cursors each, so that the floor is raised and cursors are cut off all the time. Every reader verifies every byte while its mark protects
+ * it; a publisher that waits for room must be woken.
  *
  *     channel_stress [SECONDS [SEED]]
  */
@@ -25,7 +25,7 @@ enum { READERS = 4, CURSORS = 12, ENTRIES = 64, ARENA_BYTES = 64 << 10, LARGEST_
 struct cursor {
     uint64_t from;
     uint32_t skip_bytes;
-    bool idle; /* has everything up to the head: holds nothing */
+    bool idle; /* has nothing to read, and holds nothing */
 };
 
 struct stress_reader {
@@ -33,7 +33,7 @@ struct stress_reader {
     struct random random;
     struct holds holds;
     struct cursor cursors[CURSORS];
-    uint64_t next; /* the first sequence number that no cursor was offered yet */
+    uint64_t next; /* the first sequence number that has not been offered to cursors */
     uint64_t frames, bytes, cut_off, joins;
 };
 
@@ -49,7 +49,7 @@ static void fail(const char *what, uint64_t sequence)
     abort();
 }
 
-/* What frame `sequence` holds follows from the number alone. */
+/* The content of frame `sequence` follows from the number alone. */
 static bool is_gap(uint64_t sequence)
 {
     return sequence % 11 == 3;
@@ -85,7 +85,7 @@ static void *publish(void *unused)
     (void)unused;
     for (uint64_t sequence = 1; !atomic_load(&stopping); sequence++) {
         if (is_gap(sequence) && sequence % 2 == 0)
-            continue; /* skipped, where others are appended as gaps */
+            continue; /* a skipped number, which the next append makes a gap */
         while ((is_gap(sequence)
                     ? channel_append_gap(channel, sequence)
                     : channel_append(channel, sequence, WS_BINARY, payload_of(sequence), payload_bytes(sequence), sequence)) != 0)
@@ -96,7 +96,7 @@ static void *publish(void *unused)
 
 /* --- readers --- */
 
-/* Compares `length` bytes, the first of them `skip_bytes` into frame `sequence`, with what must be there. */
+/* Compares `length` bytes, the first of them `skip_bytes` into frame `sequence`, with what was published. */
 static void verify(const uint8_t *bytes, size_t length, uint64_t sequence, uint32_t skip_bytes)
 {
     while (length > 0) {
@@ -137,7 +137,7 @@ static void cut_off(struct stress_reader *reader, uint64_t floor)
     }
 }
 
-/* Gives every idle cursor what was published since it became so; some are left alone now and then, like subscribers that come later. */
+/* Offers the frames published since the last call to every idle cursor; now and then leaves one out, like a subscriber that comes later. */
 static void offer(struct stress_reader *reader, uint64_t head)
 {
     for (unsigned i = 0; i < CURSORS && reader->next <= head; i++) {
@@ -197,7 +197,7 @@ static void *read_frames(void *argument)
         cut_off(reader, channel_floor(channel));
         offer(reader, head);
         for (unsigned i = 0; i < CURSORS; i++)
-            if (!reader->cursors[i].idle && random_below(&reader->random, 1 + i) == 0) /* the later ones are slow */
+            if (!reader->cursors[i].idle && random_below(&reader->random, 1 + i) == 0) /* higher ones are slower */
                 read_some(reader, &reader->cursors[i], head);
         uint64_t lowest = holds_lowest(&reader->holds);
         move_mark(reader, lowest < head + 1 ? lowest : head + 1);
@@ -206,7 +206,7 @@ static void *read_frames(void *argument)
         if (head == channel_head(channel))
             sched_yield();
     }
-    move_mark(reader, CHANNEL_MARK_NONE); /* the publisher may wait still */
+    move_mark(reader, CHANNEL_MARK_NONE); /* the publisher may still wait for room */
     return NULL;
 }
 
