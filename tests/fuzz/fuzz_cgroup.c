@@ -1,4 +1,4 @@
-/* The texts about control groups: the first byte chooses the hierarchy, a NUL parts the list of groups from that of mounts. */
+/* The parsers of control groups' files: the first byte chooses the hierarchy, a NUL separates the list of groups from that of mounts. */
 #include "machine/cgroup.h"
 
 #include <assert.h>

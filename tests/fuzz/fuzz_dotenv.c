@@ -1,4 +1,4 @@
-/* .env files: any bytes give entries and lines about what is left out. */
+/* The parser of .env files: any bytes give entries, and warnings about lines that are left out. */
 #include "options/dotenv.h"
 
 #include <assert.h>

@@ -1,4 +1,4 @@
-/* Request heads: texts stay inside the bytes given, and a request that comes in pieces ends as it does in one. */
+/* The parser of request heads: texts stay inside the bytes given, and a request that comes in pieces gives the same result as in one. */
 #include "flashrelay/http.h"
 #include "flashrelay/ws_upgrade.h"
 
@@ -52,7 +52,7 @@ static enum http_parse_result parse(const uint8_t *input, size_t length, size_t 
     return result;
 }
 
-/* A head that can be parsed ends where its end is found, whatever part of it was searched before; before it there is none. */
+/* Checks that a head's end is found where the parser ended, whatever part was searched before, and that no shorter part has an end. */
 static void check_end(const uint8_t *input, size_t length, size_t consumed)
 {
     for (size_t searched = 0; searched < consumed; searched += 1 + length / 100)

@@ -70,7 +70,7 @@ static void check_counts(const struct ingest_world *world)
 
         messages += counter_read(&counters->messages);
         dropped += counter_read(&counters->duplicates) + counter_read(&counters->invalid);
-        too_big += counter_read(&counters->too_big); /* some at their header, which are not among the messages */
+        too_big += counter_read(&counters->too_big); /* some are refused at their header, and are not among `messages` */
         open += counter_read(&counters->connected);
         must(counter_read(&counters->connected) <= 1);
         must(counter_read(&counters->attempts) >= counter_read(&counters->successes) + counter_read(&counters->failures));

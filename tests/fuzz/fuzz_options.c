@@ -1,4 +1,4 @@
-/* The command line: arguments separated by newlines. Whatever they are, there are options or one line that says what is wrong. */
+/* The parser of the command line: arguments separated by newlines. Any arguments give options, or one line that says what is wrong. */
 #include "options/options.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 /*
- * The client's side of a connection: whatever a server answers and sends, it ends in an orderly state, with an error that is fit for a log,
- * and however the stream is split, what is made of it is the same.
+ * The client's side of a connection: whatever a server answers and sends, the client ends in an orderly state, with an error that is fit for
+ * a log, and with the same result however the stream is split.
  */
 #include "flashrelay/ws_client.h"
 #include "support/splits.h"
@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);
 
 enum { MAX_MESSAGE_BYTES = 600 };
 
-/* What came of a stream. Of a message that was never whole nothing counts: how much of it was reported is a matter of splitting. */
+/* The result of reading a stream. An unfinished message does not count, as the splits decide how much of it was reported. */
 struct outcome {
     enum ws_client_state state;
     struct ws_client_answer answer;
@@ -57,7 +57,7 @@ static void count_event(struct outcome *outcome, const struct ws_event *event)
     }
 }
 
-/* What a client may report in a state, and what state it is in afterwards. */
+/* Checks that the client may report `event` in the state `before`, and that `after` is the state that follows. */
 static void check_event(enum ws_client_state before, enum ws_client_state after, const struct ws_event *event)
 {
     bool ends = event->kind == WS_EVENT_CLOSE || event->kind == WS_EVENT_ERROR;
@@ -93,7 +93,7 @@ static size_t take(struct ws_client *client, struct outcome *outcome, uint8_t *b
     return taken;
 }
 
-/* Reads the stream in pieces, each in memory of exactly its size; closes before byte `close_at`. */
+/* Reads the stream in pieces, each in memory of exactly its size; from byte `close_at` on, the client has closed. */
 static struct outcome run(const uint8_t *input, size_t length, split *next_piece, size_t close_at)
 {
     unsigned drawn = 0;
@@ -131,7 +131,7 @@ static void check_error(const struct outcome *outcome)
             abort();
 }
 
-/* What is no HTTP is known at once if its first piece tells, else when there is an empty line, or too much. */
+/* True if the answer is no HTTP. The splits decide when the client notices: at the first piece, at an empty line, or at too many bytes. */
 static bool is_no_answer(const struct outcome *outcome)
 {
     return outcome->state == WS_CLIENT_UPGRADING || (outcome->state == WS_CLIENT_REFUSED && outcome->answer.status == 0);

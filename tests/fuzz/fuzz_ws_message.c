@@ -83,7 +83,7 @@ static void send_message(struct conversation *conversation)
     send_frame(conversation, opcode, true, payload + sent, length - sent);
 }
 
-/* Reads the wire in pieces that the script tells, and checks it off against what was sent. */
+/* Reads the stream in pieces, whose lengths come from the script, and compares the events with what was sent. */
 static void check_reading(struct conversation *conversation)
 {
     struct byte_run data = {malloc(MAX_STREAM_BYTES), 0}, control = {malloc(MAX_STREAM_BYTES), 0};

@@ -1,4 +1,4 @@
-/* WebSocket URIs: whatever is taken makes a request that a server of ours understands, and shows neither query nor user information. */
+/* The parser of WebSocket URIs: an accepted URI makes a request that the relay accepts, and is shown without query and user information. */
 #include "flashrelay/http.h"
 #include "flashrelay/ws_client.h"
 #include "flashrelay/ws_upgrade.h"
@@ -28,13 +28,13 @@ static void check_request(const struct ws_uri *uri)
     ws_client_start(&client, &options, NULL);
     length = ws_client_write_request(&client, out, sizeof out);
     if (length < 0 || length > HTTP_MAX_REQUEST_BYTES)
-        return; /* a URI that is too long for any server of this kind */
+        return; /* the request is too long for the relay */
     if (http_request_parse(&request, out, (size_t)length, &consumed, &error) != HTTP_PARSE_DONE || consumed != (size_t)length ||
         ws_upgrade_check(&request) != WS_UPGRADE_OK)
         abort();
 }
 
-/* Up to the path there is no '@', and nowhere a query. */
+/* Checks that there is no '@' before the path, and no query at all. */
 static void check_shown(const char *shown)
 {
     const char *authority = strstr(shown, "://") + 3;
