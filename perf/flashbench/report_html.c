@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include <string.h>
-
 /* Embeds a file of page/ in the program as a terminated text. */
 #define EMBED(name, file)                                                                                 \
     __asm__(".section .rodata\n" #name ":\n.incbin \"perf/flashbench/page/" file "\"\n.byte 0\n.text\n"); \

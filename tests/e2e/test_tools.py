@@ -271,6 +271,7 @@ def test_nobody_there():
     ("flashbuilder", ["--interval", "0"], ["--interval", "'0'"]),
     ("flashbuilder", ["--drop=2"], ["--drop", "'2'", "0.01"]),
     ("flashbuilder", ["--listen-addr=here"], ["--listen-addr", "here", "127.0.0.1:1111"]),
+    ("flashbuilder", ["--size=0x10k"], ["--size", "0x10k", "expected bytes"]),
     ("flashbuilder", ["--replay=/nowhere"], ["--replay", "/nowhere", "No such file"]),
     ("flashbuilder", ["--wings"], ["--wings"]),
     ("flashbuilder", ["--same-ids=yes"], ["--same-ids", "yes", "no value"]),
@@ -298,6 +299,14 @@ def test_replay_of_what_is_no_recording(tmp_path):
     status, _, errors = run("flashbuilder", f"--replay={path}")
     assert status == 2
     assert "line 2" in errors and "payload_id" in errors
+
+
+def test_replay_of_blank_lines(tmp_path):
+    path = tmp_path / "blank.jsonl"
+    path.write_text("\n\n")
+    status, _, errors = run("flashbuilder", f"--replay={path}")
+    assert status == 2
+    assert "has no line that is not empty" in errors
 
 
 @pytest.mark.parametrize("program", ["flashbuilder", "flashcat", "demo"])

@@ -100,6 +100,15 @@ static void make_schedule(struct schedule *schedule, struct sim_world *world)
     consider(schedule, world, TASK_WORLD, 0, phases_deadline(world));
 }
 
+/* Whose task is due again and again: a thread's where one is among them. */
+static const char *restless_task(const struct schedule *schedule)
+{
+    for (unsigned i = 0; i < schedule->count; i++)
+        if (schedule->tasks[i].kind == TASK_THREAD)
+            return plane_thread_name(schedule->tasks[i].index);
+    return "a peer or the network";
+}
+
 void schedule_step(struct sim_world *world)
 {
     struct schedule schedule;
@@ -109,7 +118,8 @@ void schedule_step(struct sim_world *world)
     make_schedule(&schedule, world);
     if (schedule.count > 0) {
         if (++world->steps_at_this_time > MOST_STEPS_AT_ONCE)
-            fail(world, "somebody never comes to rest, %s for one", plane_thread_name(schedule.tasks[0].index));
+            fail(world, "more than %d steps without time passing: %s always has something to do", MOST_STEPS_AT_ONCE,
+                 restless_task(&schedule));
         run(world, schedule.tasks[random_below(&world->random, schedule.count)]);
         return;
     }

@@ -52,8 +52,8 @@ static bool parse_with_unit(const char *text, const struct unit *units, double *
 {
     char *end;
 
-    if (strspn(text, "0123456789.") == 0)
-        return false;
+    if (strspn(text, "0123456789.") == 0 || (text[1] | 0x20) == 'x')
+        return false; /* what strtod would take besides: signs, blanks, words, hexadecimal numbers */
     *value = strtod(text, &end);
     for (; units->name; units++) {
         if (strcmp(end, units->name) == 0) {

@@ -177,11 +177,12 @@ static void read_settings(struct flashbuilder_settings *settings, struct paced_p
     if (settings->skip_index > 0)
         command_line_fail(&line, "--skip-index: not with --replay, whose flashblocks keep their index");
     result = recording_load(&publisher->recording, settings->replay, &bad_line);
-    if (result == -EBADMSG && bad_line > 0)
+    if (result == -EBADMSG)
         command_line_fail(&line, "--replay: line %zu of '%s' is no flashblock: it has no payload_id of 16 hex digits", bad_line,
                           settings->replay);
-    if (result == -EBADMSG)
-        command_line_fail(&line, "--replay: '%s' is empty, expected one flashblock per line", settings->replay);
+    if (result == -ENODATA)
+        command_line_fail(&line, "--replay: '%s' has no line that is not empty, expected one flashblock per line",
+                          settings->replay);
     if (result != 0)
         command_line_fail(&line, "--replay: cannot read '%s': %s", settings->replay, strerror(-result));
 }
@@ -206,8 +207,11 @@ static int start(struct paced_publisher *publisher)
     random_seed(&publisher->random, settings->seed);
     if (!settings->replay)
         result = flashblock_generator_create(&publisher->generator, &content);
-    if (result == 0)
-        result = builder_create(&publisher->builder, &options);
+    if (result != 0) {
+        fprintf(stderr, "flashbuilder: cannot generate flashblocks: %s\n", strerror(-result));
+        return result;
+    }
+    result = builder_create(&publisher->builder, &options);
     if (result != 0) {
         fprintf(stderr, "flashbuilder: cannot listen on %s: %s\n", address_format(&settings->listen, text), strerror(-result));
         return result;

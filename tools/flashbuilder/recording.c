@@ -67,7 +67,7 @@ static int read_lines(struct recording *recording, FILE *file, size_t *bad_line)
     if (result == 0 && ferror(file))
         result = -EIO;
     if (result == 0 && recording->count == 0)
-        result = -EBADMSG;
+        result = -ENODATA;
     free(text);
     return result;
 }

@@ -19,7 +19,7 @@ struct recording {
     uint64_t pass; /* how often all lines were sent */
 };
 
-/* Reads the file. 0 or a negative errno; with -EBADMSG, *bad_line is the number of the line that holds no flashblock, 0 for an empty file. */
+/* Reads the file. 0 or a negative errno; with -EBADMSG, *bad_line is the number of the line that holds no flashblock; -ENODATA: there is none. */
 int recording_load(struct recording *recording, const char *path, size_t *bad_line);
 void recording_dispose(struct recording *recording);
 
