@@ -78,31 +78,31 @@ static const struct encoding letters_encoding = {
     .name = "letters", .create = create_letters, .destroy = free, .output_limit = twice, .encode = encode_letters};
 
 /* What set_up makes for a test; given as cmocka's initial state. */
-struct scene {
+struct encoder_setup {
     const struct encoding *encoding;
     size_t target_bytes;
 };
 
-static const struct scene with_brotli = {&brotli_encoding, ARENA};
-static const struct scene with_letters = {&letters_encoding, ARENA};
-static const struct scene with_small_target = {&letters_encoding, ARENA / 2};
+static const struct encoder_setup with_brotli = {&brotli_encoding, ARENA};
+static const struct encoder_setup with_letters = {&letters_encoding, ARENA};
+static const struct encoder_setup with_small_target = {&letters_encoding, ARENA / 2};
 
 static int set_up(void **state)
 {
-    const struct scene *scene = *state;
+    const struct encoder_setup *setup = *state;
     struct encoder_world *f = aligned_alloc(_Alignof(struct encoder_world), sizeof *f);
     struct encoder_options options;
 
     assert_non_null(f);
     memset(f, 0, sizeof *f);
     f->source = make_channel(&f->source_marks, 1, ARENA, ENTRIES);
-    f->target = make_channel(&f->target_marks, 1, scene->target_bytes, ENTRIES);
+    f->target = make_channel(&f->target_marks, 1, setup->target_bytes, ENTRIES);
     waker_init(&f->ingest, count_wake);
     waker_init(&f->shard, count_wake);
     waker_prepare_sleep(&f->ingest);
     waker_prepare_sleep(&f->shard);
     f->wakers[0] = &f->shard;
-    options = (struct encoder_options){.encoding = scene->encoding,
+    options = (struct encoder_options){.encoding = setup->encoding,
                                        .source = f->source,
                                        .target = f->target,
                                        .marks = &f->source_marks,
@@ -424,7 +424,7 @@ static void no_wake_up_is_lost(void **state)
     pthread_join(thread, NULL);
 }
 
-#define TEST(name, scene) cmocka_unit_test_prestate_setup_teardown(name, set_up, tear_down, (void *)&(scene))
+#define TEST(name, setup) cmocka_unit_test_prestate_setup_teardown(name, set_up, tear_down, (void *)&(setup))
 
 int main(void)
 {

@@ -120,7 +120,7 @@ static void what_exceeds_a_share_is_read_in_later_turns(void **state)
 }
 
 /* Two peers sent more than their share. The first one's connection is aborted and a third peer takes its slot; the second is read on. */
-static void who_ends_before_it_was_heard_keeps_nobody_from_it(void **state)
+static void a_connection_that_ends_while_it_waits_keeps_no_other_from_being_read(void **state)
 {
     enum { LENGTH = 4000 };
     struct engine_options options = {.receive_buffers = 16, .max_connections = 2};
@@ -147,7 +147,7 @@ static void who_ends_before_it_was_heard_keeps_nobody_from_it(void **state)
 }
 
 /* A turn sleeps at least until its deadline; without `has_nanoseconds` the engine can wait for whole milliseconds only. */
-static void assert_sleeps_last(bool has_nanoseconds)
+static void assert_turns_sleep_until_their_deadline(bool has_nanoseconds)
 {
     static const struct engine_handler handler = {.woken = ignore_woken};
     const struct engine_options options = {
@@ -171,13 +171,13 @@ static void a_sleep_lasts_until_its_deadline(void **state)
     (void)state;
     if (epoll_pwait2(-1, &event, 1, &none, NULL) < 0 && errno == ENOSYS)
         skip_because("this system has no epoll_pwait2");
-    assert_sleeps_last(true);
+    assert_turns_sleep_until_their_deadline(true);
 }
 
 static void without_nanoseconds_a_sleep_lasts_at_least_as_long(void **state)
 {
     (void)state;
-    assert_sleeps_last(false);
+    assert_turns_sleep_until_their_deadline(false);
 }
 
 int main(void)
@@ -187,7 +187,7 @@ int main(void)
         cmocka_unit_test(waiting_for_room_is_no_system_call),
         cmocka_unit_test(a_message_is_one_read),
         cmocka_unit_test(what_exceeds_a_share_is_read_in_later_turns),
-        cmocka_unit_test(who_ends_before_it_was_heard_keeps_nobody_from_it),
+        cmocka_unit_test(a_connection_that_ends_while_it_waits_keeps_no_other_from_being_read),
         cmocka_unit_test(a_sleep_lasts_until_its_deadline),
         cmocka_unit_test(without_nanoseconds_a_sleep_lasts_at_least_as_long),
     };

@@ -435,7 +435,7 @@ static void a_turn_that_did_something_does_not_sleep(void **state)
 enum { CONNECTIONS = 20, ROUNDS = 60 };
 
 /* Sends frames over a network with delays, short and late sends and resets. Returns a hash of what the clients received and of the time. */
-static uint64_t run_rough_weather(uint64_t seed)
+static uint64_t run_with_random_faults(uint64_t seed)
 {
     struct sim_network_options options = {.seed = seed,
                                           .delay_min_ns = NS_PER_MS / 10,
@@ -483,12 +483,12 @@ static uint64_t run_rough_weather(uint64_t seed)
     return hash;
 }
 
-static void rough_weather_loses_nothing_and_repeats_exactly(void **state)
+static void random_faults_lose_nothing_and_repeat_exactly(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 20; seed++)
-        assert_true(run_rough_weather(seed) == run_rough_weather(seed));
-    assert_true(run_rough_weather(1) != run_rough_weather(2));
+        assert_true(run_with_random_faults(seed) == run_with_random_faults(seed));
+    assert_true(run_with_random_faults(1) != run_with_random_faults(2));
 }
 
 int main(void)
@@ -514,7 +514,7 @@ int main(void)
         cmocka_unit_test(destroying_an_engine_resets_its_peers_silently),
         cmocka_unit_test(a_wake_reaches_who_sleeps_and_only_that),
         cmocka_unit_test(a_turn_that_did_something_does_not_sleep),
-        cmocka_unit_test(rough_weather_loses_nothing_and_repeats_exactly),
+        cmocka_unit_test(random_faults_lose_nothing_and_repeat_exactly),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,7 +117,7 @@ static void acknowledgements_are_told_to_who_is_blocked(void **state)
     close_sending(&sending);
 }
 
-static void who_vanishes_leaves_everything_as_it_was(void **state)
+static void a_peer_that_vanishes_leaves_the_other_end_as_it_was(void **state)
 {
     struct sim_network_options options = pair_plain_network;
 
@@ -243,7 +243,7 @@ int main(void)
         cmocka_unit_test(notifications_may_take_seconds),
         cmocka_unit_test(a_tcp_of_its_own_pins_until_acknowledged),
         cmocka_unit_test(acknowledgements_are_told_to_who_is_blocked),
-        cmocka_unit_test(who_vanishes_leaves_everything_as_it_was),
+        cmocka_unit_test(a_peer_that_vanishes_leaves_the_other_end_as_it_was),
         cmocka_unit_test(without_descriptors_nobody_is_accepted_or_connected),
         cmocka_unit_test(a_budget_of_descriptors_is_kept),
         cmocka_unit_test(a_starved_turn_has_not_told_everything),

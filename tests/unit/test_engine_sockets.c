@@ -507,7 +507,7 @@ static void a_stopped_listener_leaves_nobody_behind(void **state)
 }
 
 /* Four peers sent much before the engine read anything, and a fifth sent one byte after them: the four do not get all buffers of a turn. */
-static void who_sends_much_leaves_buffers_to_others(void **state)
+static void a_peer_that_sends_much_leaves_buffers_to_others(void **state)
 {
     enum { LOUD = 4, MUCH = 256 << 10 };
     static const uint8_t much[MUCH];
@@ -618,7 +618,7 @@ static void an_engine_of_any_kind_wakes_the_engine(void **state)
     }
 }
 
-static void who_is_awake_is_not_woken(void **state)
+static void an_engine_that_is_awake_is_not_woken(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
 
@@ -681,11 +681,11 @@ int main(void)
         cmocka_unit_test(without_descriptors_of_the_budget_accepting_waits),
         cmocka_unit_test(out_of_descriptors_accepting_is_tried_again),
         cmocka_unit_test(a_stopped_listener_leaves_nobody_behind),
-        cmocka_unit_test(who_sends_much_leaves_buffers_to_others),
+        cmocka_unit_test(a_peer_that_sends_much_leaves_buffers_to_others),
         cmocka_unit_test(a_taken_port_is_noticed),
         cmocka_unit_test(another_thread_wakes_the_engine),
         cmocka_unit_test(an_engine_of_any_kind_wakes_the_engine),
-        cmocka_unit_test(who_is_awake_is_not_woken),
+        cmocka_unit_test(an_engine_that_is_awake_is_not_woken),
         cmocka_unit_test(everything_open_is_freed_with_the_engine),
     };
 

@@ -173,7 +173,7 @@ static void finish_is_told_there(const char *kind)
     close_pair(&pair);
 }
 
-static void who_has_finished_finishes_where_it_went(void **state)
+static void a_peer_that_has_finished_is_reported_where_the_connection_moved(void **state)
 {
     (void)state;
     with_each_kind(finish_is_told_there);
@@ -231,7 +231,7 @@ static void connecting_ends_first(const char *kind)
     engine_world_close(server);
 }
 
-static void who_is_connecting_moves_once_it_is_connected(void **state)
+static void a_connection_that_is_connecting_moves_once_it_is_connected(void **state)
 {
     (void)state;
     with_each_kind(connecting_ends_first);
@@ -264,13 +264,13 @@ static void is_not_served_here(const char *kind)
         close(peers[i]);
 }
 
-static void who_waits_to_be_served_moves_unserved(void **state)
+static void a_connection_that_waits_to_be_served_moves_unserved(void **state)
 {
     (void)state;
     with_each_kind(is_not_served_here);
 }
 
-static void who_fails_to_connect_moves_nowhere(void **state)
+static void a_connection_that_fails_to_connect_does_not_move(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
     struct end *end = &world->ends[0];
@@ -306,7 +306,7 @@ static void fails_once(const char *kind)
     close_pair(&pair);
 }
 
-static void who_fails_while_it_moves_ends_once(void **state)
+static void a_connection_that_fails_while_it_moves_ends_once(void **state)
 {
     (void)state;
     with_each_kind(fails_once);
@@ -331,7 +331,7 @@ static void an_abort_while_it_moves_ends_it(void **state)
     engine_world_close(world);
 }
 
-static void who_ends_or_moves_does_not_move(void **state)
+static void a_connection_that_ends_or_moves_cannot_be_moved(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
     int peers[3];
@@ -378,14 +378,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_connection_goes_on_with_the_next_byte),
         cmocka_unit_test(a_connection_may_move_again_and_again),
-        cmocka_unit_test(who_has_finished_finishes_where_it_went),
+        cmocka_unit_test(a_peer_that_has_finished_is_reported_where_the_connection_moved),
         cmocka_unit_test(an_engine_without_a_free_slot_takes_nothing),
-        cmocka_unit_test(who_is_connecting_moves_once_it_is_connected),
-        cmocka_unit_test(who_waits_to_be_served_moves_unserved),
-        cmocka_unit_test(who_fails_to_connect_moves_nowhere),
-        cmocka_unit_test(who_fails_while_it_moves_ends_once),
+        cmocka_unit_test(a_connection_that_is_connecting_moves_once_it_is_connected),
+        cmocka_unit_test(a_connection_that_waits_to_be_served_moves_unserved),
+        cmocka_unit_test(a_connection_that_fails_to_connect_does_not_move),
+        cmocka_unit_test(a_connection_that_fails_while_it_moves_ends_once),
         cmocka_unit_test(an_abort_while_it_moves_ends_it),
-        cmocka_unit_test(who_ends_or_moves_does_not_move),
+        cmocka_unit_test(a_connection_that_ends_or_moves_cannot_be_moved),
         cmocka_unit_test(a_detached_descriptor_is_the_callers),
     };
 

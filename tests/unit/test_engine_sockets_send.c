@@ -107,7 +107,7 @@ static void frames_pending_together_go_out_in_one_send(void **state)
     engine_world_close(world);
 }
 
-static void who_reads_slowly_blocks_and_drains(void **state)
+static void a_peer_that_reads_slowly_blocks_the_connection_and_drains_it(void **state)
 {
     enum { FRAMES = 40, PAYLOAD = 50000 };
     struct engine_world *world = engine_world_open(&defaults);
@@ -185,7 +185,7 @@ static void the_budget_of_a_turn_keeps_the_order_of_service(void **state)
 }
 
 /* A new connection takes the slot of one that was aborted while it waited for service; the connection that waits behind it is served. */
-static void who_ends_while_it_waits_keeps_nobody_from_service(void **state)
+static void a_connection_that_ends_while_it_waits_keeps_no_other_from_service(void **state)
 {
     struct engine_options options = {.sends_per_turn = 1, .max_connections = 3, .zerocopy = ENGINE_ZEROCOPY_OFF};
     struct engine_world *world = engine_world_open(&options);
@@ -258,10 +258,10 @@ int main(void)
         cmocka_unit_test(an_extent_of_gaps_is_done_at_once),
         cmocka_unit_test(many_readers_get_every_byte_while_the_log_wraps),
         cmocka_unit_test(frames_pending_together_go_out_in_one_send),
-        cmocka_unit_test(who_reads_slowly_blocks_and_drains),
+        cmocka_unit_test(a_peer_that_reads_slowly_blocks_the_connection_and_drains_it),
         cmocka_unit_test(a_blocked_one_may_skip_what_has_not_begun),
         cmocka_unit_test(the_budget_of_a_turn_keeps_the_order_of_service),
-        cmocka_unit_test(who_ends_while_it_waits_keeps_nobody_from_service),
+        cmocka_unit_test(a_connection_that_ends_while_it_waits_keeps_no_other_from_service),
         cmocka_unit_test(sending_to_who_has_gone_closes),
         cmocka_unit_test(long_control_runs_are_finished_before_the_end),
     };

@@ -51,7 +51,7 @@ static void a_turn_is_one_system_call(void **state)
     engine_world_close(world);
 }
 
-static void who_finds_no_buffer_reads_when_one_comes_back(void **state)
+static void a_connection_that_finds_no_buffer_reads_when_one_comes_back(void **state)
 {
     struct engine_options options = {.receive_buffers = 2};
     struct engine_world *world = engine_world_open(&options);
@@ -308,7 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_engine_without_memory_for_its_buffers_is_not_created),
         cmocka_unit_test(a_turn_is_one_system_call),
-        cmocka_unit_test(who_finds_no_buffer_reads_when_one_comes_back),
+        cmocka_unit_test(a_connection_that_finds_no_buffer_reads_when_one_comes_back),
         cmocka_unit_test(what_is_kept_of_one_leaves_buffers_to_others),
         cmocka_unit_test(zerocopy_sends_are_whole_and_let_go),
         cmocka_unit_test(zerocopy_holds_a_frame_until_its_notification),

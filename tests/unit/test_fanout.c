@@ -225,7 +225,7 @@ static void the_spread_is_from_the_first_to_the_last_who_is_served(void **state)
     world_close(world);
 }
 
-static void who_are_served_at_once_have_no_spread(void **state)
+static void subscribers_that_are_served_at_once_have_no_spread(void **state)
 {
     struct fanout_world *world = world_open(256);
     const struct histogram *spread = &world->counters->spread_ns;
@@ -244,7 +244,7 @@ int main(void)
         cmocka_unit_test(everybody_is_first_and_last_as_often),
         cmocka_unit_test(everybody_is_first_and_last_as_often_where_a_round_takes_turns),
         cmocka_unit_test(the_spread_is_from_the_first_to_the_last_who_is_served),
-        cmocka_unit_test(who_are_served_at_once_have_no_spread),
+        cmocka_unit_test(subscribers_that_are_served_at_once_have_no_spread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,7 +173,8 @@ static size_t write_frame(uint8_t *frame, const struct bench_message *message)
     return header + message->length;
 }
 
-static void take(struct crowd_member *member, const struct crowd_member_rules *rules, const struct bench_message *message)
+static void receive_message(struct crowd_member *member, const struct crowd_member_rules *rules,
+                            const struct bench_message *message)
 {
     uint8_t frame[256];
     struct ws_event event;
@@ -241,13 +242,13 @@ static void what_was_settled_before_a_subscriber_came_is_not_late(void **state)
         assert_true(messages_settle(&messages, OFFERED_NS, PATIENCE_NS)); /* no other subscriber is owed them */
     offered[3] = offer_text(4, 0);
     for (unsigned i = 0; i < 4; i++)
-        take(&member, &rules, offered[i]);
+        receive_message(&member, &rules, offered[i]);
     assert_true(messages_settle(&messages, OFFERED_NS, PATIENCE_NS));
     assert_int_equal(totals->late + totals->repeated + totals->reordered + totals->lost + totals->corrupt, 0);
     assert_int_equal(totals->deliveries, 1);
     struct bench_message *missed = offer_text(5, 1);
     assert_true(messages_settle(&messages, OFFERED_NS + PATIENCE_NS, PATIENCE_NS));
-    take(&member, &rules, missed);
+    receive_message(&member, &rules, missed);
     assert_int_equal(totals->late, 1);
     assert_int_equal(totals->lost, 1);
     crowd_member_reset(&member);

@@ -75,7 +75,7 @@ static void the_first_pong_has_the_grace(void **state)
     assert_int_equal(run(&heartbeat, 1, 0), 9000);
 }
 
-static void who_falls_silent_is_given_up_a_time_out_after_the_last_pong(void **state)
+static void an_upstream_that_falls_silent_is_given_up_a_time_out_after_the_last_pong(void **state)
 {
     struct heartbeat heartbeat = start(2, 4);
 
@@ -138,7 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_ping_is_at_once_and_then_every_interval),
         cmocka_unit_test(the_first_pong_has_the_grace),
-        cmocka_unit_test(who_falls_silent_is_given_up_a_time_out_after_the_last_pong),
+        cmocka_unit_test(an_upstream_that_falls_silent_is_given_up_a_time_out_after_the_last_pong),
         cmocka_unit_test(an_interval_above_the_time_out_does_not_kill),
         cmocka_unit_test(our_own_sleep_is_not_held_against_it),
         cmocka_unit_test(an_excuse_gives_the_whole_time_out_again),

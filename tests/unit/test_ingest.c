@@ -651,7 +651,7 @@ static void a_close_is_echoed(void **state)
     ingest_world_close(world);
 }
 
-static void who_does_not_answer_a_close_is_left_after_a_second(void **state)
+static void an_upstream_that_does_not_answer_a_close_is_disconnected_after_a_second(void **state)
 {
     struct ingest_world *world = open_world(1);
 
@@ -812,7 +812,7 @@ static void stall_once(struct waker *waker, struct waker *from)
     sim_network_advance(stall->world->network, sim_network_now(stall->world->network) + 10 * NS_PER_S);
 }
 
-static void who_answered_while_the_thread_stalled_is_kept(void **state)
+static void an_upstream_that_answered_while_the_thread_stalled_is_kept(void **state)
 {
     struct stall stall = {.happened = false};
     struct waker *wakers[] = {&stall.waker};
@@ -1349,14 +1349,14 @@ int main(void)
         cmocka_unit_test(protocol_errors_are_closed_with_1002),
         cmocka_unit_test(text_that_is_no_utf8_is_closed_with_1007),
         cmocka_unit_test(a_close_is_echoed),
-        cmocka_unit_test(who_does_not_answer_a_close_is_left_after_a_second),
+        cmocka_unit_test(an_upstream_that_does_not_answer_a_close_is_disconnected_after_a_second),
         cmocka_unit_test(half_a_message_is_forgotten_when_its_connection_ends),
         cmocka_unit_test(pings_come_at_once_and_then_every_interval),
         cmocka_unit_test(data_is_no_sign_of_life),
         cmocka_unit_test(the_first_pong_has_five_seconds),
         cmocka_unit_test(its_pings_are_answered_at_once),
         cmocka_unit_test(pings_of_one_who_reads_nothing_are_left_unanswered),
-        cmocka_unit_test(who_answered_while_the_thread_stalled_is_kept),
+        cmocka_unit_test(an_upstream_that_answered_while_the_thread_stalled_is_kept),
         cmocka_unit_test(a_closed_port_is_tried_again_and_again_and_longer_each_time),
         cmocka_unit_test(only_a_stable_connection_resets_the_back_off),
         cmocka_unit_test(a_handshake_that_takes_too_long_is_given_up),

@@ -39,7 +39,7 @@ static void a_grace_is_waited_for(void **state)
 }
 
 /* In a turn that could not report everything, the time by which everything is known may be before the subscriber was blocked. */
-static void who_refuses_since_the_last_look_is_within_the_grace(void **state)
+static void a_subscriber_that_refuses_since_the_last_report_is_within_the_grace(void **state)
 {
     struct lag_state lagging = state_of(9);
 
@@ -52,7 +52,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_who_refuses_bytes_and_is_beyond_the_limit_lags),
         cmocka_unit_test(a_grace_is_waited_for),
-        cmocka_unit_test(who_refuses_since_the_last_look_is_within_the_grace),
+        cmocka_unit_test(a_subscriber_that_refuses_since_the_last_report_is_within_the_grace),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

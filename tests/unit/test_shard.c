@@ -127,7 +127,7 @@ static void nothing_is_freed_before_it_was_offered_to_all(void **state)
     shard_world_close(world);
 }
 
-static void who_leaves_within_a_round_costs_nobody_a_message(void **state)
+static void a_subscriber_that_leaves_within_a_round_costs_no_other_a_message(void **state)
 {
     struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .sends_per_turn = 1});
 
@@ -173,7 +173,7 @@ static void without_subscribers_nothing_is_held(void **state)
 
 /* --- lag --- */
 
-static void who_refuses_is_cut_off_when_too_far_behind(void **state)
+static void a_subscriber_that_refuses_bytes_is_cut_off_when_too_far_behind(void **state)
 {
     struct shard_world *world =
         shard_world_open((struct shard_world_options){.shard = {.message_buffer_size = 20}, .window_bytes = 4500});
@@ -229,7 +229,7 @@ static void numbers_without_a_frame_are_no_failed_messages(void **state)
     shard_world_close(world);
 }
 
-static void who_takes_nothing_for_too_long_is_cut_off(void **state)
+static void a_subscriber_that_takes_nothing_for_too_long_is_cut_off(void **state)
 {
     struct shard_world *world =
         shard_world_open((struct shard_world_options){.shard = {.client_send_timeout_ns = NS_PER_S}, .window_bytes = 4500});
@@ -251,7 +251,7 @@ static void who_takes_nothing_for_too_long_is_cut_off(void **state)
     shard_world_close(world);
 }
 
-static void who_takes_a_little_now_and_then_may_stay(void **state)
+static void a_subscriber_that_takes_a_little_now_and_then_may_stay(void **state)
 {
     struct shard_world *world =
         shard_world_open((struct shard_world_options){.shard = {.client_send_timeout_ns = NS_PER_S}, .window_bytes = 4500});
@@ -294,7 +294,7 @@ static void a_full_log_ends_who_refuses_and_nobody_else(void **state)
 }
 
 /* The subscriber refuses pongs. Frames below the floor were not offered to it yet; when they are, it may read again. */
-static void who_refuses_nothing_below_the_floor_stays(void **state)
+static void a_subscriber_that_refuses_nothing_below_the_floor_stays(void **state)
 {
     struct shard_world *world =
         shard_world_open((struct shard_world_options){.arena_bytes = 65536, .window_bytes = 4500, .sends_per_turn = 1});
@@ -371,7 +371,7 @@ static void let_next_turn_stall(struct shard_world *world)
     sim_network_advance(world->network, sim_network_now(world->network) + NS_PER_MS);
 }
 
-static void who_opens_in_a_turn_that_stalls_has_time_to_answer(void **state)
+static void a_subscriber_that_opens_in_a_turn_that_stalls_has_time_to_answer(void **state)
 {
     struct shard_world *world;
     struct shard_options options = {.client_ping = true,
@@ -400,7 +400,7 @@ static void who_opens_in_a_turn_that_stalls_has_time_to_answer(void **state)
 }
 
 /* No subscriber was pinged while the shard took no turn, so no subscriber failed to answer. */
-static void who_was_not_pinged_for_a_stall_has_time_to_answer(void **state)
+static void a_subscriber_that_was_not_pinged_during_a_stall_has_time_to_answer(void **state)
 {
     struct shard_options options = {
         .client_ping = true, .client_ping_interval_ns = 500 * NS_PER_MS, .client_pong_timeout_ns = 1200 * NS_PER_MS};
@@ -426,7 +426,7 @@ static void who_was_not_pinged_for_a_stall_has_time_to_answer(void **state)
     shard_world_close(world);
 }
 
-static void who_is_cut_off_in_a_turn_that_stalls_has_time_to_take_the_close(void **state)
+static void a_subscriber_that_is_cut_off_in_a_turn_that_stalls_has_time_to_take_the_close(void **state)
 {
     struct shard_world *world;
     struct shard_options options = {.message_buffer_size = 20, .health = stall_thread, .health_context = &world};
@@ -616,7 +616,7 @@ static void only_pongs_count_as_life(void **state)
     shard_world_close(world);
 }
 
-static void who_vanishes_is_noticed(void **state)
+static void a_subscriber_that_vanishes_is_noticed(void **state)
 {
     struct shard_world *world =
         shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .with_admission = true});
@@ -715,18 +715,18 @@ int main(void)
         cmocka_unit_test(what_is_sent_is_counted),
         cmocka_unit_test(a_burst_costs_no_reader_its_connection),
         cmocka_unit_test(nothing_is_freed_before_it_was_offered_to_all),
-        cmocka_unit_test(who_leaves_within_a_round_costs_nobody_a_message),
+        cmocka_unit_test(a_subscriber_that_leaves_within_a_round_costs_no_other_a_message),
         cmocka_unit_test(without_subscribers_nothing_is_held),
-        cmocka_unit_test(who_refuses_is_cut_off_when_too_far_behind),
+        cmocka_unit_test(a_subscriber_that_refuses_bytes_is_cut_off_when_too_far_behind),
         cmocka_unit_test(numbers_without_a_frame_are_no_failed_messages),
-        cmocka_unit_test(who_takes_nothing_for_too_long_is_cut_off),
-        cmocka_unit_test(who_takes_a_little_now_and_then_may_stay),
+        cmocka_unit_test(a_subscriber_that_takes_nothing_for_too_long_is_cut_off),
+        cmocka_unit_test(a_subscriber_that_takes_a_little_now_and_then_may_stay),
         cmocka_unit_test(a_full_log_ends_who_refuses_and_nobody_else),
-        cmocka_unit_test(who_refuses_nothing_below_the_floor_stays),
+        cmocka_unit_test(a_subscriber_that_refuses_nothing_below_the_floor_stays),
         cmocka_unit_test(what_was_not_offered_yet_is_no_ones_lag),
-        cmocka_unit_test(who_opens_in_a_turn_that_stalls_has_time_to_answer),
-        cmocka_unit_test(who_was_not_pinged_for_a_stall_has_time_to_answer),
-        cmocka_unit_test(who_is_cut_off_in_a_turn_that_stalls_has_time_to_take_the_close),
+        cmocka_unit_test(a_subscriber_that_opens_in_a_turn_that_stalls_has_time_to_answer),
+        cmocka_unit_test(a_subscriber_that_was_not_pinged_during_a_stall_has_time_to_answer),
+        cmocka_unit_test(a_subscriber_that_is_cut_off_in_a_turn_that_stalls_has_time_to_take_the_close),
         cmocka_unit_test(pings_are_answered),
         cmocka_unit_test(a_pong_overtakes_frames_that_have_not_begun),
         cmocka_unit_test(a_flood_of_pings_is_answered_by_the_newest),
@@ -734,7 +734,7 @@ int main(void)
         cmocka_unit_test(bad_frames_end_the_session_with_their_code),
         cmocka_unit_test(what_subscribers_say_is_dropped),
         cmocka_unit_test(only_pongs_count_as_life),
-        cmocka_unit_test(who_vanishes_is_noticed),
+        cmocka_unit_test(a_subscriber_that_vanishes_is_noticed),
         cmocka_unit_test(a_drain_closes_everybody_behind_their_last_message),
         cmocka_unit_test(a_drain_serves_who_was_queued_or_in_the_handshake),
         cmocka_unit_test(a_drain_ends_who_takes_nothing),

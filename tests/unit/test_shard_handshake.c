@@ -296,7 +296,7 @@ static void a_place_is_given_back_when_its_subscriber_goes(void **state)
     shard_world_close(world);
 }
 
-static void who_goes_before_the_answer_keeps_no_place(void **state)
+static void a_subscriber_that_leaves_before_the_answer_keeps_no_place(void **state)
 {
     struct shard_world *world = shard_world_open((struct shard_world_options){.with_admission = true});
     struct mock_client *client;
@@ -468,7 +468,7 @@ int main(void)
         cmocka_unit_test(a_peer_that_leaves_in_the_handshake_leaves_nothing),
         cmocka_unit_test(refusals_say_which_limit_and_take_no_place),
         cmocka_unit_test(a_place_is_given_back_when_its_subscriber_goes),
-        cmocka_unit_test(who_goes_before_the_answer_keeps_no_place),
+        cmocka_unit_test(a_subscriber_that_leaves_before_the_answer_keeps_no_place),
         cmocka_unit_test(when_control_is_silent_the_handshake_ends),
         cmocka_unit_test(what_is_said_before_the_answer_is_heard_after_it),
         cmocka_unit_test(the_address_is_the_headers_or_the_sockets),

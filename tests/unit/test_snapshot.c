@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-enum { READERS = 3, LOOKS_PER_TURN = 4, ALIVE = 0x600d, DEAD = 0xdead };
+enum { READERS = 3, READS_PER_TURN = 4, ALIVE = 0x600d, DEAD = 0xdead };
 
 struct table {
     int state;
@@ -38,7 +38,7 @@ static struct snapshot *make(uint64_t number)
     return &table->snapshot;
 }
 
-static const struct table *look(const struct snapshot_slot *slot)
+static const struct table *read_slot(const struct snapshot_slot *slot)
 {
     const struct snapshot *snapshot = snapshot_read(slot);
 
@@ -60,13 +60,13 @@ static void what_is_published_is_seen_at_once(void **state)
     struct snapshot_slot slot = {0};
 
     (void)state;
-    assert_null(look(&slot));
+    assert_null(read_slot(&slot));
     snapshot_publish(group, &slot, make(1));
-    assert_int_equal(look(&slot)->number, 1);
+    assert_int_equal(read_slot(&slot)->number, 1);
     snapshot_publish(group, &slot, make(2));
-    assert_int_equal(look(&slot)->number, 2);
+    assert_int_equal(read_slot(&slot)->number, 2);
     snapshot_publish(group, &slot, NULL);
-    assert_null(look(&slot));
+    assert_null(read_slot(&slot));
     snapshot_group_destroy(group);
     assert_int_equal(destroyed, 2);
 }
@@ -81,7 +81,7 @@ static void the_slowest_reader_keeps_what_was_replaced(void **state)
     snapshot_publish(group, &slot, make(1));
     snapshot_pass_turn(group, 0);
     snapshot_pass_turn(group, 1);
-    seen = look(&slot); /* as reader 1, which uses it until its next turn */
+    seen = read_slot(&slot); /* as reader 1, which uses it until its next turn */
     snapshot_publish(group, &slot, make(2));
     snapshot_pass_turn(group, 0);
     assert_int_equal(snapshot_reclaim(group), 1);
@@ -127,8 +127,8 @@ static void slots_of_a_group_share_its_turns(void **state)
     assert_int_equal(snapshot_reclaim(group), 2);
     snapshot_pass_turn(group, 0);
     assert_int_equal(snapshot_reclaim(group), 0);
-    assert_int_equal(look(&first)->number, 3);
-    assert_int_equal(look(&second)->number, 4);
+    assert_int_equal(read_slot(&first)->number, 3);
+    assert_int_equal(read_slot(&second)->number, 4);
     snapshot_publish(group, &first, NULL);
     snapshot_publish(group, &second, NULL);
     snapshot_group_destroy(group);
@@ -152,15 +152,15 @@ static void *read_turns(void *context)
     uint64_t last = 0;
 
     while (!atomic_load(&stopping)) {
-        const struct table *seen[LOOKS_PER_TURN];
+        const struct table *seen[READS_PER_TURN];
 
         snapshot_pass_turn(shared, reading->reader);
-        for (unsigned i = 0; i < LOOKS_PER_TURN; i++) {
-            seen[i] = look(&shared_slots[i % 2]);
+        for (unsigned i = 0; i < READS_PER_TURN; i++) {
+            seen[i] = read_slot(&shared_slots[i % 2]);
             reading->wrong += i % 2 == 0 && seen[i]->number < last;
             last = i % 2 == 0 ? seen[i]->number : last;
         }
-        for (unsigned i = 0; i < LOOKS_PER_TURN; i++)
+        for (unsigned i = 0; i < READS_PER_TURN; i++)
             reading->wrong += seen[i]->state != ALIVE;
         reading->turns++;
     }
@@ -175,7 +175,7 @@ static void *read_at_times(void *context)
 
     while (!atomic_load(&stopping)) {
         snapshot_group_lock(shared);
-        reading->wrong += look(&shared_slots[0])->state != ALIVE;
+        reading->wrong += read_slot(&shared_slots[0])->state != ALIVE;
         reading->turns++;
         snapshot_group_unlock(shared);
     }
