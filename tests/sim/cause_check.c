@@ -268,7 +268,7 @@ static void check_ends_in_time(const struct sim_world *world, struct client *cli
         fail(world, "client %u's connection is being ended for too long", client->index);
 }
 
-void check_who_is_left(struct sim_world *world)
+void check_nobody_is_overdue(struct sim_world *world)
 {
     for (unsigned i = 0; i < world->plan.clients; i++) {
         struct client *client = &world->clients[i];

@@ -141,7 +141,7 @@ void check_step(struct sim_world *world, unsigned thread)
 /* --- when all threads sleep --- */
 
 /* A sleeping shard's mark must protect no frame that none of its connections holds. */
-static void check_mark_at_rest(const struct sim_world *world, unsigned shard, unsigned number)
+static void check_mark_is_exact(const struct sim_world *world, unsigned shard, unsigned number)
 {
     const struct followed *followed = &world->plane.followed[number];
     uint64_t mark = shards_mark(followed, shard), head = channel_head(followed->channel);
@@ -243,18 +243,18 @@ static void check_places(const struct sim_world *world)
             fail(world, "%u subscribers are there of one app, which may have %u", places.by_app[i], access->app_limit);
 }
 
-void check_rest(struct sim_world *world)
+void check_all_asleep(struct sim_world *world)
 {
     const struct plane *plane = &world->plane;
     uint64_t active = 0;
 
     for (unsigned i = 0; i < world->plan.shards; i++) {
         for (unsigned number = 0; number < plane->followed_count; number++)
-            check_mark_at_rest(world, i, number);
+            check_mark_is_exact(world, i, number);
         active += counter_read(&shard_counters_get(plane->shards[i])->active_connections);
     }
     check_nobody_waits(world);
-    check_who_is_left(world);
+    check_nobody_is_overdue(world);
     if (world->plan.access.has_limits || world->plan.access.is_forwarded)
         check_places(world);
     if (limits_connections(plane->limits) != active)

@@ -13,7 +13,7 @@ struct held {
 /* Checks what must hold after a thread's turn, or a part of one. */
 void check_step(struct sim_world *world, unsigned thread);
 /* Checks what must hold when no thread has anything to do at this moment. */
-void check_rest(struct sim_world *world);
+void check_all_asleep(struct sim_world *world);
 
 /* --- in the calm phase, and at the end (calm_check.c) --- */
 
@@ -28,6 +28,6 @@ void check_end(const struct sim_world *world);
 void check_ending(const struct client *client, int error);
 
 /* Checks, when all threads sleep, that no subscriber is left that should have been cut off. */
-void check_who_is_left(struct sim_world *world);
+void check_nobody_is_overdue(struct sim_world *world);
 
 #endif

@@ -56,7 +56,7 @@ struct schedule {
     struct task tasks[MOST_TASKS];
     unsigned count;
     uint64_t next_ns;
-    bool rest; /* no thread of the plane has anything to do, not even a paused one */
+    bool all_asleep; /* no thread of the plane has anything to do, not even a paused one */
 };
 
 static void consider(struct schedule *schedule, struct sim_world *world, enum task_kind kind, unsigned index, uint64_t due_ns)
@@ -75,7 +75,7 @@ static void consider_threads(struct schedule *schedule, struct sim_world *world)
         uint64_t due_ns = is_runnable ? 0 : thread->deadline_ns;
 
         if (due_ns <= sim_world_now(world))
-            schedule->rest = false;
+            schedule->all_asleep = false;
         if (due_ns < thread->paused_until_ns)
             due_ns = thread->paused_until_ns;
         consider(schedule, world, TASK_THREAD, i, due_ns);
@@ -85,7 +85,7 @@ static void consider_threads(struct schedule *schedule, struct sim_world *world)
 static void make_schedule(struct schedule *schedule, struct sim_world *world)
 {
     schedule->count = 0;
-    schedule->rest = true;
+    schedule->all_asleep = true;
     schedule->next_ns = sim_network_next_event(world->network);
     consider_threads(schedule, world);
     for (unsigned i = 0; i < world->plan.builders; i++) {
@@ -123,8 +123,8 @@ void schedule_step(struct sim_world *world)
         run(world, schedule.tasks[random_below(&world->random, schedule.count)]);
         return;
     }
-    if (schedule.rest)
-        check_rest(world);
+    if (schedule.all_asleep)
+        check_all_asleep(world);
     world->steps_at_this_time = 0;
     sim_network_advance(world->network, schedule.next_ns);
 }
