@@ -185,17 +185,17 @@ def print_skips(results):
 
 SUITES = {"unit": unit_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs, "epoll": epoll_jobs}
 # Suites that run in an emulator, and only if --only names them.
-ELSEWHERE = {"arm64": arm64_jobs, "kernel": kernel_jobs}
+EMULATED_SUITES = {"arm64": arm64_jobs, "kernel": kernel_jobs}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=[*SUITES, *ELSEWHERE], help="run one suite")
+    parser.add_argument("--only", choices=[*SUITES, *EMULATED_SUITES], help="run one suite")
     parser.add_argument("--fuzz-seconds", type=int, default=5, help="for each fuzzer (default %(default)s)")
     parser.add_argument("--seeds", type=int, default=3000, help="for the simulator (default %(default)s)")
     options = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
-    jobs = [job for suite in ([options.only] if options.only else SUITES) for job in {**SUITES, **ELSEWHERE}[suite](options)]
+    jobs = [job for suite in ([options.only] if options.only else SUITES) for job in {**SUITES, **EMULATED_SUITES}[suite](options)]
 
     results = run_all(jobs)
     print_skips(results)

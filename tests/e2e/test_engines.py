@@ -7,9 +7,10 @@ import pytest
 
 from harness import BIN, PATIENCE_S
 from harness.relay import run
-from harness.sandbox import IO_URING, without
+from harness.sandbox import IO_URING, command_without_calls
 
-pytestmark = pytest.mark.skipif(subprocess.run([*without(IO_URING), "/bin/true"], check=False, capture_output=True).returncode != 0,
+pytestmark = pytest.mark.skipif(subprocess.run([*command_without_calls(IO_URING), "/bin/true"], check=False,
+                                               capture_output=True).returncode != 0,
                                 reason="seccomp filters cannot be set here")
 
 
@@ -31,7 +32,7 @@ def check_that_flashblocks_flow(builder, relay, subscribe):
                                          "container's seccomp profile allow io_uring_setup, io_uring_enter and io_uring_register"),
                                         (errno.ENOSYS, "this kernel, or its sandbox, has no io_uring")])
 def test_auto_takes_epoll_where_io_uring_is_forbidden(builder, start_relay, subscribe, error, why):
-    relay = start_relay(builder, wrapper=without(IO_URING, error))
+    relay = start_relay(builder, wrapper=command_without_calls(IO_URING, error))
     (kind, reason), = lines_about_the_choice(relay)
     assert kind == "epoll"
     assert reason.startswith("uring is not possible (" + why)
@@ -40,7 +41,7 @@ def test_auto_takes_epoll_where_io_uring_is_forbidden(builder, start_relay, subs
 
 
 def test_epoll_does_without_epoll_pwait2(builder, start_relay, subscribe):
-    relay = start_relay(builder, wrapper=without([*IO_URING, "epoll_pwait2"]))
+    relay = start_relay(builder, wrapper=command_without_calls([*IO_URING, "epoll_pwait2"]))
     assert "engine epoll: deadlines in milliseconds (no epoll_pwait2)" in relay.log()
     check_that_flashblocks_flow(builder, relay, subscribe)
 
@@ -55,16 +56,17 @@ def test_auto_takes_io_uring_where_it_is_allowed(builder, start_relay, subscribe
 
 
 @pytest.mark.parametrize("flag, environment", [("--engine=epoll", {}), ("--log-level=info", {"ENGINE": "epoll"})])
-def test_who_asks_for_an_engine_gets_it(builder, start_relay, subscribe, flag, environment):
+def test_an_engine_that_is_asked_for_is_used(builder, start_relay, subscribe, flag, environment):
     relay = start_relay(builder, flag, env=environment)
     assert "engine epoll: " in relay.log()
     assert lines_about_the_choice(relay) == []
     check_that_flashblocks_flow(builder, relay, subscribe)
 
 
-def test_who_asks_for_what_is_forbidden_is_told():
-    ended = subprocess.run([*without(IO_URING), BIN / "flashrelay", "--upstream-ws=ws://127.0.0.1:1", "--engine=uring"],
-                           capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=PATIENCE_S)
+def test_a_forbidden_engine_that_is_asked_for_is_refused():
+    ended = subprocess.run([*command_without_calls(IO_URING), BIN / "flashrelay", "--upstream-ws=ws://127.0.0.1:1",
+                            "--engine=uring"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+                           timeout=PATIENCE_S)
     assert ended.returncode == 1
     assert "no engine: uring is not possible (io_uring is forbidden here: " in ended.stdout + ended.stderr
 
@@ -82,7 +84,7 @@ def test_zero_copy_sends_that_epoll_has_not_are_one_line(builder, start_relay, s
 
 
 def test_the_demo_works_without_io_uring():
-    ended = subprocess.run([*without(IO_URING), BIN / "demo", "--subscribers=50", "--seconds=2"], capture_output=True, text=True,
-                           check=False, stdin=subprocess.DEVNULL, timeout=3 * PATIENCE_S)
+    ended = subprocess.run([*command_without_calls(IO_URING), BIN / "demo", "--subscribers=50", "--seconds=2"],
+                           capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=3 * PATIENCE_S)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "lost 0, repeated 0, corrupt 0, cut off 0" in ended.stdout

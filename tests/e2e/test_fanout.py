@@ -79,7 +79,7 @@ def test_a_burst_reaches_everybody(builder, start_relay, subscribe):
     assert metrics.total("websocket_proxy_active_connections") == len(subscribers)
 
 
-def test_who_comes_late_begins_with_the_next(relayed, subscribe):
+def test_a_subscriber_that_comes_late_begins_with_the_next_message(relayed, subscribe):
     relay, upstream = relayed()
     early = subscribe(relay)
     upstream.send_text(flashblock(0))

@@ -228,7 +228,7 @@ def test_upstreams_that_send_garbage(builder, start_relay, subscribe):
         upstream = builder.accept()
         try:
             upstream.send(dice.randbytes(dice.choice([1, 10, 1000, 100_000])))
-            upstream.shut()
+            upstream.end_writes()
         except OSError:
             pass # the relay has ended the connection before
     eventually(lambda: relay.metrics().total("websocket_proxy_upstream_errors") >= scaled(40, 10), "each to be dropped")
@@ -263,7 +263,7 @@ def test_damaged_brotli_from_one_of_several(start_builder, start_relay, subscrib
 
 # --- subscribers ---
 
-def test_who_never_reads(flowing, raw):
+def test_subscribers_that_never_read(flowing, raw):
     stalled = [raw(flowing, receive_buffer=SMALL_BUFFER).upgrade() for _ in range(20)]
     eventually(lambda: flowing.metrics().total("flashrelay_engine_blocked_sends_total") >= 20, "their sockets to take no more")
     sent = flowing.metrics().total("websocket_proxy_sent_messages")
@@ -273,7 +273,7 @@ def test_who_never_reads(flowing, raw):
     flowing.wait_subscribers(1)
 
 
-def test_who_reads_a_byte_a_second(builder, start_relay, raw, subscribe):
+def test_a_subscriber_that_reads_a_byte_a_second(builder, start_relay, raw, subscribe):
     relay = start_relay(builder, *MANY, "--client-send-timeout-ms=2500", "--message-buffer-size=1000000", "--log-memory=64M")
     upstream = builder.accept()
     slow = raw(relay, receive_buffer=SMALL_BUFFER).upgrade()
@@ -326,7 +326,7 @@ def test_half_handshakes_take_no_place_from_others(flowing, raw):
     flowing.wait_subscribers(4)
 
 
-def test_who_resets_within_a_frame(flowing, raw):
+def test_subscribers_that_reset_within_a_frame(flowing, raw):
     before = descriptors(flowing)
     dice = random.Random(9)
     for _ in range(scaled(200, 30)):
@@ -338,19 +338,19 @@ def test_who_resets_within_a_frame(flowing, raw):
     eventually(lambda: descriptors(flowing) <= before, "all descriptors to be given back")
 
 
-def test_who_sends_garbage(flowing, raw):
+def test_subscribers_that_send_garbage(flowing, raw):
     dice = random.Random(11)
     for _ in range(scaled(100, 20)):
         connection = raw(flowing).upgrade()
         connection.send(dice.randbytes(dice.choice([2, 50, 5000])))
-        connection.shut()
+        connection.end_writes()
         connection.receive_end()
         connection.close()
     flowing.wait_subscribers(1)
     assert disconnects(flowing, "protocol_error") > 0
 
 
-def test_who_sends_without_end(flowing, raw):
+def test_a_subscriber_that_sends_without_end(flowing, raw):
     """A subscriber that sends all the time costs the others nothing, and is closed with 1008 once it has sent too much."""
     talker = raw(flowing).upgrade()
     frame = encode_frame(BINARY, b"x" * 60_000, mask=b"abcd")
@@ -371,7 +371,7 @@ def test_who_sends_without_end(flowing, raw):
     assert flowing.metric("flashrelay_disconnects_total", cause="flood") == 1
 
 
-def test_who_sends_little_may_do_so_for_ever(flowing, raw):
+def test_a_subscriber_that_sends_little_may_do_so_for_ever(flowing, raw):
     talker = raw(flowing).upgrade()
     for _ in range(300):
         talker.send(encode_frame(BINARY, b"x" * 2000, mask=b"abcd"))

@@ -169,7 +169,7 @@ def test_a_subscriber_that_is_cut_off_is_counted_with_the_code(measure):
 
 
 @pytest.mark.parametrize("size", ["3000", "30k"])
-def test_who_leaves_and_comes_back_is_owed_only_what_it_was_there_for(size):
+def test_a_subscriber_that_comes_back_is_not_owed_what_it_was_away_for(size):
     ended = subprocess.run([BIN / "flashbench", "--proxy", "bare_loop", "--subscribers", "20", "--churn", "100", "--bytes", size,
                             "--interval", "20ms", "--duration", "3s", "--json", "-"], check=True, timeout=60, capture_output=True)
     run = json.loads(ended.stdout)["runs"][0]
@@ -296,7 +296,7 @@ def test_an_interrupted_measurement_says_what_it_has(tmp_path):
 STEERING = "/sys/class/net/lo/queues/rx-0/rps_cpus"
 
 # Gives a new network namespace its own /sys and an address on loopback, prints "ready", and keeps the namespace until its input ends.
-HOLD = textwrap.dedent('''
+NAMESPACE_HOLDER = textwrap.dedent('''
     import fcntl, socket, struct, subprocess, sys, time
 
     subprocess.run(["mount", "-t", "sysfs", "sysfs", "/sys"], check=True)
@@ -307,11 +307,11 @@ HOLD = textwrap.dedent('''
 ''')
 
 
-class Machine:
+class NetworkNamespace:
     """A network namespace in which a test may change a setting that otherwise is the machine's."""
 
     def __init__(self):
-        self.holder = subprocess.Popen(["unshare", "--net", "--mount", sys.executable, "-c", HOLD], stdin=subprocess.PIPE,
+        self.holder = subprocess.Popen(["unshare", "--net", "--mount", sys.executable, "-c", NAMESPACE_HOLDER], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if self.holder.stdout.readline() != "ready\n":
             pytest.skip(f"needs a network namespace: {self.holder.communicate()[1].strip()}")
@@ -343,10 +343,10 @@ class Machine:
 
 
 @pytest.fixture
-def machine():
+def namespace():
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs two cores")
-    made = Machine()
+    made = NetworkNamespace()
     # A setting that is not the default, so that a test sees whether flashbench puts it back.
     assert made.run("sh", "-c", f"echo {1 << proxy_core():x} >{STEERING}").returncode == 0
     yield made
@@ -369,14 +369,14 @@ def steered_packets(core):
     return next(line[9] for line in lines if len(line) > 12 and line[12] == core)
 
 
-def test_receivers_softirq_is_given_to_their_core_and_taken_back(machine):
-    before, packets = machine.steering, steered_packets(own_core())
-    bench = machine.bench(duration="2s")
-    eventually(lambda: machine.steering not in ("", before), "the setting to change")
-    assert int(machine.steering.replace(",", ""), 16) == 1 << own_core()
+def test_receivers_softirq_is_given_to_their_core_and_taken_back(namespace):
+    before, packets = namespace.steering, steered_packets(own_core())
+    bench = namespace.bench(duration="2s")
+    eventually(lambda: namespace.steering not in ("", before), "the setting to change")
+    assert int(namespace.steering.replace(",", ""), 16) == 1 << own_core()
     output, errors = bench.communicate(timeout=PATIENCE_S)
     assert bench.returncode == 0, errors
-    assert machine.steering == before
+    assert namespace.steering == before
     assert steered_packets(own_core()) > packets
     document = json.loads(output)
     assert document["options"]["receivers_softirq"] is True
@@ -384,45 +384,45 @@ def test_receivers_softirq_is_given_to_their_core_and_taken_back(machine):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV])
-def test_receivers_softirq_is_taken_back_whatever_ends_flashbench(machine, number):
-    before = machine.steering
-    bench = machine.bench()
-    eventually(lambda: machine.steering not in ("", before), "the setting to change")
+def test_receivers_softirq_is_taken_back_whatever_ends_flashbench(namespace, number):
+    before = namespace.steering
+    bench = namespace.bench()
+    eventually(lambda: namespace.steering not in ("", before), "the setting to change")
     bench.send_signal(number)
     bench.communicate(timeout=PATIENCE_S)
-    machine.wait_steering(before)
+    namespace.wait_steering(before)
 
 
-def test_receivers_softirq_is_taken_back_when_a_run_fails(machine):
-    before = machine.steering
-    bench = machine.bench(proxy="false {upstream} {listen}")
+def test_receivers_softirq_is_taken_back_when_a_run_fails(namespace):
+    before = namespace.steering
+    bench = namespace.bench(proxy="false {upstream} {listen}")
     assert bench.communicate(timeout=PATIENCE_S)[0] and bench.returncode == 1
-    assert machine.steering == before
+    assert namespace.steering == before
 
 
-def test_one_flashbench_at_a_time_changes_the_receivers_softirq(machine):
-    before = machine.steering
-    first = machine.bench()
-    eventually(lambda: machine.steering not in ("", before), "the setting to change")
-    second = machine.bench()
+def test_one_flashbench_at_a_time_changes_the_receivers_softirq(namespace):
+    before = namespace.steering
+    first = namespace.bench()
+    eventually(lambda: namespace.steering not in ("", before), "the setting to change")
+    second = namespace.bench()
     _, errors = second.communicate(timeout=PATIENCE_S)
     assert second.returncode == 2 and "another flashbench" in errors and errors.count("\n") == 1
-    assert machine.steering not in ("", before)
+    assert namespace.steering not in ("", before)
     first.terminate()
     first.communicate(timeout=PATIENCE_S)
-    machine.wait_steering(before)
+    namespace.wait_steering(before)
 
 
-def test_receivers_softirq_that_cannot_be_changed_is_said(machine):
-    assert machine.run("mount", "-o", "remount,bind,ro", "/sys").returncode == 0
-    bench = machine.bench()
+def test_receivers_softirq_that_cannot_be_changed_is_said(namespace):
+    assert namespace.run("mount", "-o", "remount,bind,ro", "/sys").returncode == 0
+    bench = namespace.bench()
     _, errors = bench.communicate(timeout=PATIENCE_S)
     assert bench.returncode == 2 and "--receivers-softirq: needs root" in errors and errors.count("\n") == 1
 
 
 # --- a proxy that runs already ---
 
-class Running:
+class RunningRelay:
     """A relay and the shell that started it and waits for it, in a process group of their own."""
 
     def __init__(self, folder, *flags):
@@ -454,7 +454,7 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path):
-    relay = Running(tmp_path)
+    relay = RunningRelay(tmp_path)
     yield relay
     relay.close()
 
@@ -504,7 +504,7 @@ def test_softirq_time_is_that_of_the_cores_on_which_the_proxy_may_run(flags, cor
 
 @pytest.fixture
 def running_with_key(tmp_path):
-    relay = Running(tmp_path, "--api-keys", "app:s3cret:4")
+    relay = RunningRelay(tmp_path, "--api-keys", "app:s3cret:4")
     yield relay
     relay.close()
 

@@ -7,11 +7,11 @@ from harness import eventually
 from harness.wire import CLOSE, Closed, decode_close, encode_frame
 
 # Bytes of a large message: a few of them fill the buffers of both ends, so that a subscriber that reads nothing refuses bytes.
-LARGE = 400_000
+LARGE_MESSAGE_BYTES = 400_000
 SMALL_BUFFER = 4096
 
 
-def message(number, size=LARGE):
+def message(number, size=LARGE_MESSAGE_BYTES):
     return b'{"index":%d,"pad":"%s"}' % (number, b"x" * size)
 
 
@@ -32,7 +32,7 @@ def publish_until(upstream, stop, first=0, interval_s=0.01):
     return number - first
 
 
-def test_who_falls_behind_is_cut_off(builder, start_relay, raw, subscribe):
+def test_a_subscriber_that_falls_behind_is_cut_off(builder, start_relay, raw, subscribe):
     relay = start_relay(builder, "--message-buffer-size=10", "--client-send-timeout-ms=0", "--log-memory=128M", "--max-message-bytes=1M")
     upstream = builder.accept()
     reading, stalled = subscribe(relay), raw(relay, receive_buffer=SMALL_BUFFER).upgrade()
@@ -56,7 +56,7 @@ def test_nobody_else_notices_a_stalled_one(builder, start_relay, raw, subscribe)
     relay.wait_subscribers(2)
 
 
-def test_who_takes_no_byte_for_long_is_cut_off(builder, start_relay, raw, subscribe):
+def test_a_subscriber_that_takes_no_byte_for_long_is_cut_off(builder, start_relay, raw, subscribe):
     relay = start_relay(builder, "--message-buffer-size=100000", "--client-send-timeout-ms=300", "--log-memory=128M",
                         "--max-message-bytes=1M")
     upstream = builder.accept()
@@ -68,7 +68,7 @@ def test_who_takes_no_byte_for_long_is_cut_off(builder, start_relay, raw, subscr
     stalled.receive_end()
 
 
-def test_who_takes_bytes_slowly_is_not_cut_off(builder, start_relay, raw):
+def test_a_subscriber_that_takes_bytes_slowly_is_not_cut_off(builder, start_relay, raw):
     relay = start_relay(builder, "--message-buffer-size=100000", "--client-send-timeout-ms=3000", "--log-memory=128M",
                         "--max-message-bytes=8M")
     upstream = builder.accept()
@@ -95,7 +95,7 @@ def stall_then_read(relay, upstream, subscriber):
     return frames
 
 
-def test_who_is_cut_off_is_told_why_if_it_reads_on(builder, start_relay, raw):
+def test_a_subscriber_that_is_cut_off_is_told_why_if_it_reads_on(builder, start_relay, raw):
     relay = start_relay(builder, "--message-buffer-size=2", "--client-send-timeout-ms=0", "--log-memory=128M", "--max-message-bytes=1M")
     upstream = builder.accept()
     for _ in range(5):
@@ -129,7 +129,7 @@ def test_the_log_s_floor_cuts_off(builder, start_relay, raw, subscribe):
     relay.wait_subscribers(1)
 
 
-def test_who_lagged_may_come_back(builder, start_relay, raw):
+def test_a_subscriber_that_lagged_may_come_back(builder, start_relay, raw):
     relay = start_relay(builder, "--message-buffer-size=2", "--client-send-timeout-ms=0", "--instance-connection-limit=1",
                         "--log-memory=128M", "--max-message-bytes=1M")
     upstream = builder.accept()

@@ -140,7 +140,7 @@ def admitted(raw, relay, path="/ws"):
 
 def test_every_end_gives_the_place_back(builder, start_relay, raw):
     relay = start_relay(builder, "--instance-connection-limit=1")
-    endings = [lambda c: c.close(), lambda c: c.reset(), lambda c: c.shut(), lambda c: c.send_close(1000),
+    endings = [lambda c: c.close(), lambda c: c.reset(), lambda c: c.end_writes(), lambda c: c.send_close(1000),
                lambda c: c.send(b"\xff\xff\xff\xff"), lambda c: (c.send_close(1000), c.reset())]
     for end in endings:
         end(eventually(lambda: admitted(raw, relay), "a place"))
@@ -149,7 +149,7 @@ def test_every_end_gives_the_place_back(builder, start_relay, raw):
     assert metrics.total("websocket_proxy_new_connections") == metrics.total("websocket_proxy_closed_connections") == len(endings)
 
 
-def test_who_leaves_while_it_is_admitted_gives_its_place_back(builder, start_relay, raw):
+def test_a_subscriber_that_leaves_while_it_is_admitted_gives_its_place_back(builder, start_relay, raw):
     relay = start_relay(builder, "--instance-connection-limit=2", "--per-ip-connection-limit=0")
     for _ in range(scaled(200, 20)):
         connection = raw(relay)

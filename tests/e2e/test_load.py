@@ -2,11 +2,11 @@
 import re
 import subprocess
 
-from harness import PATIENCE_S, SCALE, command, scaled
+from harness import PATIENCE_S, SCALE, program_command, scaled
 
 
 def run_demo(*flags, seconds):
-    ended = subprocess.run([*command("demo"), f"--seconds={seconds}", *flags], capture_output=True, text=True, check=False,
+    ended = subprocess.run([*program_command("demo"), f"--seconds={seconds}", *flags], capture_output=True, text=True, check=False,
                            stdin=subprocess.DEVNULL, timeout=seconds + 8 * PATIENCE_S)
     output = ended.stdout + ended.stderr
     assert ended.returncode == 0, output

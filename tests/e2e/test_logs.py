@@ -145,7 +145,7 @@ def test_a_key_is_shown_as_its_app(builder, start_relay, raw):
     assert "hunter2" not in relay.log()
 
 
-def test_who_comes_and_goes_all_the_time_hides_nobody(builder, start_relay, raw):
+def test_a_subscriber_that_comes_and_goes_all_the_time_hides_no_other(builder, start_relay, raw):
     """All connect within a second or two: of the first address only some lines are shown, and the other's line is shown, too."""
     relay = start_relay(builder, "--per-ip-connection-limit=0")
     for _ in range(scaled(1000, 300)):

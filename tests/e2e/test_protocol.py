@@ -137,9 +137,9 @@ def test_what_subscribers_say_is_read_and_dropped(relayed, raw):
     assert speaker.receive_frame().payload == listener.receive_frame().payload == b"{}"
 
 
-def test_who_only_listens_after_its_fin_is_let_go(raw, relay):
+def test_a_subscriber_that_only_listens_after_its_fin_is_disconnected(raw, relay):
     subscriber = raw(relay).upgrade()
-    subscriber.shut()
+    subscriber.end_writes()
     subscriber.receive_end()
     relay.wait_subscribers(0)
     assert causes(relay) == {"peer_vanished": 1}
@@ -162,7 +162,7 @@ def test_subscribers_are_not_pinged_by_default(relayed, raw):
     assert subscriber.receive_frame().opcode == BINARY
 
 
-def test_who_answers_pings_stays(builder, start_relay, raw):
+def test_a_subscriber_that_answers_pings_stays(builder, start_relay, raw):
     relay = start_relay(builder, "--client-ping-enabled", "--client-ping-interval-ms=50", "--client-pong-timeout-ms=3000")
     subscriber = raw(relay).upgrade()
     for _ in range(70): # longer than the time-out
@@ -172,7 +172,7 @@ def test_who_answers_pings_stays(builder, start_relay, raw):
     relay.wait_subscribers(1)
 
 
-def test_who_answers_no_ping_is_cut_off(builder, start_relay, raw):
+def test_a_subscriber_that_answers_no_ping_is_cut_off(builder, start_relay, raw):
     relay = start_relay(builder, "--client-ping-enabled", "--client-ping-interval-ms=50", "--client-pong-timeout-ms=400")
     subscriber = raw(relay).upgrade()
     frames = []

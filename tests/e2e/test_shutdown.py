@@ -79,7 +79,7 @@ def test_frames_in_flight_are_finished(builder, start_relay, raw):
     assert relay.wait_ended() == 0
 
 
-def test_who_reads_nothing_does_not_hold_it_up(builder, start_relay, raw):
+def test_a_subscriber_that_reads_nothing_does_not_delay_the_end(builder, start_relay, raw):
     relay = start_relay(builder, "--client-send-timeout-ms=0", "--message-buffer-size=1000", "--log-memory=64M", "--max-message-bytes=8M")
     upstream = builder.accept()
     for _ in range(5):
@@ -161,7 +161,7 @@ def test_a_second_signal_ends_at_once(builder, start_relay, raw):
             pass
 
 
-def taken(address, flag="--listen-addr", **kwargs):
+def assert_port_in_use_is_reported(address, flag="--listen-addr", **kwargs):
     status, _, errors = run("--upstream-ws=ws://127.0.0.1:1/", "--metrics-addr=127.0.0.1:0", *MEMORY, f"{flag}={address}", **kwargs)
     assert status == 1
     assert address in errors and "in use" in errors and errors.count("\n") == 1
@@ -169,18 +169,18 @@ def taken(address, flag="--listen-addr", **kwargs):
 
 def test_a_port_that_somebody_has(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        taken(f"127.0.0.1:{listener.getsockname()[1]}", cwd=tmp_path)
+        assert_port_in_use_is_reported(f"127.0.0.1:{listener.getsockname()[1]}", cwd=tmp_path)
 
 
 def test_a_port_that_another_flashrelay_has(builder, start_relay, tmp_path, raw):
     relay = start_relay(builder)
-    taken(f"127.0.0.1:{relay.port}", cwd=tmp_path)
+    assert_port_in_use_is_reported(f"127.0.0.1:{relay.port}", cwd=tmp_path)
     raw(relay).upgrade()
 
 
 def test_a_port_that_another_flashrelay_has_for_all_addresses(builder, start_relay, tmp_path):
     relay = start_relay(builder, "--listen-addr=0.0.0.0:0", "--shards=2")
-    taken(f"127.0.0.1:{relay.port}", cwd=tmp_path)
+    assert_port_in_use_is_reported(f"127.0.0.1:{relay.port}", cwd=tmp_path)
 
 
 def test_a_metrics_port_that_somebody_has(tmp_path):

@@ -253,7 +253,7 @@ def test_a_refusal_shows_what_the_server_said_as_text(builder):
     process = subprocess.Popen([BIN / "flashcat", builder.uri], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     request = builder.accept_request()
     request.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 14\r\n\r\n\x1b[2J\r\nenough\x07")
-    request.shut()
+    request.end_writes()
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert b"\\u001b[2J\\u000d\\u000aenough\\u0007" in errors

@@ -120,7 +120,7 @@ def test_a_builder_that_comes_later(start_builder, start_relay, subscribe):
     assert subscriber.receive() == message(1)
 
 
-@pytest.mark.parametrize("end", ["close", "reset", "shut", "going away", "no status", "garbage"])
+@pytest.mark.parametrize("end", ["close", "reset", "end_writes", "going away", "no status", "garbage"])
 def test_it_comes_back_however_the_builder_ends(builder, start_relay, subscribe, end):
     relay = start_relay(builder, "--subscriber-max-interval-ms=20000")
     upstream = builder.accept()
@@ -176,7 +176,7 @@ def test_answers_that_are_something_else(builder, start_relay, answer):
     relay = start_relay(builder)
     request = builder.accept_request()
     request.send(answer)
-    request.shut()
+    request.end_writes()
     builder.accept()
     relay.wait_metric("websocket_proxy_upstream_connection_failures", 1)
 
@@ -241,7 +241,7 @@ def test_it_pings_at_once_and_goes_on(builder, start_relay):
     assert relay.metrics().total("websocket_proxy_ping_attempts") >= 5
 
 
-def test_who_answers_no_ping_is_dropped(builder, start_relay):
+def test_an_upstream_that_answers_no_ping_is_dropped(builder, start_relay):
     relay = start_relay(builder, "--subscriber-ping-interval-ms=100", "--subscriber-pong-timeout-ms=1000")
     request = builder.accept_request()
     request.answers_pings = False

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 import websockets
 
-from harness import PATIENCE_S, command, scaled
+from harness import PATIENCE_S, program_command, scaled
 
 MAX_MESSAGE = 16 << 20
-WS_ECHO = command("ws_echo")
+WS_ECHO = program_command("ws_echo")
 
 
 def messages():
@@ -51,7 +51,7 @@ def test_the_server_echoes_text_as_text_and_binary_as_binary(server):
     asyncio.run(run())
 
 
-def test_who_sends_without_reading_is_held_back_and_loses_nothing(server):
+def test_a_client_that_sends_without_reading_is_held_back_and_loses_nothing(server):
     async def run():
         async with connect(server) as connection:
             sent = [os.urandom(4 << 20) for _ in range(30)] # much more than the server and the sockets hold

@@ -4,7 +4,7 @@ import socket
 import time
 from pathlib import Path
 
-from .sandbox import IO_URING, without
+from .sandbox import IO_URING, command_without_calls
 
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(os.environ.get("FLASHRELAY_BIN", ROOT / "build")).resolve()
@@ -16,9 +16,9 @@ ENGINE = os.environ.get("FLASHRELAY_TEST_ENGINE")
 PATIENCE_S = int(os.environ.get("FLASHRELAY_TEST_PATIENCE_S", 20 if SCALE >= 1 else 60))
 
 
-def command(program):
+def program_command(program):
     """The beginning of the command line of a program of ours that has no flag for its engine."""
-    return [*(without(IO_URING) if ENGINE == "epoll" else ()), str(BIN / program)]
+    return [*(command_without_calls(IO_URING) if ENGINE == "epoll" else ()), str(BIN / program)]
 
 
 def scaled(count, least=1):

@@ -65,7 +65,7 @@ class BuilderConnection(Wire):
                 elif frame.opcode == CLOSE:
                     if not self.has_closed:
                         self.send_frame(CLOSE, frame.payload)
-                    self.shut()
+                    self.end_writes()
                 self.frames.put(frame)
         except (Closed, OSError, ValueError) as end: # ValueError: closed while reading
             self.frames.put(end)

@@ -33,7 +33,7 @@ def limit_descriptors(count):
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
 
-def enter(group):
+def command_in_group(group):
     """The beginning of a command that is to run in a control group."""
     return ["sh", "-c", 'echo 0 >"$0" && exec "$@"', group.processes]
 
@@ -60,8 +60,8 @@ class Relay:
             arguments.append(f"--engine={ENGINE}")
         self.output, self.errors = folder / "relay.out", folder / "relay.err"
         with self.output.open("wb") as out, self.errors.open("wb") as err:
-            self.process = subprocess.Popen([*(enter(group) if group else []), *wrapper, BIN / "flashrelay", *arguments, *map(str, flags)],
-                                            stdout=stdout or out, stderr=err, stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*(command_in_group(group) if group else []), *wrapper, BIN / "flashrelay", *arguments,
+                                             *map(str, flags)], stdout=stdout or out, stderr=err, stdin=subprocess.DEVNULL,
                                             env=environment(**(env or {})), cwd=cwd or folder,
                                             preexec_fn=descriptors and (lambda: limit_descriptors(descriptors)))
         self.expected_status, self.was_signalled = 0, False

@@ -23,7 +23,7 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
 
 
-def without(calls, error=errno.EPERM):
+def command_without_calls(calls, error=errno.EPERM):
     """The beginning of a command that is to run where these system calls fail with `error`."""
     return [sys.executable, __file__, str(error), ",".join(calls)]
 

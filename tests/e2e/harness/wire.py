@@ -143,7 +143,7 @@ class Wire:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
-    def shut(self):
+    def end_writes(self):
         """Says that nothing more will be sent. (An SSLSocket's own shutdown would go on in plain text.)"""
         try:
             socket.socket.shutdown(self.sock, socket.SHUT_WR)
