@@ -116,7 +116,7 @@ struct connection *engine_connect(struct engine *engine, const struct address *r
     return engine->ops->connect(engine, remote, owner);
 }
 
-void engine_select(struct engine *engine, struct connection *connection, uint16_t selection)
+void engine_set_selection(struct engine *engine, struct connection *connection, uint16_t selection)
 {
     (void)engine;
     assert(connection->held_sequence == HOLDS_NONE);
@@ -150,7 +150,7 @@ bool engine_has_unsent(const struct connection *connection)
     return connection->extent_count > 0;
 }
 
-bool engine_sends_control(const struct connection *connection)
+bool engine_is_control_next(const struct connection *connection)
 {
     return connection->extent_count > 0 && connection->extents[0].kind != EXTENT_FRAMES;
 }

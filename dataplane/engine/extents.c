@@ -240,44 +240,45 @@ size_t extents_next_run(struct engine *engine, struct connection *connection, si
 }
 
 /* A position in the outgoing stream, not before its first byte that is not taken. */
-struct place {
+struct stream_position {
     unsigned extent;
     uint64_t frame;
     uint32_t skip_bytes; /* of that frame, or of the extent's bytes */
 };
 
-/* As extents_next_run, from `place` on; moves `place` past extents without any byte. */
-static size_t run_at(const struct engine *engine, const struct connection *connection, struct place *place, size_t limit_bytes,
-                     const uint8_t **bytes)
+/* As extents_next_run, from `position` on; moves `position` past extents without any byte. */
+static size_t run_at(const struct engine *engine, const struct connection *connection, struct stream_position *position,
+                     size_t limit_bytes, const uint8_t **bytes)
 {
     for (;;) {
-        const struct extent *extent = &connection->extents[place->extent];
+        const struct extent *extent = &connection->extents[position->extent];
         size_t length;
 
         if (is_frames(extent)) {
-            length = channel_run(channel_of(engine, extent), selection_of(engine, connection), place->frame, end_of(extent),
-                                 place->skip_bytes, limit_bytes, bytes);
+            length = channel_run(channel_of(engine, extent), selection_of(engine, connection), position->frame, end_of(extent),
+                                 position->skip_bytes, limit_bytes, bytes);
         } else {
-            length = extent->count - place->skip_bytes;
+            length = extent->count - position->skip_bytes;
             length = length < limit_bytes ? length : limit_bytes;
-            *bytes = extent->bytes + place->skip_bytes;
+            *bytes = extent->bytes + position->skip_bytes;
         }
-        if (length > 0 || place->extent + 1 == connection->extent_count)
+        if (length > 0 || position->extent + 1 == connection->extent_count)
             return length;
-        place->extent++;
-        *place = (struct place){.extent = place->extent, .frame = connection->extents[place->extent].from};
+        position->extent++;
+        *position = (struct stream_position){.extent = position->extent, .frame = connection->extents[position->extent].from};
     }
 }
 
-static void pass_run(const struct engine *engine, const struct connection *connection, struct place *place, size_t length)
+static void pass_run(const struct engine *engine, const struct connection *connection, struct stream_position *position,
+                     size_t length)
 {
-    const struct extent *extent = &connection->extents[place->extent];
+    const struct extent *extent = &connection->extents[position->extent];
 
     if (is_frames(extent))
-        channel_advance(channel_of(engine, extent), selection_of(engine, connection), &place->frame, end_of(extent),
-                        &place->skip_bytes, length);
+        channel_advance(channel_of(engine, extent), selection_of(engine, connection), &position->frame, end_of(extent),
+                        &position->skip_bytes, length);
     else
-        place->skip_bytes += (uint32_t)length;
+        position->skip_bytes += (uint32_t)length;
 }
 
 /* True if the stream is one frame or one control run, as most are: then there is no second run to look for. */
@@ -291,7 +292,7 @@ unsigned extents_next_runs(struct engine *engine, struct connection *connection,
 {
     const uint8_t *bytes;
     size_t length = extents_next_run(engine, connection, limit_bytes, &bytes);
-    struct place place = {.frame = connection->extents[0].from, .skip_bytes = connection->taken_bytes};
+    struct stream_position position = {.frame = connection->extents[0].from, .skip_bytes = connection->taken_bytes};
     unsigned count = 0;
 
     while (length > 0) {
@@ -299,8 +300,8 @@ unsigned extents_next_runs(struct engine *engine, struct connection *connection,
         limit_bytes -= length;
         if (is_one_run(connection) || count == capacity || limit_bytes == 0)
             break;
-        pass_run(engine, connection, &place, length);
-        length = run_at(engine, connection, &place, limit_bytes, &bytes);
+        pass_run(engine, connection, &position, length);
+        length = run_at(engine, connection, &position, limit_bytes, &bytes);
     }
     return count;
 }

@@ -53,7 +53,8 @@ void listener_pause(struct listener *listener, bool paused)
 static void pause_for_files(struct listener *listener, const char *reason, uint64_t now_ns)
 {
     if (!listener->out_of_files) {
-        log_line(LOG_WARN, "engine", "accepting pauses: %s; who connects waits in the backlog (ulimit -n, fs.file-max)", reason);
+        log_line(LOG_WARN, "engine", "accepting pauses: %s; new connections wait in the backlog (ulimit -n, fs.file-max)",
+                 reason);
         counter_add(&listener->engine->counters.accept_pauses, 1);
     }
     listener->out_of_files = true;
@@ -61,7 +62,7 @@ static void pause_for_files(struct listener *listener, const char *reason, uint6
 }
 
 /* The listener is IPv4 or IPv6, so the conversion of the peer's address can't fail. */
-static void take(struct listener *listener, int descriptor, const struct sockaddr *sockaddr)
+static void hand_over_accepted(struct listener *listener, int descriptor, const struct sockaddr *sockaddr)
 {
     struct address peer;
 
@@ -71,7 +72,7 @@ static void take(struct listener *listener, int descriptor, const struct sockadd
 }
 
 /* accept(2) failed. True if more connections may be queued behind the one that failed. */
-static bool go_on_after(struct listener *listener, int error, uint64_t now_ns)
+static bool handle_accept_error(struct listener *listener, int error, uint64_t now_ns)
 {
     if (error == EAGAIN) {
         listener->out_of_files = false;
@@ -116,13 +117,13 @@ static unsigned accept_some(struct listener *listener, unsigned limit, uint64_t 
         /* Without SOCK_NONBLOCK, which would forbid io_uring to wait for the socket by itself. */
         descriptor = accept4(listener->descriptor, (struct sockaddr *)&sockaddr, &length, SOCK_CLOEXEC);
         if (descriptor >= 0) {
-            take(listener, descriptor, (struct sockaddr *)&sockaddr);
+            hand_over_accepted(listener, descriptor, (struct sockaddr *)&sockaddr);
             count++;
             continue;
         }
         int error = errno;
         descriptor_budget_return(listener->engine->options.descriptors);
-        if (!go_on_after(listener, error, now_ns))
+        if (!handle_accept_error(listener, error, now_ns))
             break;
     }
     return count;

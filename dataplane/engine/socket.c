@@ -61,7 +61,7 @@ int socket_listen(const struct address *address, const struct engine_listen_opti
     return descriptor;
 }
 
-int socket_prove_free(void *shared, const struct address *address)
+int socket_check_address_is_free(void *shared, const struct address *address)
 {
     struct sockaddr_storage sockaddr;
     socklen_t length = address_to_sockaddr(address, &sockaddr);

@@ -10,8 +10,8 @@
  */
 int socket_listen(const struct address *address, const struct engine_listen_options *options, uint16_t *port);
 
-/* As engine_kind.prove_free says: a plain bind without SO_REUSEPORT, closed again. */
-int socket_prove_free(void *shared, const struct address *address);
+/* As engine_kind.check_address_is_free says: a plain bind without SO_REUSEPORT, closed again. */
+int socket_check_address_is_free(void *shared, const struct address *address);
 
 /*
  * Begins connecting, with TCP_NODELAY, without waiting: once the descriptor is writable, socket_connect_end returns the outcome. Returns

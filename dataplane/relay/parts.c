@@ -185,7 +185,7 @@ static int listen_on_all(struct relay *relay)
                                                   .notsent_lowat_bytes = relay->options.notsent_lowat_bytes};
     struct address address = relay->options.listen;
     char text[ADDRESS_TEXT_BYTES];
-    int error = address.port != 0 ? relay->engines.kind->prove_free(relay->engines.shared, &address) : 0;
+    int error = address.port != 0 ? relay->engines.kind->check_address_is_free(relay->engines.shared, &address) : 0;
 
     for (unsigned i = 0; i < relay->options.shards && error == 0; i++) {
         error = engine_listen(relay->shard_engines[i], &address, &options);

@@ -65,7 +65,7 @@ static void note_answered(struct shard *shard, struct subscriber *subscriber)
 {
     const struct connection *connection = subscriber->connection;
 
-    if (engine_sends_control(connection))
+    if (engine_is_control_next(connection))
         return;
     subscriber->answered = true;
     if (subscriber->receive_paused)

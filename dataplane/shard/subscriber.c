@@ -173,7 +173,7 @@ void subscriber_open(struct shard *shard, struct subscriber *subscriber)
     leave_state(shard, subscriber);
     subscriber->state = SUBSCRIBER_OPEN;
     subscriber->was_open = true;
-    engine_select(shard->engine, subscriber->connection, subscriber->selection);
+    engine_set_selection(shard->engine, subscriber->connection, subscriber->selection);
     fanout_join(shard_fanout_of(shard, subscriber), subscriber);
     shard->open_count++;
     shard->now_ns = engine_now(shard->engine); /* its ping and pong timers start now, however long the turn has taken so far */

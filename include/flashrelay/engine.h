@@ -262,7 +262,7 @@ struct connection *engine_connect(struct engine *engine, const struct address *r
 /* --- sending (on a dead connection these functions do nothing and report success) --- */
 
 /* Sets which frames of its channel the connection is sent: the number of a selection, 0: all. Only while no frame is held for it. */
-void engine_select(struct engine *engine, struct connection *connection, uint16_t selection);
+void engine_set_selection(struct engine *engine, struct connection *connection, uint16_t selection);
 
 /*
  * Appends the frames [from, to) of the channel with number `channel` to the connection's stream; frames that are not selected are skipped
@@ -287,7 +287,7 @@ uint64_t engine_next_untaken(const struct connection *connection);
 bool engine_has_unsent(const struct connection *connection);
 
 /* True while the next bytes to be sent are control bytes. */
-bool engine_sends_control(const struct connection *connection);
+bool engine_is_control_next(const struct connection *connection);
 
 /* Copies the first control run that has not begun; returns its length in bytes, 0 if there is none. */
 size_t engine_copy_unbegun_control(const struct connection *connection, uint8_t copy[CONTROL_RUN_BYTES]);

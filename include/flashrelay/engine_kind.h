@@ -24,7 +24,7 @@ struct engine_kind {
     int (*create)(struct engine **out, const struct engine_options *options, void *shared, unsigned index);
 
     /* Checks that no process listens on `address` yet, since SO_REUSEPORT would share it unnoticed. 0, -EADDRINUSE or another negative errno. */
-    int (*prove_free)(void *shared, const struct address *address);
+    int (*check_address_is_free)(void *shared, const struct address *address);
 
     /* Writes which features of the system the kind uses, for the start-up log. */
     void (*describe)(const void *shared, char *text, size_t capacity);

@@ -27,7 +27,7 @@ INTERPOSE(void, admission_answer, struct admission *admission, struct admission_
 INTERPOSE(struct admission_request *, admission_queue_take, struct admission_queue *queue)
 INTERPOSE(bool, admission_queue_is_empty, const struct admission_queue *queue)
 INTERPOSE(uint64_t, engine_now, struct engine *engine)
-INTERPOSE(void, engine_select, struct engine *engine, struct connection *connection, uint16_t selection)
+INTERPOSE(void, engine_set_selection, struct engine *engine, struct connection *connection, uint16_t selection)
 INTERPOSE(void, engine_finish, struct engine *engine, struct connection *connection)
 INTERPOSE(uint64_t, engine_turn, struct engine *engine, uint64_t deadline_ns)
 
@@ -128,10 +128,10 @@ bool point_admission_queue_is_empty(const struct admission_queue *queue)
 /* --- the engine --- */
 
 /* Called when a subscriber opens. */
-void point_engine_select(struct engine *engine, struct connection *connection, uint16_t selection)
+void point_engine_set_selection(struct engine *engine, struct connection *connection, uint16_t selection)
 {
     witness_note_open(connection);
-    real_engine_select(engine, connection, selection);
+    real_engine_set_selection(engine, connection, selection);
 }
 
 /* Called when the relay, or a simulated peer, ends a connection in order. */

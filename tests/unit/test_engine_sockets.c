@@ -547,16 +547,16 @@ static void a_taken_port_is_noticed(void **state)
     assert_int_equal(address_parse(&any, "0.0.0.0:1"), 0);
     assert_int_equal(address_parse(&any6, "[::]:1"), 0);
     same.port = any.port = any6.port = engine_listen_port(world->engine);
-    assert_int_equal(socket_prove_free(NULL, &same), -EADDRINUSE);
-    assert_int_equal(socket_prove_free(NULL, &any), -EADDRINUSE);
-    assert_int_equal(socket_prove_free(NULL, &any6), -EADDRINUSE);
+    assert_int_equal(socket_check_address_is_free(NULL, &same), -EADDRINUSE);
+    assert_int_equal(socket_check_address_is_free(NULL, &any), -EADDRINUSE);
+    assert_int_equal(socket_check_address_is_free(NULL, &any6), -EADDRINUSE);
     /* The engine ends the connection first, so its end stays in TIME_WAIT, which must not make the port count as taken. */
     engine_finish(world->engine, world->ends[0].connection);
     engine_world_settle(world);
     close(peer);
     ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1);
     engine_world_close(world);
-    assert_int_equal(socket_prove_free(NULL, &same), 0);
+    assert_int_equal(socket_check_address_is_free(NULL, &same), 0);
 }
 
 /* A thread that wakes the world's engine; `own` is the world of the thread's own engine, NULL if it has none. */

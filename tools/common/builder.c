@@ -68,7 +68,7 @@ static int make_engine(struct builder *builder, const struct address *listen)
 
     shard_engine_options(builder->shard, &options);
     if (result == 0)
-        result = engines->kind->prove_free(engines->shared, listen);
+        result = engines->kind->check_address_is_free(engines->shared, listen);
     if (result == 0)
         result = engine_choice_create(engines, &builder->engine, &options, 0);
     if (result == 0)

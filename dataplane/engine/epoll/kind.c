@@ -53,6 +53,6 @@ const struct engine_kind engine_kind_epoll = {
     .open = open_kind,
     .close = close_kind,
     .create = create,
-    .prove_free = socket_prove_free,
+    .check_address_is_free = socket_check_address_is_free,
     .describe = describe,
 };

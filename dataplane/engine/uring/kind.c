@@ -61,6 +61,6 @@ const struct engine_kind engine_kind_uring = {
     .open = open_kind,
     .close = close_kind,
     .create = create,
-    .prove_free = socket_prove_free,
+    .check_address_is_free = socket_check_address_is_free,
     .describe = describe,
 };
