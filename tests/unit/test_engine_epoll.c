@@ -146,15 +146,15 @@ static void a_connection_that_ends_while_it_waits_keeps_no_other_from_being_read
     engine_world_close(world);
 }
 
-/* A turn sleeps at least until its deadline; without `has_nanoseconds` the engine can wait for whole milliseconds only. */
-static void assert_turns_sleep_until_their_deadline(bool has_nanoseconds)
+/* A turn sleeps at least until its deadline; without `has_epoll_pwait2` the engine can wait for whole milliseconds only. */
+static void assert_turns_sleep_until_their_deadline(bool has_epoll_pwait2)
 {
     static const struct engine_handler handler = {.woken = ignore_woken};
     const struct engine_options options = {
         .handler = &handler, .max_connections = 1, .receive_buffers = 1, .receive_buffer_bytes = 1, .sends_per_turn = 1};
     struct engine *engine;
 
-    assert_int_equal(epoll_engine_create(&engine, &options, has_nanoseconds), 0);
+    assert_int_equal(epoll_engine_create(&engine, &options, has_epoll_pwait2), 0);
     for (unsigned i = 0; i < 5; i++) {
         uint64_t deadline_ns = engine_now(engine) + 300 * NS_PER_US;
 

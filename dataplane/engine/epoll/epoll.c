@@ -107,7 +107,7 @@ static void explain_zerocopy(enum engine_zerocopy wanted)
         log_line(LOG_WARN, "epoll", "no zero-copy sends: only the uring engine has them; frames are copied into each socket");
 }
 
-int epoll_engine_create(struct engine **out, const struct engine_options *options, bool has_nanoseconds)
+int epoll_engine_create(struct engine **out, const struct engine_options *options, bool has_epoll_pwait2)
 {
     struct epoll_engine *engine = aligned_alloc(_Alignof(struct epoll_engine), sizeof *engine);
     int error;
@@ -118,8 +118,8 @@ int epoll_engine_create(struct engine **out, const struct engine_options *option
         return -ENOMEM;
     memset(engine, 0, sizeof *engine);
     engine_init(&engine->base, &epoll_ops, options, epoll_wake);
-    engine->has_nanoseconds = has_nanoseconds;
-    engine->told_ns = clock_monotonic_ns();
+    engine->has_epoll_pwait2 = has_epoll_pwait2;
+    engine->reported_until_ns = clock_monotonic_ns();
     epoll_listener_init(engine);
     error = open_parts(engine);
     if (error != 0) {

@@ -28,7 +28,7 @@ struct epoll_connection {
     bool connecting : 1;
     bool readable : 1;       /* there may be something to read */
     bool hung_up : 1;        /* the peer's FIN, or an error, follows the bytes that can be read */
-    bool will_read : 1;      /* in the read_queue */
+    bool read_queued : 1;    /* in the read_queue */
     bool receive_paused : 1; /* `received` consumed less than it was offered */
     bool resume_wanted : 1;
     bool finish_delivered : 1; /* the peer's FIN was reported to `received` */
@@ -43,15 +43,15 @@ struct epoll_engine {
     struct engine base;
     int descriptor; /* of the epoll set */
     int wake_event; /* eventfd: each write is an edge, so it is never read */
-    bool has_nanoseconds;
+    bool has_epoll_pwait2;
     struct slab slots; /* of struct epoll_connection */
     struct queue send_queue;
     struct queue read_queue;
     struct queue todo; /* connections that are dead, failed to connect, or are resumed, detached or finished */
     struct listener listener;
-    uint8_t *buffer;  /* for received bytes, which are lent to the handler */
-    uint64_t now_ns;  /* read after each wait, and after each send */
-    uint64_t told_ns; /* all I/O that had happened by then has been reported to the handler */
+    uint8_t *buffer;            /* for received bytes, which are lent to the handler */
+    uint64_t now_ns;            /* read after each wait, and after each send */
+    uint64_t reported_until_ns; /* all I/O that had happened by then has been reported to the handler */
     struct epoll_event events[EPOLL_EVENTS];
 };
 
@@ -79,8 +79,8 @@ static inline void epoll_count_system_call(struct epoll_engine *engine)
 
 extern const struct engine_ops epoll_ops;
 
-/* Makes an engine; `has_nanoseconds`: whether epoll_pwait2 works here. 0 or a negative errno. */
-int epoll_engine_create(struct engine **out, const struct engine_options *options, bool has_nanoseconds);
+/* Makes an engine; `has_epoll_pwait2`: whether epoll_pwait2 works here. 0 or a negative errno. */
+int epoll_engine_create(struct engine **out, const struct engine_options *options, bool has_epoll_pwait2);
 
 /* --- slots.c --- */
 

@@ -11,8 +11,8 @@
 
 /* `shared` of this kind: whether this kernel and its sandbox have epoll_pwait2 (Linux 5.11). */
 static const struct epoll_features {
-    bool has_nanoseconds;
-} fine = {true}, coarse = {false};
+    bool has_epoll_pwait2;
+} with_pwait2 = {true}, without_pwait2 = {false};
 
 static int open_kind(void **shared, unsigned engines, char *error, size_t error_capacity)
 {
@@ -25,7 +25,7 @@ static int open_kind(void **shared, unsigned engines, char *error, size_t error_
         snprintf(error, error_capacity, "no epoll set can be made: %s", strerror(-result));
         return result;
     }
-    *shared = (void *)(uintptr_t)(epoll_pwait2(descriptor, &event, 1, &none, NULL) == 0 ? &fine : &coarse);
+    *shared = (void *)(uintptr_t)(epoll_pwait2(descriptor, &event, 1, &none, NULL) == 0 ? &with_pwait2 : &without_pwait2);
     close(descriptor);
     return 0;
 }
@@ -38,14 +38,14 @@ static void close_kind(void *shared)
 static int create(struct engine **out, const struct engine_options *options, void *shared, unsigned index)
 {
     (void)index;
-    return epoll_engine_create(out, options, ((const struct epoll_features *)shared)->has_nanoseconds);
+    return epoll_engine_create(out, options, ((const struct epoll_features *)shared)->has_epoll_pwait2);
 }
 
 static void describe(const void *shared, char *text, size_t capacity)
 {
     snprintf(text, capacity, "%s",
-             ((const struct epoll_features *)shared)->has_nanoseconds ? "deadlines in nanoseconds"
-                                                                      : "deadlines in milliseconds (no epoll_pwait2)");
+             ((const struct epoll_features *)shared)->has_epoll_pwait2 ? "deadlines in nanoseconds"
+                                                                       : "deadlines in milliseconds (no epoll_pwait2)");
 }
 
 const struct engine_kind engine_kind_epoll = {

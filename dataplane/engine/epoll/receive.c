@@ -21,9 +21,9 @@ static bool may_read(const struct epoll_connection *connection)
 /* Queues the connection for reading, unless it is queued already or may not be read. */
 static void enqueue(struct epoll_engine *engine, struct epoll_connection *connection)
 {
-    if (connection->will_read || !may_read(connection))
+    if (connection->read_queued || !may_read(connection))
         return;
-    connection->will_read = true;
+    connection->read_queued = true;
     queue_append(&engine->read_queue, &connection->reading);
 }
 
@@ -101,7 +101,7 @@ bool epoll_receive(struct epoll_engine *engine)
         struct epoll_connection *connection = QUEUE_ENTRY(node, struct epoll_connection, reading);
 
         left -= read_some(engine, connection, share < left ? share : left);
-        connection->will_read = false;
+        connection->read_queued = false;
         enqueue(engine, connection);
         epoll_slot_release(engine, connection);
     }

@@ -22,7 +22,7 @@ struct epoll_connection *epoll_slot_take(struct epoll_engine *engine)
 
 void epoll_slot_release(struct epoll_engine *engine, struct epoll_connection *connection)
 {
-    if (!connection->reported || connection->in_todo || connection->will_read || connection->base.queued)
+    if (!connection->reported || connection->in_todo || connection->read_queued || connection->base.queued)
         return;
     assert(connection->base.held_sequence == HOLDS_NONE && connection->descriptor < 0);
     connection->reported = false;

@@ -39,7 +39,7 @@ void epoll_todo(struct epoll_engine *engine, struct epoll_connection *connection
     queue_append(&engine->todo, &connection->todo);
 }
 
-static void do_one(struct epoll_engine *engine, struct epoll_connection *connection)
+static void work_off(struct epoll_engine *engine, struct epoll_connection *connection)
 {
     connection->in_todo = false;
     if (connection->base.dead && !connection->reported)
@@ -62,7 +62,7 @@ static bool do_todo(struct epoll_engine *engine)
 
     engine->todo = (struct queue){0};
     while ((node = queue_take(&todo)))
-        do_one(engine, QUEUE_ENTRY(node, struct epoll_connection, todo));
+        work_off(engine, QUEUE_ENTRY(node, struct epoll_connection, todo));
     return busy;
 }
 
@@ -107,13 +107,13 @@ static int wait_for_events(struct epoll_engine *engine, uint64_t left_ns)
 
     if (left_ns == 0 || left_ns == CLOCK_NEVER)
         return epoll_wait(engine->descriptor, engine->events, EPOLL_EVENTS, left_ns == 0 ? 0 : -1);
-    if (!engine->has_nanoseconds)
+    if (!engine->has_epoll_pwait2)
         return epoll_wait(engine->descriptor, engine->events, EPOLL_EVENTS, milliseconds(left_ns));
     return epoll_pwait2(engine->descriptor, engine->events, EPOLL_EVENTS, &timeout, NULL);
 }
 
 /* Takes the events that are there; if `sleep`, waits for one until the deadline. Returns how many there are. */
-static unsigned look(struct epoll_engine *engine, bool sleep, uint64_t deadline_ns)
+static unsigned take_events(struct epoll_engine *engine, bool sleep, uint64_t deadline_ns)
 {
     uint64_t left_ns = sleep && deadline_ns > engine->now_ns ? deadline_ns - engine->now_ns : 0;
     int count;
@@ -134,7 +134,7 @@ static bool is_busy(const struct epoll_engine *engine)
 uint64_t epoll_turn(struct engine *base, uint64_t deadline_ns)
 {
     struct epoll_engine *engine = epoll_of(base);
-    uint64_t looked_ns;
+    uint64_t wait_ended_ns;
     unsigned count;
     bool busy;
 
@@ -142,12 +142,12 @@ uint64_t epoll_turn(struct engine *base, uint64_t deadline_ns)
     busy = do_todo(engine);
     busy |= listener_turn(&engine->listener, engine->now_ns, &deadline_ns);
     busy |= epoll_send(engine) > 0;
-    count = look(engine, !busy && !is_busy(engine), deadline_ns);
+    count = take_events(engine, !busy && !is_busy(engine), deadline_ns);
     waker_end_sleep(&base->waker);
-    looked_ns = engine->now_ns = clock_monotonic_ns();
+    wait_ended_ns = engine->now_ns = clock_monotonic_ns();
     for (unsigned i = 0; i < count; i++)
         handle(engine, &engine->events[i]);
     if (epoll_receive(engine) && count < EPOLL_EVENTS)
-        engine->told_ns = looked_ns;
-    return engine->told_ns;
+        engine->reported_until_ns = wait_ended_ns;
+    return engine->reported_until_ns;
 }
