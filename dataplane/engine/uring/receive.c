@@ -190,7 +190,7 @@ static void count_share(struct uring_engine *engine, struct uring_connection *co
     if (++connection->turn_buffers < BUFFERS_PER_TURN(&engine->buffers))
         return;
     cancel_receive(engine, connection);
-    wait_in(&engine->buffers.sated, connection);
+    wait_in(&engine->buffers.over_share, connection);
 }
 
 /*
@@ -226,10 +226,10 @@ static void deliver(struct uring_engine *engine, struct uring_connection *connec
 }
 
 /* The receive found no buffer: it waits. Buffers are given back as completions are handled, and when kept ones are consumed or dropped. */
-static void starve(struct uring_engine *engine, struct uring_connection *connection)
+static void wait_for_buffer(struct uring_engine *engine, struct uring_connection *connection)
 {
     counter_add(&engine->base.counters.receive_starved, 1);
-    wait_in(&engine->buffers.hungry, connection);
+    wait_in(&engine->buffers.without_buffer, connection);
 }
 
 void uring_received(struct uring_engine *engine, struct uring_connection *connection, int result, unsigned flags)
@@ -249,7 +249,7 @@ void uring_received(struct uring_engine *engine, struct uring_connection *connec
         connection->peer_finished = true;
         offer_finish(engine, connection);
     } else if (result == -ENOBUFS) {
-        starve(engine, connection);
+        wait_for_buffer(engine, connection);
     } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
         uring_fail(engine, connection, result);
     }
@@ -289,13 +289,14 @@ bool uring_receive_is_due(const struct uring_engine *engine)
 {
     const struct uring_buffers *buffers = &engine->buffers;
 
-    return (!queue_is_empty(&buffers->hungry) || !queue_is_empty(&buffers->sated)) && buffers->kept_count < buffers->count;
+    return (!queue_is_empty(&buffers->without_buffer) || !queue_is_empty(&buffers->over_share)) &&
+           buffers->kept_count < buffers->count;
 }
 
-void uring_receive_feed(struct uring_engine *engine)
+void uring_receive_restart_waiting(struct uring_engine *engine)
 {
     struct uring_buffers *buffers = &engine->buffers;
-    struct queue *queue = queue_is_empty(&buffers->hungry) ? &buffers->sated : &buffers->hungry;
+    struct queue *queue = queue_is_empty(&buffers->without_buffer) ? &buffers->over_share : &buffers->without_buffer;
     struct queue waiting = *queue;
     struct queue_node *node;
 

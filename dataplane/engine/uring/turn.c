@@ -17,7 +17,7 @@ void uring_todo(struct uring_engine *engine, struct uring_connection *connection
     queue_append(&engine->todo, &connection->todo);
 }
 
-static void do_one(struct uring_engine *engine, struct uring_connection *connection)
+static void work_off(struct uring_engine *engine, struct uring_connection *connection)
 {
     connection->in_todo = false;
     if (connection->base.dead && !connection->ended && !connection->reported)
@@ -40,7 +40,7 @@ static bool do_todo(struct uring_engine *engine)
 
     engine->todo = (struct queue){0};
     while ((node = queue_take(&todo)))
-        do_one(engine, QUEUE_ENTRY(node, struct uring_connection, todo));
+        work_off(engine, QUEUE_ENTRY(node, struct uring_connection, todo));
     return busy;
 }
 
@@ -150,7 +150,7 @@ static void enter(struct uring_engine *engine, bool sleep, uint64_t deadline_ns)
 static void start(struct uring_engine *engine)
 {
     uring_ring_enable(engine);
-    engine->told_ns = clock_monotonic_ns();
+    engine->reported_until_ns = clock_monotonic_ns();
     uring_zerocopy_start(engine);
     uring_wake_arm(engine);
 }
@@ -172,9 +172,9 @@ uint64_t uring_turn(struct engine *base, uint64_t deadline_ns)
     enter(engine, !busy, deadline_ns);
     waker_end_sleep(&base->waker);
     engine->now_ns = clock_monotonic_ns();
-    uint64_t looked_ns = engine->now_ns;
+    uint64_t wait_ended_ns = engine->now_ns;
     if (reap(engine))
-        engine->told_ns = looked_ns;
-    uring_receive_feed(engine);
-    return engine->told_ns;
+        engine->reported_until_ns = wait_ended_ns;
+    uring_receive_restart_waiting(engine);
+    return engine->reported_until_ns;
 }

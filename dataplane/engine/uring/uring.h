@@ -51,7 +51,7 @@ enum uring_operation {
 struct uring_connection {
     struct connection base;
     struct queue_node queued, todo;
-    struct queue_node waiting; /* in uring_buffers.hungry or .sated */
+    struct queue_node waiting; /* in uring_buffers.without_buffer or .over_share */
     union {
         uint64_t pins[URING_PINS];       /* first frame of each zero-copy send without notification, or HOLDS_NONE */
         struct sockaddr_storage *remote; /* while connecting; owned */
@@ -91,14 +91,14 @@ struct uring_buffers {
     } * kept;
     uint32_t count, bytes; /* how many, and the size of each */
     uint32_t kept_count;
-    /* Connections that wait to receive: `hungry` ones found no buffer; `sated` ones had their share of a turn, and come after them. */
-    struct queue hungry, sated;
+    /* Connections that wait to receive: those in `without_buffer` found none; those in `over_share` had their share of a turn, and are next. */
+    struct queue without_buffer, over_share;
 };
 
 struct uring_zerocopy {
-    bool enabled, report;
-    bool pays;          /* with ENGINE_ZEROCOPY_AUTO: the kernel does not copy */
-    uint64_t ask_at_ns; /* while it copies, or has not notified yet: when one connection tries again */
+    bool enabled, reports_copies;
+    bool is_used;           /* with ENGINE_ZEROCOPY_AUTO: the kernel does not copy */
+    uint64_t next_trial_ns; /* while it copies, or has not notified yet: when one connection tries again */
     uint32_t copied_in_row;
     unsigned region_count;
     struct iovec regions[URING_REGIONS];
@@ -118,9 +118,9 @@ struct uring_engine {
     struct uring_zerocopy zerocopy;
     int wake_event; /* eventfd */
     uint64_t wake_count;
-    uint16_t turn;    /* the number of the turn, modulo 2^16 */
-    uint64_t now_ns;  /* read at the beginning of a turn, and after its io_uring_enter */
-    uint64_t told_ns; /* everything that had completed by then has been handled */
+    uint16_t turn;              /* the number of the turn, modulo 2^16 */
+    uint64_t now_ns;            /* read at the beginning of a turn, and after its io_uring_enter */
+    uint64_t reported_until_ns; /* everything that had completed by then has been handled */
 };
 
 static inline struct uring_engine *uring_of(struct engine *engine)
@@ -221,7 +221,7 @@ void uring_receive_resume(struct engine *base, struct connection *connection);
 void uring_receive_offer_kept(struct uring_engine *engine, struct uring_connection *connection);
 
 /* Starts the receive of the connections that wait for it, if there are buffers. */
-void uring_receive_feed(struct uring_engine *engine);
+void uring_receive_restart_waiting(struct uring_engine *engine);
 
 /* True if a connection waits to receive and there are buffers. */
 bool uring_receive_is_due(const struct uring_engine *engine);

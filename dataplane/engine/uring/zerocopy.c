@@ -13,14 +13,14 @@
 #include <sys/socket.h>
 
 /* Shorter runs are copied: for them that is cheaper than pinning frames and handling a notification. */
-#define WORTH_BYTES ((size_t)32 << 10)
+#define MIN_ZEROCOPY_BYTES ((size_t)32 << 10)
 /*
- * ENGINE_ZEROCOPY_AUTO gives up after COPIED_LIMIT sends in a row that were copied, and tries again after ASK_AGAIN_NS, or after NO_ANSWER_NS
- * if the notification of a trial does not come.
+ * ENGINE_ZEROCOPY_AUTO gives up after COPIED_LIMIT sends in a row that were copied, and tries again after TRIAL_INTERVAL_NS, or after
+ * NO_NOTIFICATION_NS if the notification of a trial does not come.
  */
-#define COPIED_LIMIT 8
-#define ASK_AGAIN_NS (10 * NS_PER_S)
-#define NO_ANSWER_NS (1 * NS_PER_S)
+#define COPIED_LIMIT       8
+#define TRIAL_INTERVAL_NS  (10 * NS_PER_S)
+#define NO_NOTIFICATION_NS (1 * NS_PER_S)
 /* The kernel's limit for one registered buffer. */
 #define REGION_BYTES ((size_t)1 << 30)
 
@@ -69,7 +69,7 @@ void uring_zerocopy_start(struct uring_engine *engine)
         return;
     }
     zerocopy->enabled = true;
-    zerocopy->report = engine->features.zerocopy_report;
+    zerocopy->reports_copies = engine->features.zerocopy_report;
 }
 
 static bool is_automatic(const struct uring_engine *engine)
@@ -82,7 +82,7 @@ static bool may_send(const struct uring_engine *engine)
 {
     const struct uring_zerocopy *zerocopy = &engine->zerocopy;
 
-    return zerocopy->enabled && (!is_automatic(engine) || zerocopy->pays || engine->now_ns >= zerocopy->ask_at_ns);
+    return zerocopy->enabled && (!is_automatic(engine) || zerocopy->is_used || engine->now_ns >= zerocopy->next_trial_ns);
 }
 
 static int find_region(const struct uring_zerocopy *zerocopy, const uint8_t *bytes, size_t length)
@@ -111,7 +111,7 @@ bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection
     struct io_uring_sqe *submission;
     int region, pin;
 
-    if (length < WORTH_BYTES || !may_send(engine) || extent->kind != EXTENT_FRAMES)
+    if (length < MIN_ZEROCOPY_BYTES || !may_send(engine) || extent->kind != EXTENT_FRAMES)
         return false;
     region = find_region(&engine->zerocopy, bytes, length);
     pin = find_free_pin(connection);
@@ -119,10 +119,10 @@ bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection
         return false;
     submission = uring_submission(engine);
     io_uring_prep_send_zc_fixed(submission, connection->descriptor, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
-                                engine->zerocopy.report ? IORING_SEND_ZC_REPORT_USAGE : 0, (unsigned)region);
+                                engine->zerocopy.reports_copies ? IORING_SEND_ZC_REPORT_USAGE : 0, (unsigned)region);
     uring_tag(engine, connection, submission, URING_SEND_ZEROCOPY + (unsigned)pin);
     connection->pins[pin] = extent->from;
-    engine->zerocopy.ask_at_ns = engine->now_ns + NO_ANSWER_NS;
+    engine->zerocopy.next_trial_ns = engine->now_ns + NO_NOTIFICATION_NS;
     counter_add(&engine->base.counters.zerocopy_sends, 1);
     return true;
 }
@@ -136,20 +136,20 @@ static void update_pin(struct uring_engine *engine, struct uring_connection *con
     extents_pin(&engine->base, &connection->base, lowest);
 }
 
-static void note_answer(struct uring_engine *engine, bool copied)
+static void note_notification(struct uring_engine *engine, bool copied)
 {
     struct uring_zerocopy *zerocopy = &engine->zerocopy;
-    bool pays = !copied || (zerocopy->pays && zerocopy->copied_in_row + 1 < COPIED_LIMIT);
+    bool is_used = !copied || (zerocopy->is_used && zerocopy->copied_in_row + 1 < COPIED_LIMIT);
 
     if (copied)
         counter_add(&engine->base.counters.zerocopy_copied, 1);
     zerocopy->copied_in_row = copied ? zerocopy->copied_in_row + 1 : 0;
-    if (!pays)
-        zerocopy->ask_at_ns = engine->now_ns + ASK_AGAIN_NS;
-    if (is_automatic(engine) && (pays != zerocopy->pays || zerocopy->copied_in_row == 1))
+    if (!is_used)
+        zerocopy->next_trial_ns = engine->now_ns + TRIAL_INTERVAL_NS;
+    if (is_automatic(engine) && (is_used != zerocopy->is_used || zerocopy->copied_in_row == 1))
         log_line(LOG_INFO, "uring", "zero-copy sends are %s",
-                 pays ? "on" : "off: the kernel copies (loopback, or a card that can't)");
-    zerocopy->pays = pays;
+                 is_used ? "on" : "off: the kernel copies (loopback, or a card that can't)");
+    zerocopy->is_used = is_used;
 }
 
 /*
@@ -169,8 +169,8 @@ void uring_zerocopy_done(struct uring_engine *engine, struct uring_connection *c
     if (flags & IORING_CQE_F_NOTIF) {
         connection->pins[pin] = HOLDS_NONE;
         update_pin(engine, connection);
-        if (engine->zerocopy.report)
-            note_answer(engine, (unsigned)result & IORING_NOTIF_USAGE_ZC_COPIED);
+        if (engine->zerocopy.reports_copies)
+            note_notification(engine, (unsigned)result & IORING_NOTIF_USAGE_ZC_COPIED);
         uring_finish_proceed(engine, connection);
         uring_report_end(engine, connection);
         return;
