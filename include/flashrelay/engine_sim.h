@@ -20,9 +20,9 @@ struct sim_network_options {
     uint32_t zerocopy_permille;          /* chance that a send of frames pins them until the peer has the bytes */
     uint32_t late_notification_permille; /* chance that a notification is up to 4 s late */
     bool own_tcp; /* engines have a TCP of their own: frames are pinned until acknowledged, and that is reported */
-    uint32_t late_close_permille;  /* chance that an abort has to wait for operations that were begun before */
-    uint32_t starve_permille;      /* chance, per receive, that no buffer is free for it in this turn */
-    uint32_t reset_permille_per_s; /* chance per connection and second that the network resets it */
+    uint32_t late_close_permille;        /* chance that an abort has to wait for operations that were begun before */
+    uint32_t no_receive_buffer_permille; /* chance, per receive, that no buffer is free for it in this turn */
+    uint32_t reset_permille_per_s;       /* chance per connection and second that the network resets it */
 };
 
 /* Creates a network, without engines. 0 or -ENOMEM. If memory runs out later, the network calls abort(). */

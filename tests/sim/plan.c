@@ -39,7 +39,7 @@ static void draw_network(struct sim_network_options *network, struct random *ran
     network->segment_max_bytes = once_in(random, 4) ? (uint32_t)between(random, 20, 2000) : 65536;
     network->window_bytes = is_rough ? (uint32_t)between(random, 2000, 30000) : 4 << 20;
     network->short_send_permille = is_rough ? draw_permille(random, 0, 299) : 0;
-    network->starve_permille = once_in(random, 4) ? draw_permille(random, 0, 499) : 0;
+    network->no_receive_buffer_permille = once_in(random, 4) ? draw_permille(random, 0, 499) : 0;
     network->reset_permille_per_s = once_in(random, 4) ? draw_permille(random, 0, 299) : 0;
     draw_sending(network, random);
 }
@@ -152,7 +152,7 @@ static void print_network(const struct sim_network_options *network)
     printf("  network: delay %llu..%llu us, segments %u, window %u, short %u, late %u, starved %u, resets %u\n",
            (unsigned long long)(network->delay_min_ns / NS_PER_US), (unsigned long long)(network->delay_max_ns / NS_PER_US),
            network->segment_max_bytes, network->window_bytes, network->short_send_permille, network->late_send_permille,
-           network->starve_permille, network->reset_permille_per_s);
+           network->no_receive_buffer_permille, network->reset_permille_per_s);
     printf("  engines: %s, by reference %u, notified late %u, closed late %u\n",
            network->own_tcp ? "with TCP of their own" : "on sockets", network->zerocopy_permille,
            network->late_notification_permille, network->late_close_permille);

@@ -198,7 +198,7 @@ static void a_starved_turn_has_not_told_everything(void **state)
     uint64_t told_ns, arrived_ns;
 
     (void)state;
-    options.starve_permille = 500;
+    options.no_receive_buffer_permille = 500;
     struct engine_pair *pair = pair_open(&options);
     peer = pair_establish(pair, &accepted);
     told_ns = engine_turn(pair->server.engine, 0);

@@ -92,10 +92,10 @@ struct sim_connection {
     bool connecting, connected; /* the answer to engine_connect is outstanding; has come */
     bool cancelling;            /* aborted, and operations that were begun before are outstanding */
     bool late_send;             /* a send waits for its answer ... */
-    bool sent;                  /* ... which has come */
+    bool late_send_answered;    /* ... which has come */
     bool writable;              /* room was announced */
     bool paused, resumed;       /* `received` left bytes; engine_receive_resume was called meanwhile */
-    bool fin_sent, fin_told;
+    bool fin_sent, fin_reported;
     int error; /* the error that `closed` will report, if dead */
     uint64_t aborted_in_turn;
     struct list_node node;       /* in the engine's connections */
@@ -119,7 +119,7 @@ struct sim_engine {
     struct list_node connections, ready, to_serve;
     uint32_t connection_count;
     uint64_t turn;
-    uint64_t told_ns; /* everything that had happened by then has been reported to the handler */
+    uint64_t reported_until_ns; /* everything that had happened by then has been reported to the handler */
     bool no_descriptors;
     bool starved; /* in this turn, connections were not read for want of buffers */
     bool woken;
@@ -195,9 +195,9 @@ void sim_link_consume(struct sim_link *link, uint8_t side, struct sim_segment *s
 void sim_link_announce_room(struct sim_link *link, uint8_t side);
 
 /* Reads now the bytes that `side` has sent by reference. `side` is notified of that later; with a TCP of its own it unpins them at once. */
-void sim_link_let_go(struct sim_link *link, uint8_t side);
+void sim_link_read_references(struct sim_link *link, uint8_t side);
 
-/* `side` resets the link: its peer gets the reset, and at random also the bytes that were on their way before. Calls sim_link_let_go. */
+/* `side` resets the link: its peer gets the reset, and at random also the bytes that were on their way before. Calls sim_link_read_references. */
 void sim_link_abort(struct sim_link *link, uint8_t side);
 
 /* `side` disappears, and fails: nothing that it sent arrives any more, and nothing arrives at it. Its peer gets no reset. */
@@ -210,7 +210,7 @@ void sim_link_fail(struct sim_link *link);
 void sim_link_forget_arrived(struct sim_link *link, uint8_t side);
 
 /* Carries out an event that is due. */
-void sim_link_happen(struct sim_link *link, const struct sim_event *event);
+void sim_link_carry_out(struct sim_link *link, const struct sim_event *event);
 
 /* --- connections (sim_connection.c) --- */
 
@@ -240,7 +240,7 @@ void sim_connection_late_send(struct sim_connection *connection);
 void sim_connection_room(struct sim_connection *connection);
 
 /* Reports acknowledged bytes by themselves, if the connection is blocked or finishing. */
-void sim_connection_tell_acknowledged(struct sim_connection *connection);
+void sim_connection_report_acknowledged(struct sim_connection *connection);
 
 /* Pins the frame that sim_link_pinned returns, or none. */
 void sim_connection_update_pin(struct sim_connection *connection);

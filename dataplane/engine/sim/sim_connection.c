@@ -31,7 +31,7 @@ void sim_connection_destroy(struct sim_connection *connection)
     struct sim_engine *engine = connection->engine;
     struct sim_link *link = connection->link;
 
-    sim_link_let_go(link, connection->side);
+    sim_link_read_references(link, connection->side);
     extents_release(&engine->common, &connection->common);
     extents_pin(&engine->common, &connection->common, HOLDS_NONE);
     link->ends[connection->side] = NULL;
@@ -74,7 +74,7 @@ static struct sim_segment *first_arrived(const struct sim_connection *connection
     return node ? LIST_ENTRY(node, struct sim_segment, node) : NULL;
 }
 
-static uint32_t choose_lend(struct sim_connection *connection, const struct sim_segment *segment)
+static uint32_t choose_delivered_bytes(struct sim_connection *connection, const struct sim_segment *segment)
 {
     const struct engine_options *options = &sim_connection_engine(connection)->options;
     struct sim_network *network = connection->engine->network;
@@ -87,9 +87,9 @@ static uint32_t choose_lend(struct sim_connection *connection, const struct sim_
 }
 
 /* Lends a copy that is freed afterwards, so that a sanitizer detects its later use; bytes not consumed stay as the handler changed them. */
-static void lend(struct sim_connection *connection, struct sim_segment *segment)
+static void deliver_copy(struct sim_connection *connection, struct sim_segment *segment)
 {
-    uint32_t length = choose_lend(connection, segment);
+    uint32_t length = choose_delivered_bytes(connection, segment);
     uint8_t *rest = segment->bytes + segment->consumed;
     uint8_t *lent = malloc(length);
 
@@ -111,9 +111,9 @@ static void lend(struct sim_connection *connection, struct sim_segment *segment)
     free(lent);
 }
 
-static void tell_fin(struct sim_connection *connection)
+static void report_fin(struct sim_connection *connection)
 {
-    connection->fin_told = true;
+    connection->fin_reported = true;
     sim_handler_of(connection)->received(sim_context_of(connection), &connection->common, NULL, 0, sim_now_of(connection));
 }
 
@@ -122,7 +122,7 @@ static bool finds_no_buffer(struct sim_connection *connection)
 {
     struct sim_engine *engine = connection->engine;
 
-    if (!sim_chance(engine->network, engine->network->options.starve_permille))
+    if (!sim_chance(engine->network, engine->network->options.no_receive_buffer_permille))
         return false;
     counter_add(&engine->common.counters.receive_starved, 1);
     engine->starved = true;
@@ -137,12 +137,12 @@ static void receive(struct sim_connection *connection)
     while (may_receive(connection) && (segment = first_arrived(connection))) {
         if (finds_no_buffer(connection))
             return;
-        lend(connection, segment);
+        deliver_copy(connection, segment);
     }
     if (!may_receive(connection))
         return;
-    if (connection->link->streams[connection->side].fin_arrived && !connection->fin_told)
-        tell_fin(connection);
+    if (connection->link->streams[connection->side].fin_arrived && !connection->fin_reported)
+        report_fin(connection);
 }
 
 /* --- ending --- */
@@ -152,7 +152,7 @@ static void end(struct sim_connection *connection)
 {
     sim_connection_update_pin(connection);
     if (connection->common.pinned_sequence != HOLDS_NONE || connection->cancelling ||
-        (connection->late_send && !connection->sent))
+        (connection->late_send && !connection->late_send_answered))
         return;
     sim_handler_of(connection)
         ->closed(sim_context_of(connection), &connection->common, connection->error, sim_now_of(connection));
@@ -161,7 +161,7 @@ static void end(struct sim_connection *connection)
 
 static void fail(struct sim_connection *connection, int error)
 {
-    sim_link_let_go(connection->link, connection->side);
+    sim_link_read_references(connection->link, connection->side);
     connection->common.dead = true;
     connection->error = error;
     extents_release(sim_connection_engine(connection), &connection->common);
@@ -199,7 +199,7 @@ static void handle_open(struct sim_connection *connection)
     int error = connection->link->errors[connection->side];
 
     sim_connection_update_pin(connection);
-    sim_connection_tell_acknowledged(connection);
+    sim_connection_report_acknowledged(connection);
     if (connection->common.dead)
         return; /* aborted by its handler: closed follows in the next turn */
     if (error == 0)
@@ -215,7 +215,7 @@ static void handle_open(struct sim_connection *connection)
         return;
     }
     send_fin(connection);
-    if (connection->fin_sent && connection->fin_told && connection->common.pinned_sequence == HOLDS_NONE)
+    if (connection->fin_sent && connection->fin_reported && connection->common.pinned_sequence == HOLDS_NONE)
         end(connection);
 }
 

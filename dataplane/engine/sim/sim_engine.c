@@ -125,7 +125,7 @@ static void handle_ready(struct sim_engine *engine)
         sim_connection_handle(engine->order[i]);
 }
 
-static void tell_woken(struct sim_engine *engine)
+static void report_woken(struct sim_engine *engine)
 {
     const struct engine_options *options = &engine->common.options;
 
@@ -141,7 +141,7 @@ static void work(struct sim_engine *engine)
 {
     bool sends_first = sim_chance(engine->network, 500);
 
-    tell_woken(engine);
+    report_woken(engine);
     if (sends_first)
         serve_queued(engine);
     sim_accept_queued(engine);
@@ -155,7 +155,7 @@ static uint64_t sim_turn(struct engine *common, uint64_t deadline_ns)
 {
     struct sim_engine *engine = sim_engine_of(common);
     bool sleeps = waker_is_sleeping(&common->waker) && deadline_ns != 0 && !engine_sim_is_due(common);
-    uint64_t looked_ns = engine->network->now_ns;
+    uint64_t turn_began_ns = engine->network->now_ns;
 
     engine->turn++;
     engine->starved = false;
@@ -164,8 +164,8 @@ static uint64_t sim_turn(struct engine *common, uint64_t deadline_ns)
         work(engine);
     }
     if (!engine->starved)
-        engine->told_ns = looked_ns;
-    return engine->told_ns;
+        engine->reported_until_ns = turn_began_ns;
+    return engine->reported_until_ns;
 }
 
 bool engine_sim_is_due(const struct engine *common)
@@ -246,7 +246,7 @@ int engine_sim_create(struct engine **out, const struct engine_options *options,
     engine_init(&engine->common, &operations, options, sim_wake);
     engine->network = network;
     engine->ip = *ip;
-    engine->told_ns = network->now_ns;
+    engine->reported_until_ns = network->now_ns;
     list_init(&engine->listener.backlog);
     list_init(&engine->connections);
     list_init(&engine->ready);

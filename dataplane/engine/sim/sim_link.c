@@ -251,7 +251,7 @@ static void notifications_arrive(struct sim_link *link, uint8_t side)
 
 /* --- ending --- */
 
-void sim_link_let_go(struct sim_link *link, uint8_t side)
+void sim_link_read_references(struct sim_link *link, uint8_t side)
 {
     struct list_node *segments = &link->streams[peer_of(side)].in_flight;
     bool own_tcp = link->network->options.own_tcp;
@@ -271,7 +271,7 @@ static void drop_in_flight(struct sim_link *link, uint8_t side)
 {
     struct sim_stream *stream = &link->streams[peer_of(side)];
 
-    sim_link_let_go(link, side);
+    sim_link_read_references(link, side);
     destroy_segments(&stream->in_flight);
     stream->broken = true;
 }
@@ -282,7 +282,7 @@ void sim_link_abort(struct sim_link *link, uint8_t side)
 
     if (sim_chance(link->network, RST_DROP_PERMILLE))
         drop_in_flight(link, side);
-    sim_link_let_go(link, side);
+    sim_link_read_references(link, side);
     sim_schedule(link, SIM_EVENT_RESET, peer, next_due(link, peer));
 }
 
@@ -349,7 +349,7 @@ static void connecting_ends(struct sim_link *link)
     sim_connection_ready(connector);
 }
 
-void sim_link_happen(struct sim_link *link, const struct sim_event *event)
+void sim_link_carry_out(struct sim_link *link, const struct sim_event *event)
 {
     uint8_t side = event->side;
 
@@ -391,7 +391,7 @@ void sim_link_happen(struct sim_link *link, const struct sim_event *event)
         break;
     case SIM_EVENT_SENT:
         if (link->ends[side]) {
-            link->ends[side]->sent = true;
+            link->ends[side]->late_send_answered = true;
             end_ready(link, side);
         }
         break;

@@ -124,7 +124,7 @@ void sim_network_advance(struct sim_network *network, uint64_t now_ns)
             sink(network->events, network->event_count, network->events[network->event_count]);
         if (event.at_ns > network->now_ns)
             network->now_ns = event.at_ns;
-        sim_link_happen(event.link, &event);
+        sim_link_carry_out(event.link, &event);
         sim_link_release(event.link);
     }
     network->now_ns = now_ns;

@@ -91,7 +91,7 @@ static void complete_send(struct sim_connection *connection, size_t offered)
     report_progress(connection, &progress);
 }
 
-void sim_connection_tell_acknowledged(struct sim_connection *connection)
+void sim_connection_report_acknowledged(struct sim_connection *connection)
 {
     struct engine_progress progress = {.bytes = 0};
 
@@ -126,9 +126,9 @@ void sim_connection_serve(struct sim_connection *connection)
 
 void sim_connection_late_send(struct sim_connection *connection)
 {
-    if (!connection->sent)
+    if (!connection->late_send_answered)
         return;
-    connection->sent = false;
+    connection->late_send_answered = false;
     connection->late_send = false;
     complete_send(connection, connection->common.offered_bytes);
 }
