@@ -16,7 +16,7 @@ static const struct offset_metric of_upstreams[] = {
     {"flashrelay_upstream_connected", METRIC_GAUGE, "1 while the upstream is connected, else 0.", UPSTREAM(connected)},
     {"flashrelay_upstream_received_bytes_total", METRIC_COUNTER, "Bytes of messages from the upstream.", UPSTREAM(bytes)},
     {"flashrelay_upstream_first_messages_total", METRIC_COUNTER, "Messages that the upstream brought before the others.",
-     UPSTREAM(first)},
+     UPSTREAM(published_first)},
     {"flashrelay_upstream_duplicate_messages_total", METRIC_COUNTER, "Messages that another connection had brought already.",
      UPSTREAM(duplicates)},
     {"flashrelay_upstream_oversized_messages_total", METRIC_COUNTER, "Messages over the largest size.", UPSTREAM(too_big)},
@@ -62,7 +62,7 @@ static void write_published(struct exposition *exposition, const struct ingest_c
     exposition_value(exposition, NO_LABELS, counter_read(&ingest->published_bytes));
     exposition_family(exposition, "flashrelay_delayed_messages_total", METRIC_COUNTER,
                       "Messages that had to wait in their upstream's buffer for room in the log.");
-    exposition_value(exposition, NO_LABELS, counter_read(&ingest->no_room));
+    exposition_value(exposition, NO_LABELS, counter_read(&ingest->waited_for_room));
 }
 
 static void write_channels(struct exposition *exposition, const struct metrics_sources *sources)

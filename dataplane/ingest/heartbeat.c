@@ -45,20 +45,20 @@ enum heartbeat_action heartbeat_poll(struct heartbeat *heartbeat, uint64_t now_n
 
 void heartbeat_pong(struct heartbeat *heartbeat, uint64_t now_ns)
 {
-    heartbeat->awaiting = heartbeat->was_patient = false;
+    heartbeat->awaiting = heartbeat->was_extended = false;
     heartbeat->pong_deadline_ns = now_ns + heartbeat->timeout_ns;
 }
 
-void heartbeat_excuse(struct heartbeat *heartbeat, uint64_t now_ns)
+void heartbeat_extend(struct heartbeat *heartbeat, uint64_t now_ns)
 {
     heartbeat->pong_deadline_ns = later(heartbeat->pong_deadline_ns, now_ns + heartbeat->timeout_ns);
 }
 
-bool heartbeat_be_patient(struct heartbeat *heartbeat, uint64_t now_ns)
+bool heartbeat_extend_once(struct heartbeat *heartbeat, uint64_t now_ns)
 {
-    if (heartbeat->was_patient)
+    if (heartbeat->was_extended)
         return false;
-    heartbeat->was_patient = true;
+    heartbeat->was_extended = true;
     heartbeat->pong_deadline_ns = now_ns + heartbeat->timeout_ns;
     return true;
 }

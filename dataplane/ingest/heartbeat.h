@@ -14,7 +14,7 @@ struct heartbeat {
     uint64_t next_ping_ns;
     uint64_t pong_deadline_ns; /* counts while `awaiting` */
     bool awaiting;             /* a ping is unanswered */
-    bool was_patient;          /* heartbeat_be_patient was called since the last pong */
+    bool was_extended;         /* heartbeat_extend_once was called since the last pong */
 };
 
 enum heartbeat_action { HEARTBEAT_NONE, HEARTBEAT_PING, HEARTBEAT_DEAD };
@@ -28,13 +28,13 @@ enum heartbeat_action heartbeat_poll(struct heartbeat *heartbeat, uint64_t now_n
 void heartbeat_pong(struct heartbeat *heartbeat, uint64_t now_ns);
 
 /* Pongs could not be read until now, because we did not read: the awaited pong gets the whole time-out once more. */
-void heartbeat_excuse(struct heartbeat *heartbeat, uint64_t now_ns);
+void heartbeat_extend(struct heartbeat *heartbeat, uint64_t now_ns);
 
 /*
  * To be called on HEARTBEAT_DEAD while bytes of the upstream are still being read, among which the pong may be: gives the whole time-out once
  * more, but only once until a pong comes. False if it was given already.
  */
-bool heartbeat_be_patient(struct heartbeat *heartbeat, uint64_t now_ns);
+bool heartbeat_extend_once(struct heartbeat *heartbeat, uint64_t now_ns);
 
 /* When heartbeat_poll has to be called next. */
 uint64_t heartbeat_deadline(const struct heartbeat *heartbeat);

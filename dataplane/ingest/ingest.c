@@ -149,7 +149,7 @@ void ingest_count_open(struct ingest *ingest, bool opened, uint64_t now_ns)
 
 /* --- the turn --- */
 
-static void note_end(struct ingest *ingest)
+static void note_if_stopped(struct ingest *ingest)
 {
     for (unsigned i = 0; i < ingest->options.upstream_count; i++)
         if (ingest->upstreams[i].state != UPSTREAM_STOPPED)
@@ -158,14 +158,14 @@ static void note_end(struct ingest *ingest)
 }
 
 /* If no upstream was open, all are stopped now; this is noted at once, because no event would follow. */
-static void obey_stop(struct ingest *ingest, uint64_t now_ns)
+static void begin_stopping(struct ingest *ingest, uint64_t now_ns)
 {
     if (ingest->stopping || !atomic_load_explicit(&ingest->stop_requested, memory_order_acquire))
         return;
     ingest->stopping = true;
     for (unsigned i = 0; i < ingest->options.upstream_count; i++)
         upstream_stop(&ingest->upstreams[i], now_ns);
-    note_end(ingest);
+    note_if_stopped(ingest);
 }
 
 static void publish_waiting(struct ingest *ingest, uint64_t now_ns)
@@ -187,7 +187,7 @@ static void tick_upstreams(struct ingest *ingest, uint64_t now_ns)
 {
     for (unsigned i = 0; i < ingest->options.upstream_count; i++)
         upstream_tick(&ingest->upstreams[i], now_ns);
-    note_end(ingest);
+    note_if_stopped(ingest);
 }
 
 /*
@@ -196,17 +196,17 @@ static void tick_upstreams(struct ingest *ingest, uint64_t now_ns)
  */
 void ingest_turn(struct ingest *ingest, uint64_t deadline_ns)
 {
-    uint64_t own_deadline_ns, now_ns, looked_ns;
+    uint64_t own_deadline_ns, now_ns, events_until_ns;
 
     assert(ingest->engine);
     engine_prepare_sleep(ingest->engine);
     now_ns = engine_now(ingest->engine);
-    obey_stop(ingest, now_ns);
+    begin_stopping(ingest, now_ns);
     begin_turns(ingest, now_ns);
     publish_waiting(ingest, now_ns);
     own_deadline_ns = ingest_next_deadline(ingest);
-    looked_ns = engine_turn(ingest->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
-    tick_upstreams(ingest, looked_ns);
+    events_until_ns = engine_turn(ingest->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
+    tick_upstreams(ingest, events_until_ns);
 }
 
 uint64_t ingest_next_deadline(const struct ingest *ingest)

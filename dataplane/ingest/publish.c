@@ -27,7 +27,7 @@ static void draw_secret(struct publisher *publisher)
 int publisher_init(struct publisher *publisher, const struct ingest_options *options, struct ingest_counters *counters)
 {
     *publisher = (struct publisher){.options = options, .counters = counters};
-    list_init(&publisher->line);
+    list_init(&publisher->waiting);
     draw_secret(publisher);
     if (recent_create(&publisher->recent, INGEST_RECENT_ENTRIES, INGEST_RECENT_NS) || brotli_arena_create(&publisher->arena) ||
         message_buffer_init(&publisher->json, options->max_message_bytes)) {
@@ -147,7 +147,7 @@ static void count_outcome(struct publisher *publisher, const struct message *mes
     }
     recent_remember(publisher->recent, &message->identity, message->connection, message->arrived_ns);
     if (publisher->options->upstream_count > 1)
-        counter_add(&message->counters->first, 1);
+        counter_add(&message->counters->published_first, 1);
 }
 
 /* True if the message is done, that is published or dropped; false if there is no room for it now. */
@@ -168,33 +168,33 @@ bool publisher_offer(struct publisher *publisher, struct message *message)
 {
     message->examined = false;
     message->unpacked_bytes = 0;
-    if (list_is_empty(&publisher->line) && try_publish(publisher, message))
+    if (list_is_empty(&publisher->waiting) && try_publish(publisher, message))
         return true;
-    counter_add(&publisher->counters->no_room, 1);
-    list_append(&publisher->line, &message->line);
+    counter_add(&publisher->counters->waited_for_room, 1);
+    list_append(&publisher->waiting, &message->waiting_node);
     return false;
 }
 
 bool publisher_is_waiting(const struct publisher *publisher)
 {
-    return !list_is_empty(&publisher->line);
+    return !list_is_empty(&publisher->waiting);
 }
 
 struct message *publisher_retry(struct publisher *publisher)
 {
-    struct list_node *first = list_first(&publisher->line);
+    struct list_node *first = list_first(&publisher->waiting);
     struct message *message;
 
     if (!first)
         return NULL;
-    message = LIST_ENTRY(first, struct message, line);
+    message = LIST_ENTRY(first, struct message, waiting_node);
     if (!try_publish(publisher, message))
         return NULL;
-    list_remove(&message->line);
+    list_remove(&message->waiting_node);
     return message;
 }
 
 void publisher_withdraw(struct message *message)
 {
-    list_remove(&message->line);
+    list_remove(&message->waiting_node);
 }

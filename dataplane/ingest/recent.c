@@ -14,7 +14,7 @@
 struct entry {
     struct list_node by_age;
     struct recent_identity identity;
-    uint64_t brought_ns;
+    uint64_t arrived_ns;
     uint32_t connection;
 };
 
@@ -106,9 +106,9 @@ bool recent_is_copy(const struct recent *recent, const struct recent_identity *i
     uint16_t number = recent->table[find_slot(recent, identity)];
     const struct entry *entry = &recent->entries[number];
 
-    if (number == EMPTY || entry->connection == connection || now_ns - entry->brought_ns >= recent->window_ns)
+    if (number == EMPTY || entry->connection == connection || now_ns - entry->arrived_ns >= recent->window_ns)
         return false;
-    *behind_ns = now_ns - entry->brought_ns;
+    *behind_ns = now_ns - entry->arrived_ns;
     return true;
 }
 
@@ -143,6 +143,6 @@ void recent_remember(struct recent *recent, const struct recent_identity *identi
         recent->table[find_slot(recent, identity)] = (uint16_t)(entry - recent->entries);
     }
     entry->connection = connection;
-    entry->brought_ns = now_ns;
+    entry->arrived_ns = now_ns;
     list_append(&recent->by_age, &entry->by_age);
 }

@@ -15,7 +15,7 @@
 
 static void init_message(struct upstream *upstream)
 {
-    list_init(&upstream->message.line);
+    list_init(&upstream->message.waiting_node);
     upstream->message.counters = &upstream->counters;
     upstream->message.name = upstream->uri->display;
 }
@@ -75,9 +75,9 @@ void upstream_dispose(struct upstream *upstream)
     upstream->plain = NULL;
 }
 
-bool upstream_is_holding(const struct upstream *upstream)
+bool upstream_has_waiting_message(const struct upstream *upstream)
 {
-    return !list_is_empty(&upstream->message.line);
+    return !list_is_empty(&upstream->message.waiting_node);
 }
 
 /* --- an open connection --- */
@@ -124,7 +124,7 @@ static void poll_heartbeat(struct upstream *upstream, uint64_t now_ns)
             counter_add(&upstream->counters.pings_sent, 1);
         break;
     case HEARTBEAT_DEAD:
-        if (is_being_read(upstream, now_ns) && heartbeat_be_patient(&upstream->heartbeat, now_ns))
+        if (is_being_read(upstream, now_ns) && heartbeat_extend_once(&upstream->heartbeat, now_ns))
             break;
         counter_add(&upstream->counters.pongs_missed, 1);
         upstream_drop(upstream, now_ns, "it did not answer our ping in time");
@@ -145,7 +145,7 @@ void upstream_detach(struct upstream *upstream)
     upstream->tls = NULL;
     upstream->plain_length = upstream->plain_taken = 0;
     upstream->paused = false;
-    if (!upstream_is_holding(upstream))
+    if (!upstream_has_waiting_message(upstream))
         message_buffer_clear(&upstream->buffer);
 }
 
@@ -305,7 +305,7 @@ static uint64_t deadline_of_open(const struct upstream *upstream)
 {
     uint64_t beat_ns = heartbeat_deadline(&upstream->heartbeat), budget_ns;
 
-    if (upstream_is_holding(upstream))
+    if (upstream_has_waiting_message(upstream))
         return CLOCK_NEVER;
     budget_ns = upstream->paused ? budget_deadline(&upstream->budget) : CLOCK_NEVER;
     return budget_ns < beat_ns ? budget_ns : beat_ns;
@@ -315,7 +315,7 @@ uint64_t upstream_deadline(const struct upstream *upstream)
 {
     switch (upstream->state) {
     case UPSTREAM_WAITING:
-        return upstream_is_holding(upstream) ? CLOCK_NEVER : upstream->deadline_ns;
+        return upstream_has_waiting_message(upstream) ? CLOCK_NEVER : upstream->deadline_ns;
     case UPSTREAM_RESOLVING:
         return upstream->next_poll_ns;
     case UPSTREAM_OPEN:

@@ -58,12 +58,12 @@ struct upstream {
     struct ws_client client;
     uint64_t read_ns; /* when bytes were last read */
     bool paused;      /* the budget is spent: not read until a turn that has budget again */
-    bool ended;       /* the upstream's FIN came while it was not read */
+    bool fin_pending; /* the upstream's FIN came while it was not read */
     struct heartbeat heartbeat;
     uint64_t opened_ns;
 
     struct message_buffer buffer; /* the message so far, or the one that waits; while upgrading, memory for the server's answer */
-    struct message message;       /* the last one offered; it waits while it is in the publisher's line */
+    struct message message;       /* the last one offered; it waits while it is in the publisher's `waiting` */
 };
 
 /* Prepares number `index` of the ingest's options. 0 or -ENOMEM; upstream_dispose takes it back, also of a zeroed struct. */
@@ -104,7 +104,7 @@ uint64_t upstream_wait(struct upstream *upstream, uint64_t now_ns);
 void upstream_detach(struct upstream *upstream);
 
 /* True while a message waits for the publisher: then nothing more is read. */
-bool upstream_is_holding(const struct upstream *upstream);
+bool upstream_has_waiting_message(const struct upstream *upstream);
 
 /* The handshakes are done: the upstream is open. */
 void upstream_opened(struct upstream *upstream, uint64_t now_ns);

@@ -46,7 +46,7 @@ static bool connect_to(struct upstream *upstream, const struct address *address,
         return false;
     }
     upstream->connection_id = ++ingest->connections;
-    upstream->ended = false;
+    upstream->fin_pending = false;
     upstream->state = UPSTREAM_CONNECTING;
     upstream->deadline_ns = now_ns + INGEST_CONNECT_TIMEOUT_NS;
     return true;

@@ -17,7 +17,7 @@ static bool is_current(const struct upstream *upstream, uint32_t connection_id)
 /* False while received bytes have to wait: for a message that waits, or for a budget. */
 static bool may_read(const struct upstream *upstream)
 {
-    return !upstream_is_holding(upstream) && !upstream->paused;
+    return !upstream_has_waiting_message(upstream) && !upstream->paused;
 }
 
 /* --- messages --- */
@@ -159,7 +159,7 @@ static void end_stream(struct upstream *upstream, uint64_t now_ns)
 }
 
 /* One step of decrypting; false if it needs more records, or the connection has ended. */
-static bool decrypt(struct upstream *upstream, uint64_t now_ns)
+static bool proceed_tls(struct upstream *upstream, uint64_t now_ns)
 {
     bool securing = upstream->state == UPSTREAM_SECURING;
     enum tls_result result;
@@ -196,7 +196,7 @@ static void take_records(struct upstream *upstream, uint64_t now_ns)
     while (is_current(upstream, connection_id) && may_read(upstream)) {
         size_t left = upstream->plain_length - upstream->plain_taken;
 
-        if (left == 0 && !decrypt(upstream, now_ns))
+        if (left == 0 && !proceed_tls(upstream, now_ns))
             break;
         if (left > 0) {
             size_t taken = take_plain(upstream, upstream->plain + upstream->plain_taken, left, now_ns);
@@ -234,7 +234,7 @@ void upstream_connected(struct upstream *upstream, int error, uint64_t now_ns)
 size_t upstream_received(struct upstream *upstream, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     if (!may_read(upstream)) {
-        upstream->ended = upstream->ended || length == 0;
+        upstream->fin_pending = upstream->fin_pending || length == 0;
         return 0;
     }
     if (length == 0) {
@@ -255,7 +255,7 @@ static void read_on(struct upstream *upstream, uint64_t now_ns)
         take_records(upstream, now_ns);
     if (!is_current(upstream, connection_id) || !may_read(upstream))
         return;
-    if (upstream->ended)
+    if (upstream->fin_pending)
         end_stream(upstream, now_ns);
     else
         engine_receive_resume(upstream->ingest->engine, upstream->connection);
@@ -266,7 +266,7 @@ void upstream_released(struct upstream *upstream, uint64_t now_ns)
     message_buffer_clear(&upstream->buffer);
     if (!upstream->connection)
         return;
-    heartbeat_excuse(&upstream->heartbeat, now_ns);
+    heartbeat_extend(&upstream->heartbeat, now_ns);
     read_on(upstream, now_ns);
 }
 

@@ -34,7 +34,7 @@ struct upstream_counters {
     counter connected;                             /* 0 or 1, now */
     counter attempts, successes, failures, errors; /* errors: failures, and established connections that were lost */
     counter duplicates;                            /* copies: another connection had brought them before */
-    counter first;                                 /* published, counted where several upstreams are configured */
+    counter published_first;                       /* published, counted where several upstreams are configured */
     counter too_big, invalid;                      /* messages: over the limit, as sent or as JSON; neither JSON nor brotli */
     counter pings_sent, pongs_missed;
     struct histogram behind_ns; /* how much later than the first a duplicate came */
@@ -43,7 +43,7 @@ struct upstream_counters {
 /* Written by the ingest thread, read by any. */
 struct ingest_counters {
     counter published, published_bytes;
-    counter no_room; /* messages that had to wait for room in the log */
+    counter waited_for_room; /* messages that had to wait for room in the log */
     counter reader_wakeups;
 };
 

@@ -109,7 +109,7 @@ static void an_excuse_gives_the_whole_time_out_again(void **state)
 
     (void)state;
     assert_int_equal(poll_at(&heartbeat, 0), HEARTBEAT_PING);
-    heartbeat_excuse(&heartbeat, 30 * NS_PER_S);
+    heartbeat_extend(&heartbeat, 30 * NS_PER_S);
     assert_int_equal(poll_at(&heartbeat, 33999), HEARTBEAT_PING);
     assert_int_equal(poll_at(&heartbeat, 34000), HEARTBEAT_DEAD);
 }
@@ -125,10 +125,10 @@ static void patience_is_had_once_until_a_pong_comes(void **state)
         heartbeat_pong(&heartbeat, begin_ms * NS_PER_MS);
         assert_int_equal(poll_at(&heartbeat, begin_ms), HEARTBEAT_PING);
         assert_int_equal(poll_at(&heartbeat, begin_ms + 4000), HEARTBEAT_DEAD);
-        assert_true(heartbeat_be_patient(&heartbeat, (begin_ms + 4000) * NS_PER_MS));
+        assert_true(heartbeat_extend_once(&heartbeat, (begin_ms + 4000) * NS_PER_MS));
         assert_int_equal(poll_at(&heartbeat, begin_ms + 7999), HEARTBEAT_PING);
         assert_int_equal(poll_at(&heartbeat, begin_ms + 8000), HEARTBEAT_DEAD);
-        assert_false(heartbeat_be_patient(&heartbeat, (begin_ms + 8000) * NS_PER_MS));
+        assert_false(heartbeat_extend_once(&heartbeat, (begin_ms + 8000) * NS_PER_MS));
         assert_int_equal(poll_at(&heartbeat, begin_ms + 8000), HEARTBEAT_DEAD);
     }
 }

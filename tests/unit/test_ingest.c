@@ -98,11 +98,11 @@ static void the_first_arrival_wins_and_copies_are_counted(void **state)
     mock_builder_send_text(&world->builders[2], "{\"a\":2}");
     ingest_world_run(world, MOMENT);
     assert_int_equal(world->published_count, 2);
-    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->first), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 0)->published_first), 1);
     assert_int_equal(counter_read(&ingest_world_counters(world, 0)->duplicates), 0);
     assert_int_equal(counter_read(&ingest_world_counters(world, 1)->duplicates), 1);
     assert_int_equal(counter_read(&ingest_world_counters(world, 2)->duplicates), 1);
-    assert_int_equal(counter_read(&ingest_world_counters(world, 2)->first), 1);
+    assert_int_equal(counter_read(&ingest_world_counters(world, 2)->published_first), 1);
     assert_in_range(counter_read(&ingest_world_counters(world, 1)->behind_ns.maximum), MOMENT - NS_PER_MS, MOMENT + NS_PER_MS);
     assert_in_range(counter_read(&ingest_world_counters(world, 2)->behind_ns.maximum), 2 * MOMENT - NS_PER_MS,
                     2 * MOMENT + NS_PER_MS);
@@ -476,7 +476,7 @@ static void what_finds_no_room_waits_in_order(void **state)
     mock_builder_send_text(&world->builders[2], "{}"); /* the log has room for it, but larger ones wait before it */
     ingest_world_run(world, MOMENT);
     assert_int_equal(channel_head(world->channel), 3);
-    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 3);
+    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->waited_for_room), 3);
     assert_int_equal(counter_read(&ingest_world_counters(world, 0)->messages), 4); /* the others wait in the network */
     world->log_held = false;
     ingest_world_run(world, 4 * MOMENT);
@@ -522,7 +522,7 @@ static void a_message_that_waits_outlives_its_connection(void **state)
     for (unsigned i = 0; i < 4; i++)
         send_piece(world, 0, i);
     ingest_world_run(world, MOMENT);
-    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 1);
+    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->waited_for_room), 1);
     sim_connection_reset(mock_builder_session(&world->builders[0])->connection);
     ingest_world_run(world, 5 * NS_PER_S);
     assert_int_equal(world->builders[0].count, 1); /* no new connection while the waiting message needs the buffer */
@@ -550,7 +550,7 @@ static void a_large_message_that_waits_outlives_its_connection(void **state)
         mock_builder_send(&world->builders[0], WS_BINARY, large, LARGE);
         ingest_world_run(world, NS_PER_S);
     }
-    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->no_room), 1);
+    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->waited_for_room), 1);
     sim_connection_reset(mock_builder_session(&world->builders[0])->connection);
     ingest_world_run(world, NS_PER_S);
     world->log_held = false;
@@ -1163,7 +1163,7 @@ static void a_record_is_taken_up_again_after_each_message_that_waits(void **stat
     assert_int_equal(world->published_count, 60);
     for (unsigned i = 0; i < 60; i++)
         assert_int_equal(world->published[i].bytes[271], i);
-    assert_true(counter_read(&ingest_counters_get(world->ingest)->no_room) > 2);
+    assert_true(counter_read(&ingest_counters_get(world->ingest)->waited_for_room) > 2);
     snprintf(text, sizeof text, "{}");
     mock_builder_send_text(&world->builders[0], text);
     ingest_world_run(world, MOMENT);

@@ -33,7 +33,7 @@ static struct fixture *open_fixture(const struct ingest_options *options)
     if (fixture->options.max_message_bytes == 0)
         fixture->options.max_message_bytes = 1 << 20;
     assert_int_equal(publisher_init(&fixture->publisher, &fixture->options, &fixture->counters), 0);
-    list_init(&fixture->message.line);
+    list_init(&fixture->message.waiting_node);
     fixture->message.counters = &fixture->upstream_counters;
     fixture->message.name = "ws://builder";
     return fixture;
