@@ -98,7 +98,7 @@ static void write_encoder(struct exposition *exposition, const struct encoder_co
         {"flashrelay_compressor_input_bytes_total", "Bytes given to the compressor.", &encoder->bytes_in},
         {"flashrelay_compressor_output_bytes_total", "Bytes that came of them.", &encoder->bytes_out},
         {"flashrelay_compressor_delayed_messages_total", "Messages that had to wait for room in the brotli log.",
-         &encoder->no_room},
+         &encoder->waited_for_room},
     };
 
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {

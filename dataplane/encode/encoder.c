@@ -165,12 +165,12 @@ static void count_published(struct encoder *encoder)
 static void count_waiting(struct encoder *encoder)
 {
     if (!encoder->is_waiting)
-        counter_add(&encoder->counters.no_room, 1);
+        counter_add(&encoder->counters.waited_for_room, 1);
     encoder->is_waiting = true;
 }
 
 /* Lets go of the published message, and wakes the source's publisher if it waits for room. */
-static void move_on(struct encoder *encoder)
+static void release_published(struct encoder *encoder)
 {
     const struct encoder_options *options = &encoder->options;
 
@@ -196,7 +196,7 @@ static bool publish(struct encoder *encoder)
         return false;
     }
     count_published(encoder);
-    move_on(encoder);
+    release_published(encoder);
     return true;
 }
 

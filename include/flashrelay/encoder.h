@@ -64,7 +64,7 @@ struct encoder_counters {
     counter messages;            /* published */
     counter passed_on;           /* of `messages`: as they came */
     counter bytes_in, bytes_out; /* of the messages encoded: before and after */
-    counter no_room;             /* messages that had to wait for room in the target */
+    counter waited_for_room;     /* messages that had to wait for room in the target */
     struct histogram encode_ns;  /* time to encode a message, of those encoded */
 };
 

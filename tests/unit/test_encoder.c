@@ -364,8 +364,8 @@ static void nothing_is_lost_while_the_target_has_no_room(void **state)
         channel_mark_set(&f->target_marks, 0, read + 1);
     }
     assert_int_equal(most_waiting, 2);
-    assert_true(counter_read(&counters->no_room) > 0);
-    assert_true(counter_read(&counters->no_room) < 40);
+    assert_true(counter_read(&counters->waited_for_room) > 0);
+    assert_true(counter_read(&counters->waited_for_room) < 40);
     assert_int_equal(counter_read(&counters->messages), 40);
 }
 
