@@ -30,7 +30,7 @@ struct access_table {
     struct snapshot snapshot;
     bool public_access;
     unsigned count;
-    size_t longest_key;
+    size_t longest_key_bytes;
     SHA256_CTX keyed;       /* SHA-256 state after the secret; each look-up continues with a copy */
     struct bucket *buckets; /* a power of two of them, open addressing, linear probing */
     size_t bucket_mask;
@@ -81,8 +81,8 @@ static void enter_key(struct access_table *table, unsigned number, const char *k
         bucket = next_bucket(table, bucket);
     table->buckets[bucket].entry = (uint16_t)(number + 1);
     memcpy(table->buckets[bucket].digest, digest, DIGEST_BYTES);
-    if (length > table->longest_key)
-        table->longest_key = length;
+    if (length > table->longest_key_bytes)
+        table->longest_key_bytes = length;
 }
 
 static int copy_app(struct access_table *table, unsigned number, const struct access_app *app)
@@ -172,9 +172,9 @@ const struct access_app *access_table_app(const struct access_table *table, unsi
     return number < table->count && table->apps[number].name ? &table->apps[number] : NULL;
 }
 
-size_t access_table_longest_key(const struct access_table *table)
+size_t access_table_longest_key_bytes(const struct access_table *table)
 {
-    return table->longest_key;
+    return table->longest_key_bytes;
 }
 
 int access_table_find(const struct access_table *table, const char *key, size_t length)
@@ -183,7 +183,7 @@ int access_table_find(const struct access_table *table, const char *key, size_t 
     const struct bucket *bucket;
     size_t index;
 
-    if (length > table->longest_key)
+    if (length > table->longest_key_bytes)
         return -ENOENT;
     digest_key(table, key, length, digest);
     for (index = first_bucket(table, digest); table->buckets[index].entry != 0; index = next_bucket(table, index)) {

@@ -6,7 +6,7 @@
 static void begin(struct shard *shard)
 {
     struct drain *drain = &shard->drain;
-    uint64_t spread_ns = shard->open_count * SHARD_DRAIN_PACE_NS;
+    uint64_t spread_ns = shard->open_count * SHARD_DRAIN_NS_PER_SUBSCRIBER;
 
     drain->running = true;
     drain->total = shard->open_count;

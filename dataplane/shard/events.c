@@ -17,7 +17,7 @@ static void handle_peer_end(struct shard *shard, struct subscriber *subscriber)
 {
     if (subscriber->state == SUBSCRIBER_CLOSING)
         return;
-    subscriber_blame(shard, subscriber, DISCONNECT_PEER_VANISHED);
+    subscriber_set_cause(shard, subscriber, DISCONNECT_PEER_VANISHED);
     subscriber_finish(shard, subscriber, NULL, 0, SUBSCRIBER_DROP_PENDING);
 }
 
@@ -29,7 +29,7 @@ static size_t receive(struct shard *shard, struct subscriber *subscriber, uint8_
     case SUBSCRIBER_ADMITTING:
         return 0;
     case SUBSCRIBER_OPEN:
-        if (!subscriber->answered)
+        if (!subscriber->upgrade_sent)
             return 0;
         session_received(shard, subscriber, bytes, length);
         return length;
@@ -61,13 +61,13 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
 }
 
 /* Notes when the 101 answer has been sent whole; what the peer sends is read from then on. */
-static void note_answered(struct shard *shard, struct subscriber *subscriber)
+static void note_upgrade_sent(struct shard *shard, struct subscriber *subscriber)
 {
     const struct connection *connection = subscriber->connection;
 
     if (engine_is_control_next(connection))
         return;
-    subscriber->answered = true;
+    subscriber->upgrade_sent = true;
     if (subscriber->receive_paused)
         engine_receive_resume(shard->engine, subscriber->connection);
     subscriber->receive_paused = false;
@@ -84,8 +84,8 @@ static void on_progressed(void *context, struct connection *connection, const st
     fanout_progressed(shard_fanout_of(shard, subscriber), subscriber, progress, now_ns);
     if (subscriber->state != SUBSCRIBER_OPEN)
         return;
-    if (!subscriber->answered)
-        note_answered(shard, subscriber);
+    if (!subscriber->upgrade_sent)
+        note_upgrade_sent(shard, subscriber);
     lag_progressed(shard, subscriber, progress);
 }
 

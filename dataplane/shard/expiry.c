@@ -9,27 +9,28 @@
 /* A thread that handles an ended timer later than this after its deadline was held up: the machine gave it no processor time. */
 #define HELD_UP_NS (100 * NS_PER_MS)
 
-static void end_handshakes(struct shard *shard)
+static void expire_handshakes(struct shard *shard)
 {
     struct timer *timer;
 
-    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->handshaking, shard->told_ns));
-         left--)
+    for (unsigned left = EXPIRIES_PER_TURN;
+         left > 0 && (timer = timer_queue_take_ended(&shard->handshaking, shard->events_until_ns)); left--)
         handshake_time_out(shard, LIST_ENTRY(timer, struct subscriber, timer));
 }
 
 /* True if the timer ended while the thread was held up: a subscriber that was pinged too late, or not at all, could not answer in time. */
-static bool is_excused(const struct shard *shard, const struct timer *timer)
+static bool ended_while_held_up(const struct shard *shard, const struct timer *timer)
 {
     return timer->deadline_ns <= shard->held_up_until_ns;
 }
 
-static void end_pongs(struct shard *shard)
+static void expire_pongs(struct shard *shard)
 {
     struct timer *timer;
 
-    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pongs, shard->told_ns)); left--) {
-        if (is_excused(shard, timer))
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pongs, shard->events_until_ns));
+         left--) {
+        if (ended_while_held_up(shard, timer))
             timer_start(&shard->pongs, timer, shard->now_ns);
         else
             session_close(shard, LIST_ENTRY(timer, struct subscriber, pong), DISCONNECT_PONG_TIMEOUT, WS_CLOSE_INTERNAL_ERROR,
@@ -37,24 +38,26 @@ static void end_pongs(struct shard *shard)
     }
 }
 
-static void end_pings(struct shard *shard)
+static void expire_pings(struct shard *shard)
 {
     struct timer *timer;
 
-    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pings, shard->told_ns)); left--) {
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->pings, shard->events_until_ns));
+         left--) {
         struct subscriber *subscriber = LIST_ENTRY(timer, struct subscriber, timer);
 
-        if (is_excused(shard, timer))
+        if (ended_while_held_up(shard, timer))
             timer_start(&shard->pongs, &subscriber->pong, shard->now_ns);
         session_ping(shard, subscriber);
     }
 }
 
-static void end_closing(struct shard *shard)
+static void expire_closing(struct shard *shard)
 {
     struct timer *timer;
 
-    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->closing, shard->told_ns)); left--)
+    for (unsigned left = EXPIRIES_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->closing, shard->events_until_ns));
+         left--)
         subscriber_abort(shard, LIST_ENTRY(timer, struct subscriber, timer));
 }
 
@@ -74,7 +77,7 @@ uint64_t expiry_deadline(const struct shard *shard)
 /* True if the thread comes to its next expiry more than HELD_UP_NS late. */
 static bool was_held_up(const struct shard *shard)
 {
-    return shard->told_ns > HELD_UP_NS && shard->told_ns - HELD_UP_NS > shard->next_expiry_ns;
+    return shard->events_until_ns > HELD_UP_NS && shard->events_until_ns - HELD_UP_NS > shard->next_expiry_ns;
 }
 
 /* Ended timers beyond EXPIRIES_PER_TURN are left to the next turn, which does not sleep. */
@@ -83,11 +86,11 @@ void expiry_turn(struct shard *shard)
     uint64_t next_ns;
 
     if (was_held_up(shard))
-        shard->held_up_until_ns = shard->told_ns;
-    end_handshakes(shard);
-    end_pongs(shard);
-    end_pings(shard);
-    end_closing(shard);
+        shard->held_up_until_ns = shard->events_until_ns;
+    expire_handshakes(shard);
+    expire_pongs(shard);
+    expire_pings(shard);
+    expire_closing(shard);
     next_ns = expiry_deadline(shard);
-    shard->next_expiry_ns = next_ns > shard->told_ns ? next_ns : shard->told_ns;
+    shard->next_expiry_ns = next_ns > shard->events_until_ns ? next_ns : shard->events_until_ns;
 }

@@ -6,7 +6,7 @@
 
 struct shard;
 
-/* Handles the timers that have ended by shard->told_ns, a bounded number of each kind. */
+/* Handles the timers that have ended by shard->events_until_ns, a bounded number of each kind. */
 void expiry_turn(struct shard *shard);
 
 /* When the next timer ends, CLOCK_NEVER if none runs. */

@@ -288,7 +288,7 @@ uint64_t fanout_lowest(const struct fanout *fanout)
 {
     uint64_t lowest = holds_lowest(&fanout->holds);
 
-    _Static_assert(HOLDS_NONE == CHANNEL_MARK_NONE, "nothing held is nothing marked");
+    _Static_assert(HOLDS_NONE == CHANNEL_MARK_NONE, "HOLDS_NONE and CHANNEL_MARK_NONE must be equal");
     if (fanout->open_count > 0 && fanout->completed + 1 < lowest)
         lowest = fanout->completed + 1;
     return lowest;

@@ -52,9 +52,9 @@ struct fanout {
     bool wrapped;        /* the round has passed the end of `open` and visits what is before `start` */
     struct round_times times;
     /* The lag policy's search for subscribers that keep a frame below the floor pinned (lag.c). */
-    uint64_t floor;       /* of the last search */
-    uint32_t floor_place; /* place of the subscriber to be checked next, modulo open_count */
-    uint32_t floor_looks; /* how many subscribers are still to be checked */
+    uint64_t floor;            /* of the last search */
+    uint32_t pin_search_place; /* place of the subscriber to be checked next, modulo open_count */
+    uint32_t pin_search_left;  /* how many subscribers are still to be checked */
 };
 
 /* `subscribers` has at most `capacity` elements; all pointers must outlive the fan-out. 0 or -ENOMEM; fanout_dispose frees it in either case. */

@@ -149,7 +149,7 @@ static void ask_admission(struct shard *shard, struct subscriber *subscriber, co
         subscriber_open(shard, subscriber);
         return;
     }
-    subscriber_ask(shard, subscriber);
+    subscriber_begin_admission(shard, subscriber);
     if (shard->options.ip_header)
         route_client_address(request, shard->options.ip_header, &subscriber->request.ip);
     admission_ask(shard->options.admission, &subscriber->request);
@@ -175,7 +175,7 @@ static bool check_key(struct shard *shard, struct subscriber *subscriber, const 
     return true;
 }
 
-static void decide(struct shard *shard, struct subscriber *subscriber, const struct http_request *request)
+static void route_request(struct shard *shard, struct subscriber *subscriber, const struct http_request *request)
 {
     const struct access_table *table = access_table_current(shard->options.access);
     struct route route = {.kind = ROUTE_SUBSCRIBE};
@@ -202,7 +202,7 @@ static void decide(struct shard *shard, struct subscriber *subscriber, const str
 
 /* --- reading --- */
 
-void handshake_forget(struct shard *shard, struct subscriber *subscriber)
+void handshake_release_head(struct shard *shard, struct subscriber *subscriber)
 {
     if (subscriber->head)
         slab_give(&shard->heads, subscriber->head);
@@ -221,7 +221,7 @@ static size_t parse(struct shard *shard, struct subscriber *subscriber, const ch
     case HTTP_PARSE_INCOMPLETE:
         break;
     case HTTP_PARSE_DONE:
-        decide(shard, subscriber, &request);
+        route_request(shard, subscriber, &request);
         return head_bytes;
     case HTTP_PARSE_BAD:
         reject_unreadable(shard, subscriber, error);
@@ -285,6 +285,6 @@ size_t handshake_received(struct shard *shard, struct subscriber *subscriber, co
         subscriber->head ? receive_more(shard, subscriber, bytes, length) : receive_first(shard, subscriber, bytes, length);
 
     if (subscriber->state == SUBSCRIBER_ADMITTING)
-        handshake_forget(shard, subscriber);
+        handshake_release_head(shard, subscriber);
     return consumed;
 }

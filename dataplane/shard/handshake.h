@@ -15,6 +15,6 @@ void handshake_refuse(struct shard *shard, struct subscriber *subscriber);
 void handshake_time_out(struct shard *shard, struct subscriber *subscriber);
 
 /* Gives back the buffer of an incomplete request, if there is one. */
-void handshake_forget(struct shard *shard, struct subscriber *subscriber);
+void handshake_release_head(struct shard *shard, struct subscriber *subscriber);
 
 #endif

@@ -81,40 +81,40 @@ void handshake_places_destroy(struct handshake_places *places)
 
 /* --- addresses --- */
 
-static struct ip_address customer_of(const struct ip_address *ip)
+static struct ip_address network_of(const struct ip_address *ip)
 {
-    struct ip_address customer = *ip;
+    struct ip_address network = *ip;
 
     if (!ip_address_is_v4(ip))
-        memset(customer.bytes + 8, 0, 8);
-    return customer;
+        memset(network.bytes + 8, 0, 8);
+    return network;
 }
 
-static struct list_node *bucket_of(const struct handshake_places *places, const struct ip_address *customer)
+static struct list_node *bucket_of(const struct handshake_places *places, const struct ip_address *network)
 {
-    return &places->buckets[XXH3_64bits_withSeed(customer->bytes, sizeof customer->bytes, places->seed) & places->mask];
+    return &places->buckets[XXH3_64bits_withSeed(network->bytes, sizeof network->bytes, places->seed) & places->mask];
 }
 
-static struct place_address *find(const struct handshake_places *places, const struct ip_address *customer)
+static struct place_address *find(const struct handshake_places *places, const struct ip_address *network)
 {
-    const struct list_node *bucket = bucket_of(places, customer);
+    const struct list_node *bucket = bucket_of(places, network);
 
     for (struct list_node *node = bucket->next; node != bucket; node = node->next)
-        if (ip_address_equal(&LIST_ENTRY(node, struct place_address, bucket)->ip, customer))
+        if (ip_address_equal(&LIST_ENTRY(node, struct place_address, bucket)->ip, network))
             return LIST_ENTRY(node, struct place_address, bucket);
     return NULL;
 }
 
 /* There are as many address structs as places, so one is unused where a place is free. */
-static struct place_address *add(struct handshake_places *places, const struct ip_address *customer)
+static struct place_address *add(struct handshake_places *places, const struct ip_address *network)
 {
     struct place_address *address = LIST_ENTRY(list_first(&places->unused), struct place_address, bucket);
 
     list_remove(&address->bucket);
-    list_append(bucket_of(places, customer), &address->bucket);
+    list_append(bucket_of(places, network), &address->bucket);
     list_init(&address->same_count);
     list_init(&address->handshakes);
-    address->ip = *customer;
+    address->ip = *network;
     address->count = 0;
     return address;
 }
@@ -135,8 +135,8 @@ static void set_count(struct handshake_places *places, struct place_address *add
 
 struct list_node *handshake_places_find_victim(const struct handshake_places *places, const struct ip_address *ip)
 {
-    struct ip_address customer = customer_of(ip);
-    struct place_address *address = find(places, &customer);
+    struct ip_address network = network_of(ip);
+    struct place_address *address = find(places, &network);
 
     if (!address || address->count < places->per_address) {
         if (places->taken < places->total)
@@ -148,12 +148,12 @@ struct list_node *handshake_places_find_victim(const struct handshake_places *pl
 
 void handshake_places_enter(struct handshake_places *places, const struct ip_address *ip, struct list_node *node)
 {
-    struct ip_address customer = customer_of(ip);
-    struct place_address *address = find(places, &customer);
+    struct ip_address network = network_of(ip);
+    struct place_address *address = find(places, &network);
 
     assert(places->taken < places->total && (!address || address->count < places->per_address));
     if (!address)
-        address = add(places, &customer);
+        address = add(places, &network);
     list_append(&address->handshakes, node);
     set_count(places, address, address->count + 1);
     places->taken++;
@@ -161,8 +161,8 @@ void handshake_places_enter(struct handshake_places *places, const struct ip_add
 
 void handshake_places_leave(struct handshake_places *places, const struct ip_address *ip, struct list_node *node)
 {
-    struct ip_address customer = customer_of(ip);
-    struct place_address *address = find(places, &customer);
+    struct ip_address network = network_of(ip);
+    struct place_address *address = find(places, &network);
 
     assert(address && address->count > 0);
     list_remove(node);

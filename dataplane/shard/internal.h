@@ -15,7 +15,7 @@ struct shard {
     struct shard_options options;
     struct engine *engine;
     uint64_t now_ns;                   /* engine's clock, as last read or passed to a callback; timers start at it */
-    uint64_t told_ns;                  /* events up to this time have been handled; time-outs are compared with it */
+    uint64_t events_until_ns;          /* events up to this time have been handled; time-outs are compared with it */
     struct admission_request *answers; /* control's, taken from the queue and not handled yet; linked by `next` */
     struct random random;
 
@@ -32,11 +32,11 @@ struct shard {
     bool accept_paused;
 
     struct timer_queue handshaking, pings, pongs, closing;
-    uint64_t next_expiry_ns;                /* earliest deadline of these after the last turn, at least its told_ns */
-    uint64_t held_up_until_ns;              /* timers with a deadline up to this ended while the thread was held up; 0: none */
-    struct timer_queue blocked;             /* watched subscribers (lag.h), by when their send time-out was last started */
-    uint64_t lag_heads[SHARD_MAX_CHANNELS]; /* the channels' heads when all watched subscribers were last checked */
-    uint64_t lag_look_ns;                   /* when to check them again even if nothing is published, or CLOCK_NEVER */
+    uint64_t next_expiry_ns;    /* earliest deadline of these after the last turn, at least its events_until_ns */
+    uint64_t held_up_until_ns;  /* timers with a deadline up to this ended while the thread was held up; 0: none */
+    struct timer_queue blocked; /* watched subscribers (lag.h), by when their send time-out was last started */
+    uint64_t lag_checked_heads[SHARD_MAX_CHANNELS]; /* the channels' heads when all watched subscribers were last checked */
+    uint64_t next_lag_check_ns;                     /* when to check them again even if nothing is published, or CLOCK_NEVER */
 
     struct drain drain;
     struct shard_counters counters;

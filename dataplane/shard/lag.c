@@ -7,8 +7,8 @@
 #include "shard/session.h"
 
 /* Most subscribers that each search of a turn cuts off, or checks for pinned frames; others are served before the next turn continues. */
-#define CUTS_PER_TURN        256
-#define FLOOR_LOOKS_PER_TURN 1024
+#define CUTS_PER_TURN       256
+#define PIN_CHECKS_PER_TURN 1024
 
 /* --- cutting off --- */
 
@@ -29,13 +29,13 @@ static void count_watched(struct shard *shard, int change)
 
 static void watch(struct shard *shard, struct subscriber *subscriber)
 {
-    subscriber->blocked_at = channel_head(shard_fanout_of(shard, subscriber)->channel);
+    subscriber->blocked_at_head = channel_head(shard_fanout_of(shard, subscriber)->channel);
     subscriber->blocked_since_ns = shard->now_ns;
     timer_start(&shard->blocked, &subscriber->blocked, shard->now_ns);
     count_watched(shard, 1);
 }
 
-void lag_forget(struct shard *shard, struct subscriber *subscriber)
+void lag_stop_watching(struct shard *shard, struct subscriber *subscriber)
 {
     if (!timer_is_running(&subscriber->blocked))
         return;
@@ -47,24 +47,25 @@ void lag_forget(struct shard *shard, struct subscriber *subscriber)
 static uint64_t lag_of(struct shard *shard, const struct subscriber *subscriber)
 {
     const struct channel *channel = shard_fanout_of(shard, subscriber)->channel;
-    uint64_t from = subscriber->next_untaken > subscriber->blocked_at ? subscriber->next_untaken : subscriber->blocked_at + 1;
+    uint64_t from =
+        subscriber->next_untaken > subscriber->blocked_at_head ? subscriber->next_untaken : subscriber->blocked_at_head + 1;
 
     return channel_count_frames(channel, channel_selection(channel, subscriber->selection), from, channel_head(channel) + 1);
 }
 
 /* Cuts the subscriber off if it is too far behind, and then returns true. Within the grace time the decision is put off. */
-static bool cut_off_if_behind(struct shard *shard, struct subscriber *subscriber, uint64_t frames, uint64_t told_ns)
+static bool cut_off_if_behind(struct shard *shard, struct subscriber *subscriber, uint64_t frames, uint64_t events_until_ns)
 {
     const struct lag_limit limit = {.frames = shard->options.message_buffer_size, .grace_ns = SHARD_LAG_GRACE_NS};
     const struct lag_state state = {
         .blocked = subscriber->connection->blocked, .blocked_since_ns = subscriber->blocked_since_ns, .frames = frames};
     uint64_t grace_end_ns = subscriber->blocked_since_ns + SHARD_LAG_GRACE_NS;
 
-    switch (lag_decide(&limit, &state, told_ns)) {
+    switch (lag_decide(&limit, &state, events_until_ns)) {
     case LAG_KEEP:
         return false;
     case LAG_DECIDE_LATER:
-        shard->lag_look_ns = grace_end_ns < shard->lag_look_ns ? grace_end_ns : shard->lag_look_ns;
+        shard->next_lag_check_ns = grace_end_ns < shard->next_lag_check_ns ? grace_end_ns : shard->next_lag_check_ns;
         return false;
     case LAG_CUT_OFF:
         break;
@@ -83,7 +84,7 @@ void lag_progressed(struct shard *shard, struct subscriber *subscriber, const st
     if (!watched)
         watch(shard, subscriber);
     else if (!engine_has_unsent(subscriber->connection))
-        lag_forget(shard, subscriber);
+        lag_stop_watching(shard, subscriber);
     else if (!cut_off_if_behind(shard, subscriber, lag_of(shard, subscriber), shard->now_ns) &&
              progress->bytes + progress->acknowledged > 0)
         timer_start(&shard->blocked, &subscriber->blocked, shard->now_ns);
@@ -92,20 +93,20 @@ void lag_progressed(struct shard *shard, struct subscriber *subscriber, const st
 /* --- once per turn --- */
 
 /* Checks all watched subscribers, whenever something new was published or a grace time has ended. */
-static void look_at_all(struct shard *shard)
+static void check_watched(struct shard *shard)
 {
     bool is_new[SHARD_MAX_CHANNELS], any_is_new = false;
 
     for (unsigned i = 0; i < shard->options.channel_count; i++) {
         uint64_t head = channel_head(shard->fanouts[i].channel);
 
-        is_new[i] = head != shard->lag_heads[i];
+        is_new[i] = head != shard->lag_checked_heads[i];
         any_is_new |= is_new[i];
-        shard->lag_heads[i] = head;
+        shard->lag_checked_heads[i] = head;
     }
-    if (!any_is_new && shard->told_ns < shard->lag_look_ns)
+    if (!any_is_new && shard->events_until_ns < shard->next_lag_check_ns)
         return;
-    shard->lag_look_ns = CLOCK_NEVER;
+    shard->next_lag_check_ns = CLOCK_NEVER;
     unsigned left = CUTS_PER_TURN;
     for (struct list_node *node = shard->blocked.timers.next, *next; node != &shard->blocked.timers; node = next) {
         struct subscriber *subscriber = LIST_ENTRY(node, struct subscriber, blocked.node);
@@ -115,14 +116,14 @@ static void look_at_all(struct shard *shard)
         if (is_new[subscriber->channel])
             histogram_record(&shard->counters.lag_frames, lag, 1);
         if (left > 0)
-            left -= cut_off_if_behind(shard, subscriber, lag, shard->told_ns);
+            left -= cut_off_if_behind(shard, subscriber, lag, shard->events_until_ns);
     }
     if (left == 0)
-        shard->lag_look_ns = shard->told_ns; /* the next turn continues: more of them may be too far behind */
+        shard->next_lag_check_ns = shard->events_until_ns; /* the next turn continues: more of them may be too far behind */
 }
 
 /* Cuts the subscriber off if it is blocked. One that is not blocked any more only waits to be served, which is not its fault. */
-static void end_send_time(struct shard *shard, struct timer *timer)
+static void on_send_timeout(struct shard *shard, struct timer *timer)
 {
     struct subscriber *subscriber = LIST_ENTRY(timer, struct subscriber, blocked);
 
@@ -135,16 +136,17 @@ void lag_turn(struct shard *shard)
 {
     struct timer *timer;
 
-    look_at_all(shard);
-    for (unsigned left = CUTS_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->blocked, shard->told_ns)); left--)
-        end_send_time(shard, timer);
+    check_watched(shard);
+    for (unsigned left = CUTS_PER_TURN; left > 0 && (timer = timer_queue_take_ended(&shard->blocked, shard->events_until_ns));
+         left--)
+        on_send_timeout(shard, timer);
 }
 
 uint64_t lag_deadline(const struct shard *shard)
 {
     uint64_t send_ns = timer_queue_deadline(&shard->blocked);
 
-    return send_ns < shard->lag_look_ns ? send_ns : shard->lag_look_ns;
+    return send_ns < shard->next_lag_check_ns ? send_ns : shard->next_lag_check_ns;
 }
 
 /* --- cutting off below the floor --- */
@@ -153,7 +155,7 @@ uint64_t lag_deadline(const struct shard *shard)
  * True if the subscriber refuses a frame below the floor, or keeps one pinned after taking it. One that was not offered the frame yet, or
  * not served, belongs to the shard's backlog: it is offered the frame in this round and served, and found here if it then refuses.
  */
-static bool holds_up(const struct subscriber *subscriber, uint64_t floor)
+static bool keeps_frame_below(const struct subscriber *subscriber, uint64_t floor)
 {
     const struct connection *connection = subscriber->connection;
 
@@ -167,7 +169,7 @@ static unsigned cut_watched(struct shard *shard, const struct fanout *fanout, ui
         struct subscriber *subscriber = LIST_ENTRY(node, struct subscriber, blocked.node);
 
         next = node->next;
-        if (shard_fanout_of(shard, subscriber) != fanout || !holds_up(subscriber, floor))
+        if (shard_fanout_of(shard, subscriber) != fanout || !keeps_frame_below(subscriber, floor))
             continue;
         cut_off(shard, subscriber, DISCONNECT_LOG_FLOOR, "too slow for the log");
         left--;
@@ -193,16 +195,16 @@ static void abort_closing(struct shard *shard, const struct fanout *fanout, uint
 
 /*
  * Cuts off subscribers that keep a frame pinned without having refused bytes since they took it. They are in no list, so open subscribers
- * are searched, at most FLOOR_LOOKS_PER_TURN per turn, as long as a frame below the floor is held after the watched ones were cut off.
+ * are searched, at most PIN_CHECKS_PER_TURN per turn, as long as a frame below the floor is held after the watched ones were cut off.
  */
 static unsigned cut_pinned(struct shard *shard, struct fanout *fanout, uint64_t floor, unsigned left)
 {
-    for (unsigned looks = FLOOR_LOOKS_PER_TURN; looks > 0 && left > 0 && holds_lowest(&fanout->holds) < floor; looks--) {
+    for (unsigned checks = PIN_CHECKS_PER_TURN; checks > 0 && left > 0 && holds_lowest(&fanout->holds) < floor; checks--) {
         if (fanout->open_count == 0)
             return left;
-        struct subscriber *subscriber = fanout_open_at(fanout, fanout->floor_place++ % fanout->open_count);
+        struct subscriber *subscriber = fanout_open_at(fanout, fanout->pin_search_place++ % fanout->open_count);
 
-        fanout->floor_looks -= fanout->floor_looks > 0;
+        fanout->pin_search_left -= fanout->pin_search_left > 0;
         if (subscriber->connection->pinned_sequence >= floor)
             continue;
         cut_off(shard, subscriber, DISCONNECT_LOG_FLOOR, "too slow for the log");
@@ -217,10 +219,10 @@ void lag_cut_below(struct shard *shard, struct fanout *fanout, uint64_t floor)
     unsigned left = cut_watched(shard, fanout, floor, CUTS_PER_TURN);
 
     if (fanout->floor != floor)
-        fanout->floor_looks = fanout->open_count;
+        fanout->pin_search_left = fanout->open_count;
     fanout->floor = floor;
     left = cut_pinned(shard, fanout, floor, left);
     abort_closing(shard, fanout, floor);
-    if (left == 0 || (fanout->floor_looks > 0 && holds_lowest(&fanout->holds) < floor))
-        shard->lag_look_ns = shard->told_ns; /* the next turn continues */
+    if (left == 0 || (fanout->pin_search_left > 0 && holds_lowest(&fanout->holds) < floor))
+        shard->next_lag_check_ns = shard->events_until_ns; /* the next turn continues */
 }

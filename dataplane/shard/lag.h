@@ -1,6 +1,6 @@
 /*
  * The lag policy: a subscriber whose socket refuses bytes is watched until it has taken everything offered. It is cut off if it falls too
- * far behind or takes nothing for too long (dataplane/README.md, "Who lags is who refuses bytes"), or if it holds a frame below the floor
+ * far behind or takes nothing for too long (dataplane/README.md, "When a subscriber lags"), or if it holds a frame below the floor
  * (dataplane/README.md, "The publisher never waits").
  */
 #ifndef DATAPLANE_SHARD_LAG_H
@@ -17,7 +17,7 @@ struct engine_progress;
 void lag_progressed(struct shard *shard, struct subscriber *subscriber, const struct engine_progress *progress);
 
 /* Ends watching the subscriber, if it is watched. */
-void lag_forget(struct shard *shard, struct subscriber *subscriber);
+void lag_stop_watching(struct shard *shard, struct subscriber *subscriber);
 
 /* Cuts off watched subscribers that are too far behind or took nothing for too long, a bounded number per turn. */
 void lag_turn(struct shard *shard);

@@ -22,12 +22,12 @@ enum lag_decision {
     LAG_CUT_OFF,
 };
 
-/* `told_ns`: the caller knows all events up to this time, which may be before `blocked_since_ns`. */
-static inline enum lag_decision lag_decide(const struct lag_limit *limit, const struct lag_state *state, uint64_t told_ns)
+/* `events_until_ns`: the caller knows all events up to this time, which may be before `blocked_since_ns`. */
+static inline enum lag_decision lag_decide(const struct lag_limit *limit, const struct lag_state *state, uint64_t events_until_ns)
 {
     if (limit->frames == 0 || state->frames <= limit->frames || !state->blocked)
         return LAG_KEEP;
-    return told_ns < state->blocked_since_ns + limit->grace_ns ? LAG_DECIDE_LATER : LAG_CUT_OFF;
+    return events_until_ns < state->blocked_since_ns + limit->grace_ns ? LAG_DECIDE_LATER : LAG_CUT_OFF;
 }
 
 #endif

@@ -50,7 +50,7 @@ struct route route_find(struct http_text path, const struct access_table *table)
 int route_find_app(const struct access_table *table, struct http_text key)
 {
     char decoded[HTTP_MAX_REQUEST_BYTES];
-    size_t longest = access_table_longest_key(table);
+    size_t longest = access_table_longest_key_bytes(table);
     long length = http_percent_decode(key, decoded, longest < sizeof decoded ? longest : sizeof decoded);
 
     return length < 0 ? -ENOENT : access_table_find(table, decoded, (size_t)length);

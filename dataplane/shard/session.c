@@ -51,7 +51,7 @@ void session_ping(struct shard *shard, struct subscriber *subscriber)
 
     timer_start(&shard->pings, &subscriber->timer, shard->now_ns);
     counter_add(&counters->ping_attempts, 1);
-    if (subscriber->answered && send_ping(shard, subscriber))
+    if (subscriber->upgrade_sent && send_ping(shard, subscriber))
         counter_add(&counters->ping_sent, 1);
     else
         counter_add(&counters->ping_failures, 1);
@@ -73,7 +73,7 @@ void session_close(struct shard *shard, struct subscriber *subscriber, enum disc
     uint8_t frame[WS_MAX_CONTROL_FRAME];
     size_t length = ws_write_close(frame, code, reason, NULL);
 
-    subscriber_blame(shard, subscriber, cause);
+    subscriber_set_cause(shard, subscriber, cause);
     subscriber_finish(shard, subscriber, frame, length, SUBSCRIBER_DROP_PENDING);
 }
 
@@ -83,7 +83,7 @@ void session_close_at_shutdown(struct shard *shard, struct subscriber *subscribe
     size_t length = ws_write_close(frame, WS_CLOSE_GOING_AWAY, "shutting down", NULL);
 
     fanout_offer(shard_fanout_of(shard, subscriber), subscriber, shard->now_ns);
-    subscriber_blame(shard, subscriber, DISCONNECT_SHUTDOWN);
+    subscriber_set_cause(shard, subscriber, DISCONNECT_SHUTDOWN);
     subscriber_finish(shard, subscriber, frame, length, SUBSCRIBER_SEND_PENDING);
 }
 
@@ -156,14 +156,14 @@ void session_received(struct shard *shard, struct subscriber *subscriber, uint8_
     if (subscriber->state != SUBSCRIBER_OPEN)
         return;
     if (ws_reader_is_idle(reader)) {
-        session_forget(shard, subscriber);
+        session_release_reader(shard, subscriber);
     } else if (reader == &fresh) {
         subscriber->reader = slab_take(&shard->readers); /* never NULL: the slab has one per subscriber */
         *subscriber->reader = fresh;
     }
 }
 
-void session_forget(struct shard *shard, struct subscriber *subscriber)
+void session_release_reader(struct shard *shard, struct subscriber *subscriber)
 {
     if (subscriber->reader)
         slab_give(&shard->readers, subscriber->reader);

@@ -19,6 +19,6 @@ void session_close_at_shutdown(struct shard *shard, struct subscriber *subscribe
 void session_ping(struct shard *shard, struct subscriber *subscriber);
 
 /* Gives back the parser state of a frame or message that is half read, if there is one. */
-void session_forget(struct shard *shard, struct subscriber *subscriber);
+void session_release_reader(struct shard *shard, struct subscriber *subscriber);
 
 #endif

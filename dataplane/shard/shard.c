@@ -79,7 +79,7 @@ static void init_timers(struct shard *shard)
     timer_queue_init(&shard->pings, options->client_ping_interval_ns);
     timer_queue_init(&shard->pongs, options->client_pong_timeout_ns);
     timer_queue_init(&shard->blocked, send_timeout_ns > 0 ? send_timeout_ns : CLOCK_NEVER);
-    shard->lag_look_ns = CLOCK_NEVER;
+    shard->next_lag_check_ns = CLOCK_NEVER;
     shard->next_expiry_ns = CLOCK_NEVER;
 }
 
@@ -129,7 +129,7 @@ int shard_attach(struct shard *shard, struct engine *engine)
 
     assert(engine->options.sends_per_turn > 0);
     shard->engine = engine;
-    shard->now_ns = shard->told_ns = engine_now(engine);
+    shard->now_ns = shard->events_until_ns = engine_now(engine);
     for (unsigned i = 0; i < shard->options.channel_count && error == 0; i++)
         error = fanout_attach(&shard->fanouts[i], engine);
     return error;
@@ -152,7 +152,7 @@ static void take_answers(struct shard *shard)
         if (!request)
             return;
         shard->answers = request->next;
-        subscriber_answered(shard, LIST_ENTRY(request, struct subscriber, request));
+        subscriber_on_admission_answer(shard, LIST_ENTRY(request, struct subscriber, request));
     }
 }
 
@@ -204,7 +204,7 @@ void shard_turn(struct shard *shard, uint64_t deadline_ns)
         snapshot_pass_turn(shard->options.snapshots, shard->options.index);
     engine_prepare_sleep(shard->engine);
     own_deadline_ns = shard_next_deadline(shard); /* looks for work again after engine_prepare_sleep, as that requires */
-    shard->told_ns = engine_turn(shard->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
+    shard->events_until_ns = engine_turn(shard->engine, own_deadline_ns < deadline_ns ? own_deadline_ns : deadline_ns);
     shard->now_ns = engine_now(shard->engine);
     take_answers(shard);
     expiry_turn(shard);

@@ -92,13 +92,13 @@ void subscriber_accept(struct shard *shard, struct connection *connection, const
     count_handshakes(shard);
 }
 
-void subscriber_ask(struct shard *shard, struct subscriber *subscriber)
+void subscriber_begin_admission(struct shard *shard, struct subscriber *subscriber)
 {
     leave_place(shard, subscriber);
     shard->admitting++;
     count_handshakes(shard);
     subscriber->state = SUBSCRIBER_ADMITTING;
-    subscriber->request_out = true;
+    subscriber->request_is_pending = true;
     subscriber->request.kind = ADMISSION_ENTER;
 }
 
@@ -108,7 +108,7 @@ static void leave_state(struct shard *shard, struct subscriber *subscriber)
     timer_stop(&subscriber->timer);
     switch ((enum subscriber_state)subscriber->state) {
     case SUBSCRIBER_HANDSHAKE:
-        handshake_forget(shard, subscriber);
+        handshake_release_head(shard, subscriber);
         leave_place(shard, subscriber);
         count_handshakes(shard);
         break;
@@ -119,8 +119,8 @@ static void leave_state(struct shard *shard, struct subscriber *subscriber)
     case SUBSCRIBER_OPEN:
         fanout_leave(shard_fanout_of(shard, subscriber), subscriber, shard->now_ns);
         shard->open_count--;
-        lag_forget(shard, subscriber);
-        session_forget(shard, subscriber);
+        lag_stop_watching(shard, subscriber);
+        session_release_reader(shard, subscriber);
         timer_stop(&subscriber->pong);
         break;
     case SUBSCRIBER_CLOSING:
@@ -136,7 +136,7 @@ static void describe_path(const struct shard *shard, const struct subscriber *su
     const struct access_app *app = table ? access_table_app(table, subscriber->request.app) : NULL;
 
     if (subscriber->request.app == ADMISSION_NO_APP)
-        snprintf(text, PATH_TEXT_BYTES, "%s", shard->options.any_path ? "whatever path" : "/ws");
+        snprintf(text, PATH_TEXT_BYTES, "%s", shard->options.any_path ? "any path" : "/ws");
     else if (app)
         snprintf(text, PATH_TEXT_BYTES, "/ws/%s", app->name);
     else
@@ -187,7 +187,7 @@ void subscriber_open(struct shard *shard, struct subscriber *subscriber)
     log_connected(shard, subscriber);
 }
 
-void subscriber_blame(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause)
+void subscriber_set_cause(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause)
 {
     if (subscriber->cause != DISCONNECT_CAUSES || !subscriber->was_open)
         return;
@@ -227,7 +227,7 @@ void subscriber_finish(struct shard *shard, struct subscriber *subscriber, const
 
     if (pending == SUBSCRIBER_DROP_PENDING) {
         /* Without our 101, which would be dropped, a close frame makes no sense to the peer. */
-        if (subscriber->state == SUBSCRIBER_OPEN && !subscriber->answered) {
+        if (subscriber->state == SUBSCRIBER_OPEN && !subscriber->upgrade_sent) {
             subscriber_abort(shard, subscriber);
             return;
         }
@@ -251,16 +251,16 @@ void subscriber_abort(struct shard *shard, struct subscriber *subscriber)
 }
 
 /* Frees the slot, once control has returned the request and taken back the place, which is asked for here. */
-static void release_when_left(struct shard *shard, struct subscriber *subscriber)
+static void release_or_leave(struct shard *shard, struct subscriber *subscriber)
 {
-    if (subscriber->request_out)
+    if (subscriber->request_is_pending)
         return;
     if (!subscriber->admitted) {
         release(shard, subscriber);
         return;
     }
     subscriber->admitted = false;
-    subscriber->request_out = true;
+    subscriber->request_is_pending = true;
     subscriber->request.kind = ADMISSION_LEAVE;
     admission_ask(shard->options.admission, &subscriber->request);
 }
@@ -268,7 +268,7 @@ static void release_when_left(struct shard *shard, struct subscriber *subscriber
 void subscriber_closed(struct shard *shard, struct subscriber *subscriber)
 {
     drop_frames(shard, subscriber, subscriber->next_untaken);
-    subscriber_blame(shard, subscriber, DISCONNECT_PEER_VANISHED);
+    subscriber_set_cause(shard, subscriber, DISCONNECT_PEER_VANISHED);
     leave_state(shard, subscriber);
     subscriber->state = SUBSCRIBER_LEAVING;
     subscriber->connection = NULL;
@@ -277,16 +277,16 @@ void subscriber_closed(struct shard *shard, struct subscriber *subscriber)
         counter_subtract(&shard->counters.active_connections, 1);
         log_disconnected(shard, subscriber);
     }
-    release_when_left(shard, subscriber);
+    release_or_leave(shard, subscriber);
 }
 
-void subscriber_answered(struct shard *shard, struct subscriber *subscriber)
+void subscriber_on_admission_answer(struct shard *shard, struct subscriber *subscriber)
 {
-    subscriber->request_out = false;
+    subscriber->request_is_pending = false;
     if (subscriber->request.kind == ADMISSION_ENTER)
         subscriber->admitted = subscriber->request.verdict == ADMISSION_ADMITTED;
     if (subscriber->state == SUBSCRIBER_LEAVING)
-        release_when_left(shard, subscriber);
+        release_or_leave(shard, subscriber);
     else if (subscriber->state == SUBSCRIBER_ADMITTING && subscriber->admitted)
         subscriber_open(shard, subscriber);
     else if (subscriber->state == SUBSCRIBER_ADMITTING)

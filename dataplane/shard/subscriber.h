@@ -29,18 +29,18 @@ struct subscriber {
     uint8_t cause;                 /* enum disconnect_cause, DISCONNECT_CAUSES while none */
     uint8_t channel;               /* that it follows: index in shard_options.channels */
     uint8_t group;                 /* of the channel's fan-out */
-    bool answered : 1;             /* the 101 answer was sent whole */
+    bool upgrade_sent : 1;         /* the 101 answer was sent whole */
     bool receive_paused : 1;
-    bool request_out : 1; /* control has `request` */
-    bool admitted : 1;    /* control has given it a place, which is to be given back */
+    bool request_is_pending : 1; /* control has `request` */
+    bool admitted : 1;           /* control has given it a place, which is to be given back */
     bool was_open : 1;
     uint16_t selection;      /* of the channel; 0: everything */
     uint16_t head_bytes;     /* of the request in `head` so far */
     uint16_t received_units; /* received since `window_start_s`, in units of RECEIVE_UNIT_BYTES (session.c) */
     uint16_t window_start_s; /* by the engine's clock, modulo 2^16 */
 
-    struct timer blocked; /* runs from a refusal of bytes until all offered bytes are taken; ends at the send time-out */
-    uint64_t blocked_at;  /* the channel's head at the refusal */
+    struct timer blocked;     /* runs from a refusal of bytes until all offered bytes are taken; ends at the send time-out */
+    uint64_t blocked_at_head; /* the channel's head at the refusal */
     uint64_t blocked_since_ns;
 
     struct timer timer; /* handshake, next ping, or close time-out */
@@ -62,13 +62,13 @@ _Static_assert(sizeof(struct subscriber) <= 184, "a subscriber has outgrown its 
 void subscriber_accept(struct shard *shard, struct connection *connection, const struct address *peer);
 
 /* Begins admission, after the HTTP request was read. The caller then completes `subscriber->request` and sends it to control. */
-void subscriber_ask(struct shard *shard, struct subscriber *subscriber);
+void subscriber_begin_admission(struct shard *shard, struct subscriber *subscriber);
 
 /* Opens an admitted subscriber: sends the upgrade answer that waits on its connection, then what is published from now on. */
 void subscriber_open(struct shard *shard, struct subscriber *subscriber);
 
 /* Notes and counts why an open subscriber ends; only the first cause is kept. */
-void subscriber_blame(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause);
+void subscriber_set_cause(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause);
 
 /* What to do with frames that were offered and whose sending has not begun. */
 enum subscriber_pending { SUBSCRIBER_DROP_PENDING, SUBSCRIBER_SEND_PENDING };
@@ -87,6 +87,6 @@ void subscriber_abort(struct shard *shard, struct subscriber *subscriber);
 void subscriber_closed(struct shard *shard, struct subscriber *subscriber);
 
 /* Handles control's answer to a request of this subscriber: opens it, refuses it, or frees its slot. */
-void subscriber_answered(struct shard *shard, struct subscriber *subscriber);
+void subscriber_on_admission_answer(struct shard *shard, struct subscriber *subscriber);
 
 #endif

@@ -49,7 +49,7 @@ bool access_table_has_public_access(const struct access_table *table);
 const struct access_app *access_table_app(const struct access_table *table, unsigned number);
 
 /* Length of the longest key in bytes: no longer text is a key. */
-size_t access_table_longest_key(const struct access_table *table);
+size_t access_table_longest_key_bytes(const struct access_table *table);
 
 /*
  * The number of the app whose key is `key` (`length` bytes, not terminated), or -ENOENT. The table looks up and compares digests of keys

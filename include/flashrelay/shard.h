@@ -32,9 +32,9 @@
 #define SHARD_MAX_CHANNEL_ENTRIES 16384
 /* How long a peer has to answer our close frame with its own and its FIN. */
 #define SHARD_CLOSE_TIMEOUT_NS (1 * NS_PER_S)
-/* The closes of a shutdown are spread over SHARD_DRAIN_PACE_NS per subscriber, at most over SHARD_DRAIN_SPREAD_NS. */
-#define SHARD_DRAIN_SPREAD_NS (5 * NS_PER_S)
-#define SHARD_DRAIN_PACE_NS   (1 * NS_PER_MS)
+/* The closes of a shutdown are spread over their number times SHARD_DRAIN_NS_PER_SUBSCRIBER, at most over SHARD_DRAIN_SPREAD_NS. */
+#define SHARD_DRAIN_SPREAD_NS         (5 * NS_PER_S)
+#define SHARD_DRAIN_NS_PER_SUBSCRIBER (1 * NS_PER_MS)
 /*
  * A subscriber that is too far behind is cut off at the earliest this long after it began to refuse bytes, so that a subscriber that takes all
  * of a burst within this time keeps its connection.

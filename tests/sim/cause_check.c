@@ -160,12 +160,12 @@ static uint64_t told_time(const struct sim_world *world, const struct client *cl
     return turn_ns > reported_ns ? turn_ns : reported_ns;
 }
 
-/* --- giving a cause: the linker puts check_given_cause in the place of subscriber_blame, see tests/sim/rules.mk --- */
+/* --- giving a cause: the linker puts check_given_cause in the place of subscriber_set_cause, see tests/sim/rules.mk --- */
 
 void give_cause(struct shard *shard, struct subscriber *subscriber,
-                enum disconnect_cause cause) __asm__("__real_subscriber_blame");
+                enum disconnect_cause cause) __asm__("__real_subscriber_set_cause");
 void check_given_cause(struct shard *shard, struct subscriber *subscriber,
-                       enum disconnect_cause cause) __asm__("__wrap_subscriber_blame");
+                       enum disconnect_cause cause) __asm__("__wrap_subscriber_set_cause");
 
 void check_given_cause(struct shard *shard, struct subscriber *subscriber, enum disconnect_cause cause)
 {

@@ -648,11 +648,11 @@ static void a_drain_closes_everybody_behind_their_last_message(void **state)
     shard_world_publish(world, 30000);
     shard_drain(world->shard);
     assert_false(shard_is_drained(world->shard));
-    shard_world_run(world, SUBSCRIBERS * SHARD_DRAIN_PACE_NS / 2);
+    shard_world_run(world, SUBSCRIBERS * SHARD_DRAIN_NS_PER_SUBSCRIBER / 2);
     for (unsigned i = 0; i < SUBSCRIBERS; i++)
         closed_early += world->clients[i].closed;
     assert_in_range(closed_early, SUBSCRIBERS / 4, 3 * SUBSCRIBERS / 4);
-    shard_world_run(world, SUBSCRIBERS * SHARD_DRAIN_PACE_NS);
+    shard_world_run(world, SUBSCRIBERS * SHARD_DRAIN_NS_PER_SUBSCRIBER);
     for (unsigned i = 0; i < SUBSCRIBERS; i++) {
         assert_has_all(world, &world->clients[i]);
         assert_int_equal(world->clients[i].close_code, WS_CLOSE_GOING_AWAY);
