@@ -37,7 +37,7 @@ static void turn_shard(void *shard)
     shard_turn(shard, CLOCK_NEVER);
 }
 
-static void turn_both(void *context)
+static void turn_ingest_and_shard(void *context)
 {
     struct relay *relay = context;
 
@@ -75,7 +75,8 @@ static void add_ingest_and_shards(struct relay *relay)
     const struct relay_options *options = &relay->options;
 
     if (relay_is_one_loop(options)) {
-        add_thread(relay, "ingest+shard-0", turn_both, relay, engine_waker(relay->ingest_engine), relay_core(options, 0));
+        add_thread(relay, "ingest+shard-0", turn_ingest_and_shard, relay, engine_waker(relay->ingest_engine),
+                   relay_core(options, 0));
         return;
     }
     add_thread(relay, "ingest", turn_ingest, relay->ingest, engine_waker(relay->ingest_engine), relay_core(options, 0));
