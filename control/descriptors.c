@@ -9,8 +9,8 @@
 /* An upstream's connection, and what a look-up of its name opens: the resolver's files, sockets to name servers and for sorting addresses. */
 #define PER_UPSTREAM 6
 /* A log file that is opened while the one it replaces is still open, and what libraries open for a moment. */
-#define OTHERS  10
-#define COUNTED 1024
+#define OTHERS              10
+#define COUNTED_DESCRIPTORS 1024
 
 static unsigned raise_limit(void)
 {
@@ -35,12 +35,12 @@ struct descriptor_plan descriptors_plan(const struct options *options)
     return plan;
 }
 
-/* Counts open descriptors below COUNTED: at the start there are few, and their numbers are low. */
+/* Counts open descriptors below COUNTED_DESCRIPTORS: at the start there are few, and their numbers are low. */
 static unsigned count_open(void)
 {
     unsigned open = 0;
 
-    for (int descriptor = 0; descriptor < COUNTED; descriptor++)
+    for (int descriptor = 0; descriptor < COUNTED_DESCRIPTORS; descriptor++)
         open += fcntl(descriptor, F_GETFD) >= 0;
     return open;
 }

@@ -135,7 +135,7 @@ static int run(const struct options *options, const struct warnings *warnings)
     if (status != 0)
         return status;
     if (log_start() < 0)
-        log_line(LOG_WARN, "main", "no threads for the log: a slow reader of it will hold up flashblocks");
+        log_line(LOG_WARN, "main", "cannot start the log's threads: a slow reader of the log will delay flashblocks");
     warnings_log(warnings);
     if (service_start(&service, options, error, sizeof error) < 0) {
         log_stop(); /* writes the queued lines, which explain the error, before it */

@@ -135,7 +135,7 @@ void start_report_descriptors(const struct options *options, const struct descri
         plan->limit, plan->reserved, room);
     if (room < options->instance_connection_limit)
         log_line(LOG_WARN, "start",
-                 "--instance-connection-limit %" PRIu64 " is more than the file descriptors allow (%u): who connects beyond will "
+                 "--instance-connection-limit %" PRIu64 " is more than the file descriptors allow (%u): further connections will "
                  "wait; raise the limit (ulimit -Hn, LimitNOFILE=)",
                  options->instance_connection_limit, room);
 }

@@ -63,7 +63,7 @@ static const char *item_check(const struct item *item, const struct api_keys *ke
     if (item->count == 3 && item->lengths[2] == 0)
         return "has an empty connection limit";
     if (item->count == 3 && parse_limit(item->parts[2], item->lengths[2], limit) < 0)
-        return "has a connection limit that is no number";
+        return "has a connection limit that is not a number";
     for (unsigned i = 0; i < keys->count; i++) {
         if (is_text(keys->apps[i].name, item->parts[0], item->lengths[0]))
             return "is named twice";

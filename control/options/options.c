@@ -16,7 +16,7 @@
 #define MAX_OPTIONS 64
 
 /* Where a value comes from; a later source takes precedence. */
-enum source { FROM_NOWHERE, FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
+enum source { FROM_NO_SOURCE, FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
 
 struct reader {
     struct options *options;
@@ -184,7 +184,7 @@ static enum options_outcome read_letters(struct reader *reader, const char *argu
 }
 
 /* An argument that is no flag is not shown: it may be a secret, or the rest of one. */
-static enum options_outcome fail_no_flag(const struct reader *reader, char *const *argument)
+static enum options_outcome fail_not_a_flag(const struct reader *reader, char *const *argument)
 {
     const struct option *last = reader->last;
     long position = argument - reader->sources->arguments + 1;
@@ -206,7 +206,7 @@ static enum options_outcome read_argument(struct reader *reader, char *const **a
     const struct option *option;
 
     if (argument[0] != '-' || argument[1] == '\0')
-        return fail_no_flag(reader, begin);
+        return fail_not_a_flag(reader, begin);
     if (argument[1] != '-')
         return read_letters(reader, argument);
     if (is_name("--help", argument, length))
@@ -282,7 +282,7 @@ enum options_outcome options_read(struct options *options, const struct options_
     assert(option_table_count <= MAX_OPTIONS);
     *options = (struct options){0};
     outcome = read_arguments(&reader);
-    for (enum source source = FROM_ENVIRONMENT; source > FROM_NOWHERE && outcome == OPTIONS_RUN; source--)
+    for (enum source source = FROM_ENVIRONMENT; source > FROM_NO_SOURCE && outcome == OPTIONS_RUN; source--)
         outcome = read_source(&reader, source);
     return outcome == OPTIONS_RUN ? complete(&reader) : outcome;
 }
