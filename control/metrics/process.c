@@ -48,7 +48,7 @@ void metrics_write_process(struct exposition *exposition)
 #endif
     write_threads(exposition);
     exposition_family(exposition, "flashrelay_log_dropped_lines_total", METRIC_COUNTER,
-                      "Log lines dropped because whoever takes the log did not keep up.");
+                      "Log lines dropped because the reader of the log did not keep up.");
     exposition_value(exposition, NO_LABELS, log_dropped_lines());
     exposition_family(exposition, "flashrelay_build_info", METRIC_GAUGE, "The version that runs.");
     exposition_value(exposition, (const struct label[]){{"version", version_text()}, {NULL, NULL}}, 1);

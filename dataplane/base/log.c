@@ -46,12 +46,12 @@ static void forget_threads(void)
 
 int log_start(void)
 {
-    static bool is_told_of_forks;
+    static bool has_fork_handler;
     int error = 0;
 
-    if (!is_told_of_forks && pthread_atfork(NULL, NULL, forget_threads) != 0)
+    if (!has_fork_handler && pthread_atfork(NULL, NULL, forget_threads) != 0)
         return -ENOMEM;
-    is_told_of_forks = true;
+    has_fork_handler = true;
     peer_seed = random_system_seed();
     started = true;
     for (unsigned i = 0; i < sink_count && error == 0; i++)
@@ -91,7 +91,7 @@ static void begin_window(struct log_site *site)
 }
 
 /* True if the peer has not used up its share. */
-static bool peer_admits(struct log_peers *peers, const void *peer, size_t bytes)
+static bool take_peer_line(struct log_peers *peers, const void *peer, size_t bytes)
 {
     _Atomic uint8_t *lines = &peers->lines[XXH3_64bits_withSeed(peer, bytes, peer_seed) % LOG_PEERS];
 
@@ -105,11 +105,11 @@ static bool is_within_budget(struct log_site *site, const void *peer, size_t pee
 {
     if (!site->peers)
         return atomic_fetch_add(&site->lines, 1) < LOG_SITE_LINES_PER_S;
-    return peer_admits(site->peers, peer, peer_bytes) && atomic_fetch_add(&site->lines, 1) < LOG_EVENT_LINES_PER_S;
+    return take_peer_line(site->peers, peer, peer_bytes) && atomic_fetch_add(&site->lines, 1) < LOG_EVENT_LINES_PER_S;
 }
 
 /* True if the line may be written; *suppressed is then the number of lines of its site that were suppressed since the last one. */
-static bool site_admits(struct log_site *site, const void *peer, size_t peer_bytes, uint32_t *suppressed)
+static bool take_site_line(struct log_site *site, const void *peer, size_t peer_bytes, uint32_t *suppressed)
 {
     uint64_t start = atomic_load_explicit(&site->window_start_ns, memory_order_relaxed), now_ns = clock_monotonic_ns();
 
@@ -132,14 +132,14 @@ void log_write(struct log_site *site, const void *peer, size_t peer_bytes, enum 
     va_list arguments;
     size_t length;
 
-    if (!site_admits(site, peer, peer_bytes, &suppressed))
+    if (!take_site_line(site, peer, peer_bytes, &suppressed))
         return;
     va_start(arguments, format);
     vsnprintf(text, sizeof text - NOTE_BYTES, format, arguments);
     va_end(arguments);
     length = strlen(text);
     if (suppressed)
-        snprintf(text + length, sizeof text - length, " (%u like it not shown)", suppressed);
+        snprintf(text + length, sizeof text - length, " (%u similar lines suppressed)", suppressed);
     message.time_ns = clock_realtime_ns();
     for (unsigned i = 0; i < sink_count; i++)
         log_sink_write(&sinks[i], &message);

@@ -49,11 +49,11 @@ static bool reserve(struct log_queue *queue, uint32_t bytes, uint64_t *position)
     return true;
 }
 
-uint32_t log_queue_take_unsaid(struct log_queue *queue)
+uint32_t log_queue_take_unreported(struct log_queue *queue)
 {
-    if (atomic_load_explicit(&queue->unsaid, memory_order_relaxed) == 0)
+    if (atomic_load_explicit(&queue->unreported, memory_order_relaxed) == 0)
         return 0;
-    return atomic_exchange_explicit(&queue->unsaid, 0, memory_order_relaxed);
+    return atomic_exchange_explicit(&queue->unreported, 0, memory_order_relaxed);
 }
 
 void log_queue_push(struct log_queue *queue, const struct log_message *message)
@@ -65,13 +65,13 @@ void log_queue_push(struct log_queue *queue, const struct log_message *message)
 
     if (!reserve(queue, bytes, &position)) {
         atomic_fetch_add_explicit(&queue->dropped, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&queue->unsaid, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&queue->unreported, 1, memory_order_relaxed);
         return;
     }
     record = record_at(queue, position);
     record->is_filler = false;
     record->level = (uint8_t)message->level;
-    record->dropped = log_queue_take_unsaid(queue);
+    record->dropped = log_queue_take_unreported(queue);
     record->time_ns = message->time_ns;
     record->module = message->module;
     memcpy(record->text, message->text, length);

@@ -25,7 +25,7 @@ struct log_queue {
     _Alignas(64) _Atomic uint64_t reserved; /* bytes reserved by writers since the beginning */
     _Alignas(64) _Atomic uint64_t freed;    /* bytes given back by the reader since the beginning; they are zeroed again */
     _Atomic uint64_t dropped;               /* messages, since the beginning */
-    _Atomic uint32_t unsaid;                /* of the dropped messages: not yet reported in the log */
+    _Atomic uint32_t unreported;            /* of the dropped messages: not yet reported in the log */
     _Alignas(LOG_RECORD_ALIGNMENT) uint8_t bytes[LOG_QUEUE_BYTES];
 };
 
@@ -39,6 +39,6 @@ struct log_record *log_queue_first(struct log_queue *queue);
 void log_queue_pop(struct log_queue *queue, struct log_record *record);
 
 /* The number of dropped messages that are not yet reported, which then count as reported. Any thread. */
-uint32_t log_queue_take_unsaid(struct log_queue *queue);
+uint32_t log_queue_take_unreported(struct log_queue *queue);
 
 #endif

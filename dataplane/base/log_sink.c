@@ -13,8 +13,8 @@
 /* How often a thread whose descriptor takes nothing checks whether it is to stop. */
 #define BLOCKED_POLL_MS 100
 /* How often log_sink_finish_stop checks whether the thread has ended, and for how long after the thread should have ended. */
-#define END_POLL_NS     NS_PER_MS
-#define END_PATIENCE_NS (500 * NS_PER_MS)
+#define END_POLL_NS    NS_PER_MS
+#define END_TIMEOUT_NS (500 * NS_PER_MS)
 
 static void wake(struct waker *waker, struct waker *from)
 {
@@ -32,7 +32,7 @@ void log_sink_init(struct log_sink *sink, enum log_format format, int descriptor
 /* --- writing --- */
 
 /* True if the thread was told to stop and has waited long enough for its descriptor. */
-static bool gives_up(const struct log_sink *sink)
+static bool must_give_up(const struct log_sink *sink)
 {
     return atomic_load(&sink->stopping) && clock_monotonic_ns() >= atomic_load(&sink->give_up_at_ns);
 }
@@ -44,7 +44,7 @@ static bool wait_writable(const struct log_sink *sink)
     bool is_last_look;
 
     do {
-        is_last_look = gives_up(sink);
+        is_last_look = must_give_up(sink);
         if (poll(&room, 1, is_last_look ? 0 : BLOCKED_POLL_MS) > 0)
             return true;
     } while (!is_last_look);
@@ -86,7 +86,7 @@ static void write_dropped(struct log_sink *sink, uint32_t dropped, uint64_t time
 
     if (dropped == 0)
         return;
-    snprintf(text, sizeof text, "%u lines dropped here: whoever takes the log does not keep up", dropped);
+    snprintf(text, sizeof text, "%u lines dropped here: the reader of the log does not keep up", dropped);
     write_message(sink, &message);
 }
 
@@ -109,7 +109,7 @@ static void write_queued(struct log_sink *sink)
         write_record(sink, record);
         log_queue_pop(&sink->queue, record);
     }
-    write_dropped(sink, log_queue_take_unsaid(&sink->queue), clock_realtime_ns());
+    write_dropped(sink, log_queue_take_unreported(&sink->queue), clock_realtime_ns());
 }
 
 static void sleep_until_woken(struct log_sink *sink)
@@ -169,7 +169,7 @@ void log_sink_begin_stop(struct log_sink *sink, uint64_t give_up_at_ns)
 void log_sink_finish_stop(struct log_sink *sink)
 {
     const struct timespec pause = {.tv_nsec = END_POLL_NS};
-    uint64_t end_ns = atomic_load(&sink->give_up_at_ns) + END_PATIENCE_NS;
+    uint64_t end_ns = atomic_load(&sink->give_up_at_ns) + END_TIMEOUT_NS;
 
     while (!atomic_load(&sink->ended) && clock_monotonic_ns() < end_ns)
         nanosleep(&pause, NULL);

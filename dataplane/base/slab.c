@@ -15,9 +15,9 @@ static void *map(size_t length)
     return memory;
 }
 
-int slab_init(struct slab *slab, size_t element_bytes, uint32_t capacity, uint32_t kept)
+int slab_init(struct slab *slab, size_t element_bytes, uint32_t capacity, uint32_t kept_free_elements)
 {
-    *slab = (struct slab){.element_bytes = element_bytes, .capacity = capacity, .kept = kept};
+    *slab = (struct slab){.element_bytes = element_bytes, .capacity = capacity, .kept_free_elements = kept_free_elements};
     slab->memory = map(element_bytes * capacity);
     slab->free = map(sizeof *slab->free * capacity);
     if (slab->memory && slab->free)
@@ -53,7 +53,7 @@ void slab_give(struct slab *slab, void *element)
     size_t offset = (size_t)((uint8_t *)element - slab->memory);
 
     assert(offset % slab->element_bytes == 0 && offset / slab->element_bytes < slab->touched);
-    if (slab->free_count >= slab->kept)
+    if (slab->free_count >= slab->kept_free_elements)
         madvise(element, slab->element_bytes, MADV_DONTNEED);
     slab->free[slab->free_count++] = (uint32_t)(offset / slab->element_bytes);
 }

@@ -14,14 +14,14 @@ struct slab {
     size_t element_bytes;
     uint32_t capacity;
     uint32_t touched, free_count;
-    uint32_t kept; /* most free elements that keep their memory; the system gets back that of others */
+    uint32_t kept_free_elements; /* most free elements that keep their memory; the system gets back that of others */
 };
 
 /*
- * Maps a slab of `capacity` elements. `kept`: UINT32_MAX if all free elements keep their memory; else element_bytes must be a multiple of
- * the page size. 0 or -ENOMEM; slab_dispose unmaps the slab, a zeroed one is allowed there.
+ * Maps a slab of `capacity` elements. `kept_free_elements`: UINT32_MAX if all free elements keep their memory; else element_bytes must be
+ * a multiple of the page size. 0 or -ENOMEM; slab_dispose unmaps the slab, a zeroed one is allowed there.
  */
-int slab_init(struct slab *slab, size_t element_bytes, uint32_t capacity, uint32_t kept);
+int slab_init(struct slab *slab, size_t element_bytes, uint32_t capacity, uint32_t kept_free_elements);
 void slab_dispose(struct slab *slab);
 
 /* Takes an element, which has the content that it had before, or zeroes; NULL if all are taken. */

@@ -154,7 +154,7 @@ static void repeats_are_limited_and_counted(void **state)
     assert_non_null(strstr(read_log(), "another site\n"));
     atomic_store(&site.window_start_ns, 1);
     log_write(&site, NULL, 0, LOG_INFO, "module", "again");
-    assert_non_null(strstr(read_log(), "again (7 like it not shown)\n"));
+    assert_non_null(strstr(read_log(), "again (7 similar lines suppressed)\n"));
 }
 
 /* Logs an event of this peer; restarts the window of a second, so that it does not end. */
@@ -175,7 +175,7 @@ static void a_noisy_peer_does_not_hide_the_others(void **state)
         write_event(&site, 1);
     assert_int_equal(count_lines(read_log()), LOG_PEER_LINES_PER_S);
     write_event(&site, 2);
-    assert_non_null(strstr(read_log(), "peer 2 (400 like it not shown)\n"));
+    assert_non_null(strstr(read_log(), "peer 2 (400 similar lines suppressed)\n"));
     atomic_store(&site.window_start_ns, 1);
     log_write(&site, "x", 1, LOG_INFO, "module", "the next second");
     write_event(&site, 1);
@@ -283,7 +283,7 @@ static void what_was_dropped_is_said_even_if_nothing_follows(void **state)
     write_long_lines(5000);
     while (poll(&readable, 1, 10000) == 1 && !strstr(read_log(), "lines dropped here"))
         continue;
-    assert_non_null(strstr(text, "lines dropped here: whoever takes the log does not keep up\n"));
+    assert_non_null(strstr(text, "lines dropped here: the reader of the log does not keep up\n"));
     log_stop();
 }
 
