@@ -75,7 +75,7 @@ static enum http_parse_result parse_header(struct http_head *head, struct http_t
     header->name = http_text_split(&line, ':');
     header->value = http_text_trim(line);
     if (!http_text_is_token(header->name))
-        return fail(head, "header name is no token");
+        return fail(head, "header name is not a token");
     return HTTP_PARSE_DONE;
 }
 

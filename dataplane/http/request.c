@@ -43,7 +43,7 @@ static const char *parse_request_line(struct http_request *request, struct http_
 
     request->method = http_text_split(&line, ' ');
     if (!http_text_is_token(request->method))
-        return "request method is no token";
+        return "request method is not a token";
     error = parse_target(request, http_text_split(&line, ' '));
     if (error != 0)
         return error;
@@ -65,7 +65,7 @@ static const char *check_host(const struct http_request *request)
         return request->minor_version >= 1 ? "no Host header" : NULL;
     for (size_t i = 0; i < host->value.length; i++)
         if (strchr(" \t/?#@\\", host->value.text[i]))
-            return "Host header is no host";
+            return "Host header is not a host";
     return NULL;
 }
 
@@ -94,13 +94,13 @@ static const char *check_content(const struct http_request *request)
     unsigned lengths = http_count_headers(request->headers, request->header_count, "content-length");
     const struct http_header *length = http_find_header(request->headers, request->header_count, "content-length");
     bool has_coding = http_find_header(request->headers, request->header_count, "transfer-encoding") != NULL;
-    bool is_read = http_text_equals(request->method, "GET") || http_text_equals(request->method, "HEAD");
+    bool is_get_or_head = http_text_equals(request->method, "GET") || http_text_equals(request->method, "HEAD");
 
     if (lengths > 1 || (lengths == 1 && !is_content_length(length->value)))
         return "Content-Length is not one decimal number";
     if (has_coding && (lengths != 0 || request->minor_version == 0))
         return "Transfer-Encoding with Content-Length or in HTTP/1.0";
-    if (is_read && (has_coding || (lengths == 1 && !is_zero(length->value))))
+    if (is_get_or_head && (has_coding || (lengths == 1 && !is_zero(length->value))))
         return "content in a GET or HEAD request";
     return NULL;
 }

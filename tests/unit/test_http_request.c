@@ -170,8 +170,8 @@ static void bad_request_lines(void **state)
 {
     (void)state;
     expect_line("GET", "request target is neither a path nor an http URI");
-    expect_line(" GET / HTTP/1.1", "request method is no token");
-    expect_line("G(T / HTTP/1.1", "request method is no token");
+    expect_line(" GET / HTTP/1.1", "request method is not a token");
+    expect_line("G(T / HTTP/1.1", "request method is not a token");
     expect_line("GET  / HTTP/1.1", "request target is neither a path nor an http URI");
     expect_line("GET /\t HTTP/1.1", "request target has a character that must be percent-encoded");
     expect_line("GET /\xc3\xa9 HTTP/1.1", "request target has a character that must be percent-encoded");
@@ -203,9 +203,9 @@ static void bad_lines(void **state)
 static void bad_headers(void **state)
 {
     (void)state;
-    expect_header("A : b", "header name is no token");
-    expect_header(": b", "header name is no token");
-    expect_header("A\xc3: b", "header name is no token");
+    expect_header("A : b", "header name is not a token");
+    expect_header(": b", "header name is not a token");
+    expect_header("A\xc3: b", "header name is not a token");
     expect_header("A", "header line without a colon");
     expect_header("A: b\r\n folded", "folded header line");
     expect_header("A: b\r\n\tfolded", "folded header line");
@@ -217,8 +217,8 @@ static void host_must_be_there_once(void **state)
     (void)state;
     expect_bad("GET / HTTP/1.1\r\n\r\n", "no Host header");
     expect_header("host: h", "more than one Host header");
-    expect_bad("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "Host header is no host");
-    expect_bad("GET / HTTP/1.1\r\nHost: u@h\r\n\r\n", "Host header is no host");
+    expect_bad("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "Host header is not a host");
+    expect_bad("GET / HTTP/1.1\r\nHost: u@h\r\n\r\n", "Host header is not a host");
     assert_int_equal(parse("GET / HTTP/1.1\r\nHost:\r\n\r\n"), HTTP_PARSE_DONE);
     assert_int_equal(parse("GET / HTTP/1.0\r\n\r\n"), HTTP_PARSE_DONE);
     assert_int_equal(request.minor_version, 0);
