@@ -32,7 +32,7 @@ static int init_addresses(struct upstream *upstream)
 }
 
 /* A random number from the kernel, because nobody else may be able to foresee keys and masks (RFC 6455, 10.3). */
-static uint64_t draw(void *context)
+static uint64_t next_random(void *context)
 {
     (void)context;
     return random_system_seed();
@@ -47,7 +47,7 @@ int upstream_init(struct upstream *upstream, struct ingest *ingest, unsigned ind
     *upstream = (struct upstream){
         .ingest = ingest,
         .uri = uri,
-        .client_options = {.uri = uri, .max_message_bytes = largest, .draw = draw},
+        .client_options = {.uri = uri, .max_message_bytes = largest, .next_random = next_random},
         .state = UPSTREAM_WAITING,
     };
     init_message(upstream);

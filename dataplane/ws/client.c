@@ -11,7 +11,7 @@ static_assert(sizeof(struct ws_client) <= sizeof(struct ws_reader) + 16, "there 
 
 void ws_client_start(struct ws_client *client, const struct ws_client_options *options, uint8_t *head)
 {
-    uint64_t key[2] = {options->draw(options->context), options->draw(options->context)};
+    uint64_t key[2] = {options->next_random(options->context), options->next_random(options->context)};
 
     *client = (struct ws_client){
         .options = options,
@@ -29,7 +29,7 @@ long ws_client_write_request(const struct ws_client *client, char *out, size_t c
 }
 
 /* Appends a piece to the unfinished head that is held. */
-static void hold(struct ws_client *client, const uint8_t *piece, size_t length)
+static void append_to_head(struct ws_client *client, const uint8_t *piece, size_t length)
 {
     memcpy(client->upgrade.head + client->upgrade.held_bytes, piece, length);
     client->upgrade.held_bytes = (uint16_t)(client->upgrade.held_bytes + length);
@@ -54,7 +54,7 @@ static size_t parse_head(struct ws_client *client, const uint8_t *head, size_t l
     switch (ws_parse_upgrade_answer(answer, (const char *)head, length, client->upgrade.key, &head_bytes)) {
     case HTTP_PARSE_INCOMPLETE:
         if (head != client->upgrade.head)
-            hold(client, head, length);
+            append_to_head(client, head, length);
         break;
     case HTTP_PARSE_DONE:
         client->upgrade.held_bytes = 0;
@@ -76,7 +76,7 @@ static size_t take_piece(struct ws_client *client, const uint8_t *piece, size_t 
     const uint8_t *head = held > 0 ? client->upgrade.head : piece;
 
     if (held > 0)
-        hold(client, piece, length);
+        append_to_head(client, piece, length);
     if (held > 0 && http_head_find_end((const char *)head, held + length, held) == 0)
         return length;
     return parse_head(client, head, held + length, answer) - held;
@@ -106,7 +106,7 @@ size_t ws_client_read_answer(struct ws_client *client, const uint8_t *bytes, siz
 /* --- reading --- */
 
 /* True if the event is to be reported: after our close frame only the server's close frame, or an error (RFC 6455, 1.4). */
-static bool is_of_use(const struct ws_client *client, const struct ws_event *event)
+static bool is_reported(const struct ws_client *client, const struct ws_event *event)
 {
     return client->state != WS_CLIENT_CLOSING || event->kind == WS_EVENT_CLOSE || event->kind == WS_EVENT_ERROR;
 }
@@ -118,7 +118,7 @@ size_t ws_client_read(struct ws_client *client, uint8_t *bytes, size_t length, s
     assert(client->state >= WS_CLIENT_OPEN);
     do {
         taken += ws_read(&client->reader, bytes + taken, length - taken, event);
-        if (is_of_use(client, event))
+        if (is_reported(client, event))
             break;
         event->kind = WS_EVENT_NONE;
     } while (taken < length);
@@ -131,7 +131,7 @@ size_t ws_client_read(struct ws_client *client, uint8_t *bytes, size_t length, s
 
 static void draw_mask(const struct ws_client *client, uint8_t mask[4])
 {
-    uint64_t drawn = client->options->draw(client->options->context);
+    uint64_t drawn = client->options->next_random(client->options->context);
 
     memcpy(mask, &drawn, 4);
 }

@@ -123,7 +123,7 @@ static const char *take_host(struct ws_uri *uri, const struct parts *parts)
     if (parts->is_v6) {
         if (!memchr(parts->host.text, ':', parts->host.length) ||
             ip_address_parse(&ip, parts->host.text, parts->host.length) != 0)
-            return "what stands in brackets is no IPv6 address";
+            return "the text in brackets is not an IPv6 address";
     } else {
         for (size_t i = 0; i < parts->host.length; i++)
             if (!is_host_character(parts->host.text[i]))
@@ -251,7 +251,7 @@ static int format_shown_path(char **shown, struct http_text path)
 }
 
 /* Makes the target of the request (RFC 6455, 3) and the texts for logs and metrics, which contain no secrets. */
-static int take_texts(struct ws_uri *uri, const struct parts *parts)
+static int format_texts(struct ws_uri *uri, const struct parts *parts)
 {
     const char *scheme = uri->tls ? "wss" : "ws", *slash = parts->path.length == 0 ? "/" : "";
     char host[sizeof uri->host + 2];
@@ -286,7 +286,7 @@ int ws_uri_parse(struct ws_uri *uri, const char *text, const char **error)
         return -EINVAL;
     result = take_authorization(uri, &parts, error);
     if (result == 0)
-        result = take_texts(uri, &parts);
+        result = format_texts(uri, &parts);
     if (result != 0)
         ws_uri_dispose(uri);
     return result;

@@ -20,7 +20,7 @@ struct ws_client_options {
     const struct ws_uri *uri;
     uint64_t max_message_bytes; /* longer ones end in WS_EVENT_ERROR 1009, at their header */
     /* Draws the next random number for keys and masks. Except in tests no other party may be able to foresee it (RFC 6455, 10.3). */
-    uint64_t (*draw)(void *context);
+    uint64_t (*next_random)(void *context);
     void *context;
 };
 

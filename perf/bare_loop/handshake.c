@@ -55,7 +55,7 @@ static void read_answer(int fd, struct ws_client *client)
         errx(1, "%s did not upgrade: %s", name, answer.error);
 }
 
-static uint64_t draw(void *context)
+static uint64_t next_random(void *context)
 {
     (void)context;
     return random_system_seed();
@@ -63,7 +63,7 @@ static uint64_t draw(void *context)
 
 int bare_connect_upstream(const struct ws_uri *uri)
 {
-    const struct ws_client_options options = {.uri = uri, .draw = draw};
+    const struct ws_client_options options = {.uri = uri, .next_random = next_random};
     char request[HTTP_MAX_REQUEST_BYTES];
     uint8_t head[WS_CLIENT_HEAD_BYTES];
     struct ws_client client;

@@ -38,7 +38,7 @@ struct crowd {
     struct crowd_counters counters;
 };
 
-static uint64_t draw(void *context)
+static uint64_t next_random(void *context)
 {
     struct crowd *crowd = context;
 
@@ -49,7 +49,7 @@ static void prepare_clients(struct crowd *crowd)
 {
     random_seed(&crowd->random, random_system_seed());
     crowd->client_options = (struct ws_client_options){
-        .uri = crowd->options.uri, .max_message_bytes = MAX_MESSAGE_BYTES, .draw = draw, .context = crowd};
+        .uri = crowd->options.uri, .max_message_bytes = MAX_MESSAGE_BYTES, .next_random = next_random, .context = crowd};
 }
 
 int crowd_create(struct crowd **out, const struct crowd_options *options)

@@ -97,7 +97,7 @@ static size_t take(struct ws_client *client, struct outcome *outcome, uint8_t *b
 static struct outcome run(const uint8_t *input, size_t length, split *next_piece, size_t close_at)
 {
     unsigned drawn = 0;
-    const struct ws_client_options options = {.max_message_bytes = MAX_MESSAGE_BYTES, .draw = draw, .context = &drawn};
+    const struct ws_client_options options = {.max_message_bytes = MAX_MESSAGE_BYTES, .next_random = draw, .context = &drawn};
     uint8_t *head = malloc(WS_CLIENT_HEAD_BYTES), frame[WS_MAX_CONTROL_FRAME];
     uint32_t random = 1 + (uint32_t)length;
     struct outcome outcome = {.code = 0};

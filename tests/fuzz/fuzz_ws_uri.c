@@ -18,7 +18,7 @@ static uint64_t draw(void *context)
 static void check_request(const struct ws_uri *uri)
 {
     static char out[2 * HTTP_MAX_REQUEST_BYTES];
-    const struct ws_client_options options = {.uri = uri, .draw = draw};
+    const struct ws_client_options options = {.uri = uri, .next_random = draw};
     struct ws_client client;
     struct http_request request;
     const char *error;

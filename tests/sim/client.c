@@ -23,7 +23,7 @@ void client_create(struct sim_world *world, unsigned index)
     client->line = (struct sim_line){.kind = LINE_CLIENT, .world = world, .engine = world->client_engines[index % CLIENT_HOSTS]};
     client->uri = (struct ws_uri){.host = "relay", .port = RELAY_PORT, .target = client->path};
     client->ws_options = (struct ws_client_options){
-        .uri = &client->uri, .max_message_bytes = world->plan.max_message_bytes, .draw = draw, .context = &client->random};
+        .uri = &client->uri, .max_message_bytes = world->plan.max_message_bytes, .next_random = draw, .context = &client->random};
     client->message = malloc(world->plan.max_message_bytes + 1);
     random_seed(&client->random, random_next(&world->random));
     client->act_ns = sim_world_now(world) + between(&client->random, 0, 300 * NS_PER_MS);

@@ -208,7 +208,7 @@ static uint64_t draw_nothing(void *context)
     return 0;
 }
 
-static const struct ws_client_options client_options = {.max_message_bytes = 1 << 20, .draw = draw_nothing};
+static const struct ws_client_options client_options = {.max_message_bytes = 1 << 20, .next_random = draw_nothing};
 
 /* Starts the member's client and answers its request to upgrade, so that the member is open. */
 static void upgrade(struct crowd_member *member)

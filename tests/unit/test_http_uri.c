@@ -119,8 +119,8 @@ static void hosts(void **state)
     expect_error("ws://::1", "the host is missing");
     expect_error("ws://[::1", "an IPv6 address is not closed by ]");
     expect_error("ws://[::1]x", "expected :port or a path behind the IPv6 address");
-    expect_error("ws://[1.2.3.4]", "what stands in brackets is no IPv6 address");
-    expect_error("ws://[fe80::1%25lo]", "what stands in brackets is no IPv6 address");
+    expect_error("ws://[1.2.3.4]", "the text in brackets is not an IPv6 address");
+    expect_error("ws://[fe80::1%25lo]", "the text in brackets is not an IPv6 address");
     expect_error("ws://a%41", "the host name has a character other than letters, digits, '-', '.' and '_'");
     expect_error("ws://a,ws:/b", "the host name has a character other than letters, digits, '-', '.' and '_'");
     memset(text + 5, 'a', 256);

@@ -40,7 +40,7 @@ static uint64_t draw(void *context)
 }
 
 static struct ws_uri uri;
-static const struct ws_client_options options = {.uri = &uri, .max_message_bytes = MAX_MESSAGE_BYTES, .draw = draw};
+static const struct ws_client_options options = {.uri = &uri, .max_message_bytes = MAX_MESSAGE_BYTES, .next_random = draw};
 static uint8_t head[WS_CLIENT_HEAD_BYTES];
 static struct ws_client client;
 static struct ws_client_answer answer;

@@ -226,7 +226,7 @@ static int run(struct echo *echo, const struct command_line *line, const char *l
     parse_uri(line, connect_to, &uri);
     find_host(line, uri.host, uri.port, &server);
     echo->client = (struct ws_client_options){
-        .uri = &uri, .max_message_bytes = ECHO_MAX_MESSAGE_BYTES, .draw = draw, .context = &echo->random};
+        .uri = &uri, .max_message_bytes = ECHO_MAX_MESSAGE_BYTES, .next_random = draw, .context = &echo->random};
     status = join(echo, &server);
     ws_uri_dispose(&uri);
     return status;

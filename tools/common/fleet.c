@@ -76,7 +76,7 @@ int fleet_create(struct fleet **out, const struct fleet_options *options)
     fleet->client_options = (struct ws_client_options){
         .uri = options->uri,
         .max_message_bytes = fleet->options.max_message_bytes,
-        .draw = fleet_draw,
+        .next_random = fleet_next_random,
         .context = fleet,
     };
     fleet->next_scan_ns = CLOCK_NEVER;

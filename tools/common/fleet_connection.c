@@ -9,7 +9,7 @@
 /* A slow reader reads once per this interval, at most its rate times the time since it last read. */
 #define SLOW_READ_INTERVAL_NS (100 * NS_PER_MS)
 
-uint64_t fleet_draw(void *context)
+uint64_t fleet_next_random(void *context)
 {
     struct fleet *fleet = context;
 

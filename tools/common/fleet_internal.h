@@ -58,7 +58,7 @@ extern const struct engine_handler fleet_engine_handler;
 uint32_t fleet_member_number(const struct fleet *fleet, const struct fleet_member *member);
 
 /* ws_client_options.draw: the next random number, for keys and masks; `context` is the fleet. */
-uint64_t fleet_draw(void *context);
+uint64_t fleet_next_random(void *context);
 
 /* Has the member's due action performed at `due_ns`; CLOCK_NEVER: at no given time. */
 void fleet_member_set_due(struct fleet *fleet, struct fleet_member *member, uint64_t due_ns);

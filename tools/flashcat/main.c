@@ -238,7 +238,7 @@ static bool read_answer(struct subscription *subscription)
     return true;
 }
 
-static uint64_t draw(void *context)
+static uint64_t next_random(void *context)
 {
     struct subscription *subscription = context;
 
@@ -256,7 +256,7 @@ static bool upgrade(struct subscription *subscription)
         return false;
     }
     subscription->client_options = (struct ws_client_options){
-        .uri = &subscription->uri, .max_message_bytes = MAX_MESSAGE_BYTES, .draw = draw, .context = subscription};
+        .uri = &subscription->uri, .max_message_bytes = MAX_MESSAGE_BYTES, .next_random = next_random, .context = subscription};
     ws_client_start(&subscription->client, &subscription->client_options, head);
     length = ws_client_write_request(&subscription->client, request, sizeof request);
     if (length < 0 || !stream_write(&subscription->stream, request, (size_t)length)) {
