@@ -29,7 +29,7 @@ static struct channel_entry *create_entries(uint32_t count)
     return entries;
 }
 
-static bool are_valid(const struct channel_options *options)
+static bool options_are_valid(const struct channel_options *options)
 {
     uint32_t entries = options->entries;
 
@@ -56,7 +56,7 @@ int channel_create(struct channel **out, const struct channel_options *options)
 {
     void *memory;
 
-    if (!are_valid(options))
+    if (!options_are_valid(options))
         return -EINVAL;
     if (posix_memalign(&memory, _Alignof(struct channel), sizeof(struct channel)) != 0)
         return -ENOMEM;
@@ -66,7 +66,7 @@ int channel_create(struct channel **out, const struct channel_options *options)
     channel->name = options->name;
     channel->source = options->memory ? options->memory : &channel_memory_memfd;
     channel->memory.descriptor = -1;
-    channel->oldest_own = 1;
+    channel->oldest_in_arena = 1;
     atomic_init(&channel->floor, 1);
     counter_set(&channel->tail, 1);
     int error = create_parts(channel, options);
@@ -114,7 +114,7 @@ static uint64_t lowest_mark(const struct channel_marks *marks)
 }
 
 /* True if the entry names a frame in the channel's own arena: it is neither a gap nor a view. */
-static bool is_own(const struct channel *channel, uint64_t sequence)
+static bool is_in_arena(const struct channel *channel, uint64_t sequence)
 {
     const struct channel_entry *entry = channel_entry_at(channel, sequence);
     const uint8_t *base = channel->memory.base;
@@ -122,12 +122,12 @@ static bool is_own(const struct channel *channel, uint64_t sequence)
     return entry->length != 0 && entry->bytes >= base && entry->bytes < base + channel->memory.length;
 }
 
-/* The first own frame from `sequence` on, or the head's successor if there is none. */
-static uint64_t find_own(const struct channel *channel, uint64_t sequence)
+/* The first frame in the arena from `sequence` on, or the head's successor if there is none. */
+static uint64_t find_in_arena(const struct channel *channel, uint64_t sequence)
 {
     uint64_t head = own_head(channel);
 
-    while (sequence <= head && !is_own(channel, sequence))
+    while (sequence <= head && !is_in_arena(channel, sequence))
         sequence++;
     return sequence;
 }
@@ -140,14 +140,14 @@ void channel_reclaim(struct channel *channel)
 
     for (end = lowest < end ? lowest : end; tail < end; tail++) {
         uint32_t length = channel_entry_at(channel, tail)->length;
-        counter_subtract(&channel->held_bytes, is_own(channel, tail) ? length : 0);
+        counter_subtract(&channel->held_bytes, is_in_arena(channel, tail) ? length : 0);
         counter_subtract(&channel->frames, length != 0);
     }
     counter_set(&channel->tail, tail);
-    channel->oldest_own = find_own(channel, channel->oldest_own > tail ? channel->oldest_own : tail);
+    channel->oldest_in_arena = find_in_arena(channel, channel->oldest_in_arena > tail ? channel->oldest_in_arena : tail);
 }
 
-/* The offset at which `length` bytes have room if `oldest` is the oldest own frame held, or NO_OFFSET. An empty log starts again at 0. */
+/* The offset at which `length` bytes have room if `oldest` is the oldest frame in the arena, or NO_OFFSET. An empty log starts again at 0. */
 static size_t find_offset(const struct channel *channel, uint64_t oldest, size_t length)
 {
     size_t write = channel->write_offset, arena_bytes = channel->memory.length;
@@ -165,11 +165,11 @@ static size_t find_offset(const struct channel *channel, uint64_t oldest, size_t
 /* The offset at which frame `sequence` has room now, or NO_OFFSET; the entries up to its own must be free too. */
 static size_t find_room(const struct channel *channel, uint64_t sequence, size_t length)
 {
-    return sequence - counter_read(&channel->tail) <= channel->mask ? find_offset(channel, channel->oldest_own, length)
+    return sequence - counter_read(&channel->tail) <= channel->mask ? find_offset(channel, channel->oldest_in_arena, length)
                                                                     : NO_OFFSET;
 }
 
-/* Raises the floor only as far as the frame needs: past the number that uses its entry, and past own frames until its bytes have room. */
+/* Raises the floor only as far as the frame needs: past the number that uses its entry, and past frames in the arena until its bytes have room. */
 static void raise_floor(struct channel *channel, uint64_t sequence, size_t length)
 {
     uint64_t head = own_head(channel);
@@ -179,9 +179,9 @@ static void raise_floor(struct channel *channel, uint64_t sequence, size_t lengt
 
     if (sequence > channel->mask && needed < sequence - channel->mask)
         needed = sequence - channel->mask;
-    for (uint64_t oldest = find_own(channel, needed); oldest <= head && find_offset(channel, oldest, length) == NO_OFFSET;) {
+    for (uint64_t oldest = find_in_arena(channel, needed); oldest <= head && find_offset(channel, oldest, length) == NO_OFFSET;) {
         needed = oldest + 1;
-        oldest = find_own(channel, needed);
+        oldest = find_in_arena(channel, needed);
     }
     if (needed > floor)
         atomic_store_explicit(&channel->floor, needed, memory_order_seq_cst);

@@ -36,9 +36,9 @@ struct channel {
     /* Written by the publisher; other threads read the counters, and the fixed parts of `memory`. */
     _Alignas(64) counter tail; /* lowest sequence number held; head + 1 when empty */
     struct channel_memory memory;
-    size_t write_offset; /* where the next frame goes if it fits before the arena's end */
-    uint64_t oldest_own; /* sequence number of the oldest frame held in the arena; the head's successor if there is none */
-    uint64_t ordinal;    /* frames appended so far */
+    size_t write_offset;      /* where the next frame goes if it fits before the arena's end */
+    uint64_t oldest_in_arena; /* sequence number of the oldest frame held in the arena; the head's successor if there is none */
+    uint64_t ordinal;         /* frames appended so far */
     counter held_bytes, frames, append_refusals, wraps;
 };
 

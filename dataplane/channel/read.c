@@ -111,10 +111,10 @@ size_t channel_run(const struct channel *channel, const struct selection *select
 }
 
 /* A selection always gives the same result for a frame, so that frame `*from` is still selected if `*skip_bytes` of it were taken. */
-struct channel_advanced channel_advance(const struct channel *channel, const struct selection *selection, uint64_t *from,
+struct channel_progress channel_advance(const struct channel *channel, const struct selection *selection, uint64_t *from,
                                         uint64_t to, uint32_t *skip_bytes, size_t taken_bytes)
 {
-    struct channel_advanced advanced = {0};
+    struct channel_progress progress = {0};
     uint64_t sequence = *from;
     uint32_t skip = *skip_bytes;
 
@@ -126,13 +126,13 @@ struct channel_advanced channel_advance(const struct channel *channel, const str
             continue;
         taken_bytes -= length - skip;
         skip = 0;
-        advanced.frames++;
-        advanced.payload_bytes += length - channel_entry_at(channel, sequence)->header_length;
+        progress.frames++;
+        progress.payload_bytes += length - channel_entry_at(channel, sequence)->header_length;
     }
     assert(sequence < to || taken_bytes == 0);
     *from = sequence;
     *skip_bytes = skip + (uint32_t)taken_bytes;
-    return advanced;
+    return progress;
 }
 
 void channel_figures_get(const struct channel *channel, struct channel_figures *figures)

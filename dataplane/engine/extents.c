@@ -312,7 +312,7 @@ static void take_frames(struct engine *engine, struct connection *connection, si
     struct extent *extent = &connection->extents[0];
     uint64_t from = extent->from, end = end_of(extent);
     bool was_begun = connection->taken_bytes > 0;
-    struct channel_advanced advanced = channel_advance(channel_of(engine, extent), selection_of(engine, connection), &from, end,
+    struct channel_progress advanced = channel_advance(channel_of(engine, extent), selection_of(engine, connection), &from, end,
                                                        &connection->taken_bytes, taken_bytes);
 
     extent->from = from;

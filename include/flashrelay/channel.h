@@ -153,7 +153,7 @@ size_t channel_run(const struct channel *channel, const struct selection *select
                    uint32_t skip_bytes, size_t limit_bytes, const uint8_t **bytes);
 
 /* What channel_advance passed. */
-struct channel_advanced {
+struct channel_progress {
     uint32_t frames;        /* completed */
     uint64_t payload_bytes; /* of them */
 };
@@ -162,7 +162,7 @@ struct channel_advanced {
  * Advances a position, which is `*skip_bytes` into frame `*from`, by `taken_bytes` bytes of selected frames: moves `*from` past every frame
  * that is complete and past gaps and unselected frames behind it, up to `to`; sets `*skip_bytes` to the bytes taken of frame `*from`.
  */
-struct channel_advanced channel_advance(const struct channel *channel, const struct selection *selection, uint64_t *from,
+struct channel_progress channel_advance(const struct channel *channel, const struct selection *selection, uint64_t *from,
                                         uint64_t to, uint32_t *skip_bytes, size_t taken_bytes);
 
 /* --- figures, any thread --- */

@@ -122,7 +122,7 @@ static void runs_and_counts_leave_out_what_is_not_selected(void **state)
         assert_int_equal(channel_advance(channel, found, &from, 41, &skip, 4).frames, 0);
         assert_int_equal(skip, 4);
         assert_int_equal(channel_run(channel, found, from, 41, skip, SIZE_MAX, &bytes), 6);
-        struct channel_advanced advanced = channel_advance(channel, found, &from, 41, &skip, 6);
+        struct channel_progress advanced = channel_advance(channel, found, &from, 41, &skip, 6);
         assert_int_equal(advanced.frames, 1);
         assert_int_equal(advanced.payload_bytes, 8);
     }
