@@ -1,4 +1,7 @@
 """Subscribers that refuse bytes lag: when they are cut off, what their close says, and that no other subscriber notices."""
+import os
+import selectors
+import signal
 import time
 
 import pytest
@@ -42,6 +45,39 @@ def test_a_subscriber_that_falls_behind_is_cut_off(builder, start_relay, raw, su
     relay.wait_metric("websocket_proxy_lagged_connections", 1)
     relay.wait_subscribers(1)
     stalled.receive_end()
+
+
+def drain(connections, quiet_s=0.2):
+    """Reads what arrives on all connections until nothing has come for a while; returns the number of bytes."""
+    waiting, count = selectors.DefaultSelector(), 0
+    for connection in connections:
+        waiting.register(connection.sock, selectors.EVENT_READ)
+    while ready := waiting.select(quiet_s):
+        for key, _ in ready:
+            received = key.fileobj.recv(1 << 20)
+            count += len(received)
+            if not received:
+                waiting.unregister(key.fileobj)
+    return count
+
+
+def test_a_relay_that_was_stopped_blames_nobody(builder, start_relay, raw):
+    """Subscribers that make room while the relay stands still, as in a frozen container, are not cut off for the time before."""
+    relay = start_relay(builder, "--shards=1", "--message-buffer-size=1000", "--client-send-timeout-ms=3000", "--log-memory=64M",
+                        "--max-message-bytes=1M", "--per-ip-connection-limit=0")
+    upstream = builder.accept()
+    slow = [raw(relay, receive_buffer=SMALL_BUFFER).upgrade() for _ in range(20)]
+    for number in range(20):
+        upstream.send_text(message(number))
+    relay.wait_metric("flashrelay_shard_blocked_subscribers", len(slow), shard="0")
+    os.kill(relay.process.pid, signal.SIGSTOP)
+    stopped = time.monotonic()
+    assert drain(slow) > 0
+    time.sleep(max(0.0, stopped + 3.5 - time.monotonic()))
+    os.kill(relay.process.pid, signal.SIGCONT)
+    assert drain(slow) > 0
+    assert causes(relay) == {}
+    relay.wait_subscribers(len(slow))
 
 
 def test_nobody_else_notices_a_stalled_one(builder, start_relay, raw, subscribe):

@@ -8,11 +8,13 @@
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -636,6 +638,61 @@ static void an_engine_that_is_awake_is_not_woken(void **state)
     engine_world_close(world);
 }
 
+/* --- up to when everything is reported --- */
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+/* As after SIGCONT: the wait ends at once, and what happened meanwhile has not been looked at. */
+static void an_interrupted_wait_has_looked_at_nothing(void **state)
+{
+    struct engine_world *world = engine_world_open(&defaults);
+    const struct sigaction action = {.sa_handler = on_alarm};
+    const struct itimerval soon = {.it_value.tv_usec = 20000};
+    struct sigaction before;
+    uint64_t reported_ns;
+
+    (void)state;
+    engine_world_settle(world);
+    reported_ns = engine_turn(world->engine, 0);
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+    engine_prepare_sleep(world->engine);
+    assert_int_equal(engine_turn(world->engine, CLOCK_NEVER), reported_ns);
+    assert_true(engine_turn(world->engine, 0) > reported_ns);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
+    engine_world_close(world);
+}
+
+static void a_turn_does_not_claim_what_it_has_not_reported(void **state)
+{
+    enum { PEERS = 60 };
+    struct engine_options options = {.receive_buffers = 128};
+    struct engine_world *world = engine_world_open(&options);
+    uint64_t written_ns, reported_ns;
+    unsigned reported;
+    int peers[PEERS];
+
+    (void)state;
+    for (unsigned i = 0; i < PEERS; i++)
+        peers[i] = peer_open(world, 0);
+    engine_world_settle(world);
+    for (unsigned i = 0; i < PEERS; i++)
+        peer_write(peers[i], "x", 1);
+    written_ns = clock_monotonic_ns();
+    do {
+        reported_ns = engine_turn(world->engine, 0);
+        reported = 0;
+        for (unsigned i = 0; i < PEERS; i++)
+            reported += world->ends[i].received_bytes == 1;
+        assert_true(reported == PEERS || reported_ns <= written_ns);
+    } while (reported < PEERS || reported_ns <= written_ns);
+    close_all(peers, PEERS);
+    engine_world_close(world);
+}
+
 static void everything_open_is_freed_with_the_engine(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
@@ -686,6 +743,8 @@ int main(void)
         cmocka_unit_test(another_thread_wakes_the_engine),
         cmocka_unit_test(an_engine_of_any_kind_wakes_the_engine),
         cmocka_unit_test(an_engine_that_is_awake_is_not_woken),
+        cmocka_unit_test(an_interrupted_wait_has_looked_at_nothing),
+        cmocka_unit_test(a_turn_does_not_claim_what_it_has_not_reported),
         cmocka_unit_test(everything_open_is_freed_with_the_engine),
     };
 

@@ -112,8 +112,8 @@ static int wait_for_events(struct epoll_engine *engine, uint64_t left_ns)
     return epoll_pwait2(engine->descriptor, engine->events, EPOLL_EVENTS, &timeout, NULL);
 }
 
-/* Takes the events that are there; if `sleep`, waits for one until the deadline. Returns how many there are. */
-static unsigned take_events(struct epoll_engine *engine, bool sleep, uint64_t deadline_ns)
+/* Takes the events that are there; if `sleep`, waits for one until the deadline. Returns how many there are, -1 if nothing was looked at. */
+static int take_events(struct epoll_engine *engine, bool sleep, uint64_t deadline_ns)
 {
     uint64_t left_ns = sleep && deadline_ns > engine->now_ns ? deadline_ns - engine->now_ns : 0;
     int count;
@@ -122,7 +122,7 @@ static unsigned take_events(struct epoll_engine *engine, bool sleep, uint64_t de
     count = wait_for_events(engine, deadline_ns == CLOCK_NEVER && sleep ? CLOCK_NEVER : left_ns);
     if (count < 0 && errno != EINTR)
         log_line(LOG_ERROR, "epoll", "epoll_wait: %s", strerror(errno));
-    return count > 0 ? (unsigned)count : 0;
+    return count;
 }
 
 static bool is_busy(const struct epoll_engine *engine)
@@ -135,8 +135,8 @@ uint64_t epoll_turn(struct engine *base, uint64_t deadline_ns)
 {
     struct epoll_engine *engine = epoll_of(base);
     uint64_t wait_ended_ns;
-    unsigned count;
-    bool busy;
+    bool busy, all_read;
+    int count;
 
     engine->now_ns = clock_monotonic_ns();
     busy = do_todo(engine);
@@ -145,9 +145,10 @@ uint64_t epoll_turn(struct engine *base, uint64_t deadline_ns)
     count = take_events(engine, !busy && !is_busy(engine), deadline_ns);
     waker_end_sleep(&base->waker);
     wait_ended_ns = engine->now_ns = clock_monotonic_ns();
-    for (unsigned i = 0; i < count; i++)
+    for (int i = 0; i < count; i++)
         handle(engine, &engine->events[i]);
-    if (epoll_receive(engine) && count < EPOLL_EVENTS)
+    all_read = epoll_receive(engine);
+    if (all_read && count >= 0 && count < EPOLL_EVENTS)
         engine->reported_until_ns = wait_ended_ns;
     return engine->reported_until_ns;
 }

@@ -128,7 +128,8 @@ static bool reap(struct uring_engine *engine)
     return ready <= COMPLETIONS_PER_TURN;
 }
 
-static void enter(struct uring_engine *engine, bool sleep, uint64_t deadline_ns)
+/* Submits, and waits if `sleep`. False if that was interrupted or failed: then the kernel may not have looked at I/O. */
+static bool enter(struct uring_engine *engine, bool sleep, uint64_t deadline_ns)
 {
     uint64_t left_ns = deadline_ns > engine->now_ns ? deadline_ns - engine->now_ns : 0;
     struct __kernel_timespec timeout = {
@@ -145,6 +146,16 @@ static void enter(struct uring_engine *engine, bool sleep, uint64_t deadline_ns)
         result = io_uring_submit_and_get_events(&engine->ring);
     if (result < 0 && result != -ETIME && result != -EINTR && result != -EAGAIN)
         log_line(LOG_ERROR, "uring", "io_uring_enter: %s", strerror(-result));
+    return result >= 0 || result == -ETIME;
+}
+
+/*
+ * True if the kernel knows of events of which it has not made completions: Linux 6.14 and later make at most 20 per call where DEFER_TASKRUN
+ * is used, and the completion queue may be full.
+ */
+static bool has_unreported_events(const struct uring_engine *engine)
+{
+    return (IO_URING_READ_ONCE(*engine->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
 static void start(struct uring_engine *engine)
@@ -158,7 +169,7 @@ static void start(struct uring_engine *engine)
 uint64_t uring_turn(struct engine *base, uint64_t deadline_ns)
 {
     struct uring_engine *engine = uring_of(base);
-    bool busy;
+    bool busy, has_looked;
 
     if (!engine->enabled)
         start(engine);
@@ -169,11 +180,11 @@ uint64_t uring_turn(struct engine *base, uint64_t deadline_ns)
     busy |= uring_send_prepare(engine) > 0;
     busy |= io_uring_cq_ready(&engine->ring) > 0 || uring_receive_is_due(engine);
     busy |= !queue_is_empty(&engine->todo) || !queue_is_empty(&engine->send_queue) || base->options.busy_poll;
-    enter(engine, !busy, deadline_ns);
+    has_looked = enter(engine, !busy, deadline_ns) && !has_unreported_events(engine);
     waker_end_sleep(&base->waker);
     engine->now_ns = clock_monotonic_ns();
     uint64_t wait_ended_ns = engine->now_ns;
-    if (reap(engine))
+    if (reap(engine) && has_looked)
         engine->reported_until_ns = wait_ended_ns;
     uring_receive_restart_waiting(engine);
     return engine->reported_until_ns;
