@@ -77,6 +77,36 @@ static void a_connection_that_finds_no_buffer_reads_when_one_comes_back(void **s
 }
 
 /* The kernel fills all receive buffers for one connection before the engine can stop it; what that does not consume must not keep them. */
+/* Many connections receive by turns with few buffers: the engine does not try again and again to receive for all that wait. */
+static void receives_that_find_no_buffer_are_few(void **state)
+{
+    enum { PEERS = 60, BUFFERS = 4, BUFFER_BYTES = 256, BYTES = 16 * BUFFER_BYTES };
+    struct engine_options options = {.receive_buffers = BUFFERS, .receive_buffer_bytes = BUFFER_BYTES};
+    struct engine_world *world = engine_world_open(&options);
+    static const uint8_t bytes[BYTES];
+    unsigned done;
+    int peers[PEERS];
+
+    (void)state;
+    for (unsigned i = 0; i < PEERS; i++) {
+        peers[i] = peer_open(world, 0);
+        world->ends[i].is_loud = true;
+    }
+    engine_world_settle(world);
+    for (unsigned i = 0; i < PEERS; i++)
+        peer_write(peers[i], bytes, BYTES);
+    do {
+        engine_world_turn(world);
+        done = 0;
+        for (unsigned i = 0; i < PEERS; i++)
+            done += world->ends[i].received_bytes == BYTES;
+    } while (done < PEERS);
+    assert_true(counter_read(&world->engine->counters.receive_starved) <= counter_read(&world->engine->counters.receives));
+    for (unsigned i = 0; i < PEERS; i++)
+        close(peers[i]);
+    engine_world_close(world);
+}
+
 static void what_is_kept_of_one_leaves_buffers_to_others(void **state)
 {
     struct engine_options options = {.receive_buffers = 2};
@@ -309,6 +339,7 @@ int main(void)
         cmocka_unit_test(an_engine_without_memory_for_its_buffers_is_not_created),
         cmocka_unit_test(a_turn_is_one_system_call),
         cmocka_unit_test(a_connection_that_finds_no_buffer_reads_when_one_comes_back),
+        cmocka_unit_test(receives_that_find_no_buffer_are_few),
         cmocka_unit_test(what_is_kept_of_one_leaves_buffers_to_others),
         cmocka_unit_test(zerocopy_sends_are_whole_and_let_go),
         cmocka_unit_test(zerocopy_holds_a_frame_until_its_notification),

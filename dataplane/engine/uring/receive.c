@@ -297,13 +297,11 @@ void uring_receive_restart_waiting(struct uring_engine *engine)
 {
     struct uring_buffers *buffers = &engine->buffers;
     struct queue *queue = queue_is_empty(&buffers->without_buffer) ? &buffers->over_share : &buffers->without_buffer;
-    struct queue waiting = *queue;
     struct queue_node *node;
 
     if (!uring_receive_is_due(engine))
         return;
-    *queue = (struct queue){0};
-    while ((node = queue_take(&waiting))) {
+    for (uint32_t left = buffers->count - buffers->kept_count; left > 0 && (node = queue_take(queue)); left--) {
         struct uring_connection *connection = QUEUE_ENTRY(node, struct uring_connection, waiting);
 
         connection->receive_waits = false;
