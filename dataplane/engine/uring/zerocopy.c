@@ -105,6 +105,15 @@ static int find_free_pin(const struct uring_connection *connection)
     return -1;
 }
 
+static void update_pin(struct uring_engine *engine, struct uring_connection *connection)
+{
+    uint64_t lowest = HOLDS_NONE;
+
+    for (unsigned i = 0; i < URING_PINS; i++)
+        lowest = connection->pins[i] < lowest ? connection->pins[i] : lowest;
+    extents_pin(&engine->base, &connection->base, lowest);
+}
+
 bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection *connection, const uint8_t *bytes, size_t length)
 {
     const struct extent *extent = &connection->base.extents[0];
@@ -122,18 +131,10 @@ bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection
                                 engine->zerocopy.reports_copies ? IORING_SEND_ZC_REPORT_USAGE : 0, (unsigned)region);
     uring_tag(engine, connection, submission, URING_SEND_ZEROCOPY + (unsigned)pin);
     connection->pins[pin] = extent->from;
+    update_pin(engine, connection); /* from now on the kernel may read the frames, also after an abort */
     engine->zerocopy.next_trial_ns = engine->now_ns + NO_NOTIFICATION_NS;
     counter_add(&engine->base.counters.zerocopy_sends, 1);
     return true;
-}
-
-static void update_pin(struct uring_engine *engine, struct uring_connection *connection)
-{
-    uint64_t lowest = HOLDS_NONE;
-
-    for (unsigned i = 0; i < URING_PINS; i++)
-        lowest = connection->pins[i] < lowest ? connection->pins[i] : lowest;
-    extents_pin(&engine->base, &connection->base, lowest);
 }
 
 static void note_notification(struct uring_engine *engine, bool copied)
@@ -181,4 +182,5 @@ void uring_zerocopy_done(struct uring_engine *engine, struct uring_connection *c
     if (result == -ENOMEM || result == -ENOBUFS)
         result = give_up_for_memory(engine, result);
     uring_sent(engine, connection, result);
+    uring_report_end(engine, connection);
 }
