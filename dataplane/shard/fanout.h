@@ -52,6 +52,7 @@ struct fanout {
     bool wrapped;        /* the round has passed the end of `open` and visits what is before `start` */
     struct round_times times;
     /* The lag policy's search for subscribers that keep a frame below the floor pinned (lag.c). */
+    uint64_t checked_floor;    /* of the channel, when the shard last looked for subscribers below it */
     uint64_t floor;            /* of the last search */
     uint32_t pin_search_place; /* place of the subscriber to be checked next, modulo open_count */
     uint32_t pin_search_left;  /* how many subscribers are still to be checked */

@@ -162,6 +162,7 @@ static void cut_below_floor(struct shard *shard)
         struct fanout *fanout = &shard->fanouts[i];
         uint64_t floor = channel_floor(fanout->channel);
 
+        fanout->checked_floor = floor;
         if (floor > holds_lowest(&fanout->holds))
             lag_cut_below(shard, fanout, floor);
     }
@@ -222,6 +223,19 @@ static bool has_answers(const struct shard *shard)
     return admission && (shard->answers || !admission_queue_is_empty(&admission->answers[shard->options.index]));
 }
 
+/* True if a publisher has raised a floor since cut_below_floor: it did not wake the shard if that was awake then. */
+static bool is_floor_raised(const struct shard *shard)
+{
+    for (unsigned i = 0; i < shard->options.channel_count; i++) {
+        const struct fanout *fanout = &shard->fanouts[i];
+        uint64_t floor = channel_floor(fanout->channel);
+
+        if (floor != fanout->checked_floor && floor > holds_lowest(&fanout->holds))
+            return true;
+    }
+    return false;
+}
+
 static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
 {
     return a_ns < b_ns ? a_ns : b_ns;
@@ -229,7 +243,7 @@ static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
 
 uint64_t shard_next_deadline(const struct shard *shard)
 {
-    if (is_offer_due(shard) || has_answers(shard))
+    if (is_offer_due(shard) || has_answers(shard) || is_floor_raised(shard))
         return 0;
     return earlier(earlier(drain_deadline(shard), expiry_deadline(shard)), lag_deadline(shard));
 }

@@ -207,6 +207,31 @@ static void a_subscriber_that_refuses_bytes_is_cut_off_when_too_far_behind(void 
     shard_world_close(world);
 }
 
+/* The publisher raises the floor while the shard is awake, after the shard has looked at it: the shard is not woken, and must not sleep. */
+static void a_floor_that_rises_before_the_sleep_is_not_slept_over(void **state)
+{
+    enum { PATIENCE_MS = 5000 };
+    struct shard_world *world = shard_world_open((struct shard_world_options){.arena_bytes = 65536, .window_bytes = 4500});
+    struct mock_client *refuser;
+    unsigned ms;
+
+    (void)state;
+    mock_client_subscribe(world);
+    refuser = mock_client_subscribe(world);
+    stall(refuser, true);
+    while (shard_world_try_publish(world, 5000) == 0)
+        shard_world_run(world, 5 * NS_PER_MS);
+    for (ms = 0; ms < PATIENCE_MS && shard_world_try_publish(world, 5000) != 0; ms++) {
+        sim_network_advance(world->network, sim_network_now(world->network) + NS_PER_MS);
+        engine_turn(world->outside, 0);
+        if (engine_sim_is_due(world->engine) || shard_next_deadline(world->shard) <= sim_network_now(world->network))
+            shard_turn(world->shard, CLOCK_NEVER);
+    }
+    assert_true(ms < PATIENCE_MS);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_LOG_FLOOR), 1);
+    shard_world_close(world);
+}
+
 static void numbers_without_a_frame_are_no_failed_messages(void **state)
 {
     enum { MESSAGES = 10 };
@@ -718,6 +743,7 @@ int main(void)
         cmocka_unit_test(a_subscriber_that_leaves_within_a_round_costs_no_other_a_message),
         cmocka_unit_test(without_subscribers_nothing_is_held),
         cmocka_unit_test(a_subscriber_that_refuses_bytes_is_cut_off_when_too_far_behind),
+        cmocka_unit_test(a_floor_that_rises_before_the_sleep_is_not_slept_over),
         cmocka_unit_test(numbers_without_a_frame_are_no_failed_messages),
         cmocka_unit_test(a_subscriber_that_takes_nothing_for_too_long_is_cut_off),
         cmocka_unit_test(a_subscriber_that_takes_a_little_now_and_then_may_stay),
