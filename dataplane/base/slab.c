@@ -2,7 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* Maps memory without huge pages: the first element would touch a whole one. If madvise fails, only memory is wasted. */
 static void *map(size_t length)
@@ -17,7 +19,12 @@ static void *map(size_t length)
 
 int slab_init(struct slab *slab, size_t element_bytes, uint32_t capacity, uint32_t kept_free_elements)
 {
-    *slab = (struct slab){.element_bytes = element_bytes, .capacity = capacity, .kept_free_elements = kept_free_elements};
+    bool whole_pages = element_bytes % (size_t)sysconf(_SC_PAGESIZE) == 0;
+
+    /* Memory goes back in whole pages, which smaller elements share with their neighbours. */
+    *slab = (struct slab){.element_bytes = element_bytes,
+                          .capacity = capacity,
+                          .kept_free_elements = whole_pages ? kept_free_elements : UINT32_MAX};
     slab->memory = map(element_bytes * capacity);
     slab->free = map(sizeof *slab->free * capacity);
     if (slab->memory && slab->free)

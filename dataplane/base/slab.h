@@ -18,8 +18,9 @@ struct slab {
 };
 
 /*
- * Maps a slab of `capacity` elements. `kept_free_elements`: UINT32_MAX if all free elements keep their memory; else element_bytes must be
- * a multiple of the page size. 0 or -ENOMEM; slab_dispose unmaps the slab, a zeroed one is allowed there.
+ * Maps a slab of `capacity` elements. `kept_free_elements`: UINT32_MAX if all free elements keep their memory. All do where element_bytes
+ * is no multiple of the page size, which is up to 64 KiB on arm64. 0 or -ENOMEM; slab_dispose unmaps the slab, a zeroed one is allowed
+ * there.
  */
 int slab_init(struct slab *slab, size_t element_bytes, uint32_t capacity, uint32_t kept_free_elements);
 void slab_dispose(struct slab *slab);

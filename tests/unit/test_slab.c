@@ -79,6 +79,24 @@ static void free_elements_beyond_those_kept_give_their_memory_back(void **state)
     slab_dispose(&slab);
 }
 
+static void an_element_given_back_leaves_the_others_of_its_page_alone(void **state)
+{
+    size_t element_bytes = (size_t)sysconf(_SC_PAGESIZE) / CAPACITY;
+    struct slab slab;
+    uint8_t *elements[CAPACITY];
+
+    (void)state;
+    assert_int_equal(slab_init(&slab, element_bytes, CAPACITY, 0), 0);
+    for (unsigned i = 0; i < CAPACITY; i++) {
+        elements[i] = slab_take(&slab);
+        memset(elements[i], (int)i, element_bytes);
+    }
+    slab_give(&slab, elements[0]);
+    for (unsigned i = 1; i < CAPACITY; i++)
+        assert_int_equal(elements[i][0] + elements[i][element_bytes - 1], 2 * i);
+    slab_dispose(&slab);
+}
+
 static void a_slab_that_was_not_made_can_be_disposed_of(void **state)
 {
     struct slab slab = {0};
@@ -94,6 +112,7 @@ int main(void)
         cmocka_unit_test(there_are_as_many_as_asked_for),
         cmocka_unit_test(the_last_given_back_is_taken_first),
         cmocka_unit_test(free_elements_beyond_those_kept_give_their_memory_back),
+        cmocka_unit_test(an_element_given_back_leaves_the_others_of_its_page_alone),
         cmocka_unit_test(a_slab_that_was_not_made_can_be_disposed_of),
     };
 
