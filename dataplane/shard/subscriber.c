@@ -97,6 +97,7 @@ void subscriber_begin_admission(struct shard *shard, struct subscriber *subscrib
     leave_place(shard, subscriber);
     shard->admitting++;
     count_handshakes(shard);
+    timer_start(&shard->handshaking, &subscriber->timer, shard->now_ns);
     subscriber->state = SUBSCRIBER_ADMITTING;
     subscriber->request_is_pending = true;
     subscriber->request.kind = ADMISSION_ENTER;

@@ -61,7 +61,10 @@ _Static_assert(sizeof(struct subscriber) <= 184, "a subscriber has outgrown its 
 /* Makes a subscriber of an accepted connection, or aborts the connection if no slot is free. */
 void subscriber_accept(struct shard *shard, struct connection *connection, const struct address *peer);
 
-/* Begins admission, after the HTTP request was read. The caller then completes `subscriber->request` and sends it to control. */
+/*
+ * Begins admission, after the HTTP request was read: control has SHARD_HANDSHAKE_TIMEOUT_NS from now on to answer. The caller then completes
+ * `subscriber->request` and sends it to control.
+ */
 void subscriber_begin_admission(struct shard *shard, struct subscriber *subscriber);
 
 /* Opens an admitted subscriber: sends the upgrade answer that waits on its connection, then what is published from now on. */

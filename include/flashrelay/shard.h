@@ -20,7 +20,8 @@
  */
 #define SHARD_MAX_HANDSHAKES             2048
 #define SHARD_MAX_HANDSHAKES_PER_ADDRESS 512
-#define SHARD_HANDSHAKE_TIMEOUT_NS       (5 * NS_PER_S)
+/* How long a peer has for its request; control then has as long again to answer it. */
+#define SHARD_HANDSHAKE_TIMEOUT_NS (5 * NS_PER_S)
 /* Largest data message from a subscriber; it is read and dropped. */
 #define SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES 65536
 /* Most that a subscriber may send, on average over a window, of whatever kind. */

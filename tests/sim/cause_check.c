@@ -194,7 +194,7 @@ void check_given_cause(struct shard *shard, struct subscriber *subscriber, enum 
 void time_handshake_out(struct shard *shard, struct subscriber *subscriber) __asm__("__real_handshake_time_out");
 void check_handshake_time_out(struct shard *shard, struct subscriber *subscriber) __asm__("__wrap_handshake_time_out");
 
-/* Checks that a handshake is given up only when its time, which runs from the acceptance, is over. Notes the status of the answer. */
+/* Checks that no handshake is given up before its time after the acceptance is over. Notes the status of the answer. */
 void check_handshake_time_out(struct shard *shard, struct subscriber *subscriber)
 {
     struct client *client = witness_client_of(subscriber->connection);

@@ -330,6 +330,24 @@ static void when_control_is_silent_the_handshake_ends(void **state)
     shard_world_close(world);
 }
 
+/* The request arrives in time, and the thread gets no processor time until its time is over: control can't have answered yet. */
+static void control_has_its_time_though_the_request_was_read_late(void **state)
+{
+    static const char request[] = GET("/ws") UPGRADE_HEADERS;
+    struct shard_world *world = shard_world_open((struct shard_world_options){.with_admission = true});
+    struct mock_client *client = mock_client_dial(world);
+
+    (void)state;
+    shard_world_run(world, NS_PER_MS);
+    mock_client_say(world, client, request, strlen(request));
+    engine_turn(world->outside, 0);
+    sim_network_advance(world->network, sim_network_now(world->network) + SHARD_HANDSHAKE_TIMEOUT_NS);
+    shard_world_run(world, 10 * NS_PER_MS);
+    assert_true(client->upgraded);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshake_timeouts), 0);
+    shard_world_close(world);
+}
+
 static void what_is_said_before_the_answer_is_heard_after_it(void **state)
 {
     static const char request[] = GET("/ws") UPGRADE_HEADERS;
@@ -470,6 +488,7 @@ int main(void)
         cmocka_unit_test(a_place_is_given_back_when_its_subscriber_goes),
         cmocka_unit_test(a_subscriber_that_leaves_before_the_answer_keeps_no_place),
         cmocka_unit_test(when_control_is_silent_the_handshake_ends),
+        cmocka_unit_test(control_has_its_time_though_the_request_was_read_late),
         cmocka_unit_test(what_is_said_before_the_answer_is_heard_after_it),
         cmocka_unit_test(the_address_is_the_headers_or_the_sockets),
         cmocka_unit_test(without_slots_accepting_waits),
