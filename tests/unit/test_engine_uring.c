@@ -6,6 +6,7 @@
 #include "support/skip.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/socket.h>
@@ -333,6 +334,58 @@ static void one_connection_asks_whether_the_kernel_copies(void **state)
     engine_world_close(world);
 }
 
+/* Connects two sockets of MPTCP, which the caller closes; false where this system has none. */
+static bool connect_mptcp(int *peer, int *accepted)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof at;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+
+    if (listener < 0)
+        return false;
+    *peer = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &length), 0);
+    assert_int_equal(connect(*peer, (struct sockaddr *)&at, sizeof at), 0);
+    *accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(*accepted >= 0);
+    close(listener);
+    return true;
+}
+
+/* The kernel answers a zero-copy send on a socket of MPTCP with EOPNOTSUPP. */
+static void a_socket_without_zerocopy_is_sent_copies(void **state)
+{
+    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct engine_handoff handoff = {0};
+    struct end *end;
+    uint64_t before;
+    int peer;
+
+    (void)state;
+    if (!world) {
+        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
+    }
+    if (!connect_mptcp(&peer, &handoff.descriptor)) {
+        engine_world_close(world);
+        skip_because("this system has no MPTCP");
+    }
+    end = &world->ends[world->end_count++];
+    assert_int_equal(engine_attach(world->engine, &handoff, end, &end->connection), 0);
+    before = counter_read(&world->engine->counters.zerocopy_sends);
+    for (uint64_t sequence = 2; sequence <= 4; sequence++) {
+        engine_world_append(world, sequence, 100000);
+        engine_world_send_frames(world, world->end_count - 1, sequence, sequence + 1);
+        peer_read_frame(world, peer, sequence, 100000);
+    }
+    assert_int_equal(counter_read(&world->engine->counters.zerocopy_sends), before + 1);
+    ENGINE_WORLD_UNTIL(world, holds_lowest(&world->holds) == HOLDS_NONE);
+    assert_int_equal(end->closes, 0);
+    close(peer);
+    engine_world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +400,7 @@ int main(void)
         cmocka_unit_test(an_orderly_end_waits_for_what_is_pinned),
         cmocka_unit_test(an_orderly_end_follows_the_notification),
         cmocka_unit_test(one_connection_asks_whether_the_kernel_copies),
+        cmocka_unit_test(a_socket_without_zerocopy_is_sent_copies),
     };
 
     return engine_world_run_kind("uring", tests, sizeof tests / sizeof tests[0]);

@@ -74,8 +74,9 @@ struct uring_connection {
     bool finish_delivered : 1; /* ... and was reported to `received` */
     bool write_finished : 1;   /* our FIN is on its way */
     bool writable_armed : 1;
-    bool ended : 1;    /* uring_end was called; `closed` follows once nothing is pinned */
-    bool reported : 1; /* `closed`, `detached`, or a failed `connected`, was called */
+    bool copies_only : 1; /* its socket can't send without copying */
+    bool ended : 1;       /* uring_end was called; `closed` follows once nothing is pinned */
+    bool reported : 1;    /* `closed`, `detached`, or a failed `connected`, was called */
 };
 
 /* There may be 10,000 of them: keep each to three cache lines. */

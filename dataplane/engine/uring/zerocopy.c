@@ -120,7 +120,7 @@ bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection
     struct io_uring_sqe *submission;
     int region, pin;
 
-    if (length < MIN_ZEROCOPY_BYTES || !may_send(engine) || extent->kind != EXTENT_FRAMES)
+    if (length < MIN_ZEROCOPY_BYTES || !may_send(engine) || connection->copies_only || extent->kind != EXTENT_FRAMES)
         return false;
     region = find_region(&engine->zerocopy, bytes, length);
     pin = find_free_pin(connection);
@@ -181,6 +181,10 @@ void uring_zerocopy_done(struct uring_engine *engine, struct uring_connection *c
     update_pin(engine, connection);
     if (result == -ENOMEM || result == -ENOBUFS)
         result = give_up_for_memory(engine, result);
+    if (result == -EOPNOTSUPP) { /* as sockets of MPTCP answer */
+        connection->copies_only = true;
+        result = -EINTR; /* uring_sent sends again */
+    }
     uring_sent(engine, connection, result);
     uring_report_end(engine, connection);
 }
