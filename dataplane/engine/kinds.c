@@ -16,31 +16,45 @@ static const struct engine_kind *find(const char *name)
     return NULL;
 }
 
-static int open_kind(struct engine_choice *choice, const struct engine_kind *kind, unsigned engines)
+static void append_reason(struct engine_choice *choice, const struct engine_kind *kind, const char *why)
+{
+    size_t length = strlen(choice->reason);
+
+    snprintf(choice->reason + length, sizeof choice->reason - length, "%s%s is not possible (%s)", length > 0 ? "; " : "",
+             kind->name, why);
+}
+
+static int open_kind(struct engine_choice *choice, const struct engine_kind *kind)
 {
     char why[sizeof choice->reason / 2] = "";
-    size_t length = strlen(choice->reason);
-    int error = kind->open(&choice->shared, engines, why, sizeof why);
+    int error = kind->open(&choice->shared, choice->engines, why, sizeof why);
 
     if (error != 0)
-        snprintf(choice->reason + length, sizeof choice->reason - length, "%s%s is not possible (%s)", length > 0 ? "; " : "",
-                 kind->name, why);
+        append_reason(choice, kind, why);
     else
         choice->kind = kind;
+    return error;
+}
+
+/* Opens the first kind that can be, from that list on. Returns `error` if the list is empty. */
+static int open_first(struct engine_choice *choice, const struct engine_kind *const *kinds, int error)
+{
+    for (; *kinds; kinds++) {
+        error = open_kind(choice, *kinds);
+        if (error == 0)
+            return 0;
+    }
     return error;
 }
 
 int engine_choose(struct engine_choice *choice, const char *name, unsigned engines)
 {
     const struct engine_kind *kind = find(name);
-    int error = -ENOENT;
 
-    *choice = (struct engine_choice){0};
-    if (kind)
-        return open_kind(choice, kind, engines);
-    for (unsigned i = 0; strcmp(name, "auto") == 0 && engine_kinds[i] && error != 0; i++)
-        error = open_kind(choice, engine_kinds[i], engines);
-    return error;
+    *choice = (struct engine_choice){.engines = engines, .is_automatic = strcmp(name, "auto") == 0};
+    if (choice->is_automatic)
+        return open_first(choice, engine_kinds, -ENOENT);
+    return kind ? open_kind(choice, kind) : -ENOENT;
 }
 
 void engine_choice_close(struct engine_choice *choice)
@@ -50,8 +64,40 @@ void engine_choice_close(struct engine_choice *choice)
     *choice = (struct engine_choice){0};
 }
 
-int engine_choice_create(const struct engine_choice *choice, struct engine **out, const struct engine_options *options,
-                         unsigned index)
+int engine_choice_create(struct engine_choice *choice, struct engine **out, const struct engine_options *options, unsigned index)
 {
-    return choice->kind->create(out, options, choice->shared, index);
+    char why[sizeof choice->reason / 2] = "";
+    int error = choice->kind->create(out, options, choice->shared, index, why, sizeof why);
+
+    if (error != 0)
+        append_reason(choice, choice->kind, why);
+    return error;
+}
+
+static bool is_refusal(int error)
+{
+    return error == -ENOMEM || error == -EPERM || error == -EACCES || error == -EMFILE || error == -ENFILE || error == -ENOSYS;
+}
+
+int engine_choice_next(struct engine_choice *choice, int error)
+{
+    const struct engine_kind *const *kinds = engine_kinds;
+
+    if (!choice->is_automatic || !is_refusal(error))
+        return error;
+    while (*kinds++ != choice->kind)
+        continue;
+    choice->kind->close(choice->shared);
+    choice->kind = NULL;
+    return open_first(choice, kinds, error);
+}
+
+int engine_choice_create_one(struct engine_choice *choice, struct engine **out, const struct engine_options *options)
+{
+    int error;
+
+    do
+        error = engine_choice_create(choice, out, options, 0);
+    while (error != 0 && engine_choice_next(choice, error) == 0);
+    return error;
 }

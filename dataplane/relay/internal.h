@@ -31,6 +31,7 @@ struct relay {
     struct channel_marks *marks[2];
     unsigned channel_count;
 
+    int engine_error;             /* 0, or why the last engine could not be created */
     struct engine_choice engines; /* the kind in use, opened for these: 0 the ingest's, from 1 the shards' */
     struct ingest *ingest;
     struct engine *ingest_engine;
@@ -48,6 +49,9 @@ struct relay {
 
 /* Creates all parts of a relay whose options are set, and listens. 0 or a negative errno; relay_destroy frees what was created in either case. */
 int relay_create_parts(struct relay *relay);
+
+/* Destroys ingest, encoder and shards with their engines, as far as they exist; relay_create_parts may create them again. */
+void relay_destroy_loops(struct relay *relay);
 
 /* Logs that `what` could not be created; returns `error`. */
 int relay_fail(int error, const char *what);

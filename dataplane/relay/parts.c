@@ -61,6 +61,13 @@ static int create_channels(struct relay *relay)
     return error == 0 ? create_channel(relay, brotli_encoding.name, options->shards) : error;
 }
 
+/* Notes an error, which create_loops handles, in relay->engine_error. */
+static int create_engine(struct relay *relay, struct engine **out, const struct engine_options *options, unsigned index)
+{
+    relay->engine_error = engine_choice_create(&relay->engines, out, options, index);
+    return relay->engine_error;
+}
+
 static int create_ingest(struct relay *relay)
 {
     struct engine_options engine_options = {.busy_poll = relay_spins(&relay->options, 0), .zerocopy = ENGINE_ZEROCOPY_OFF};
@@ -75,9 +82,9 @@ static int create_ingest(struct relay *relay)
     if (error != 0)
         return error; /* ingest_create has logged why */
     ingest_engine_options(relay->ingest, &engine_options);
-    error = engine_choice_create(&relay->engines, &relay->ingest_engine, &engine_options, 0);
+    error = create_engine(relay, &relay->ingest_engine, &engine_options, 0);
     if (error != 0)
-        return relay_fail(error, "the ingest's engine");
+        return error;
     ingest_attach(relay->ingest, relay->ingest_engine);
     return 0;
 }
@@ -145,9 +152,9 @@ static int create_shard_engine(struct relay *relay, unsigned index)
     int error;
 
     shard_engine_options(relay->shards[index].shard, &options);
-    error = engine_choice_create(&relay->engines, &relay->shard_engines[index], &options, 1 + index);
+    error = create_engine(relay, &relay->shard_engines[index], &options, 1 + index);
     if (error != 0)
-        return relay_fail(error, "a shard's engine");
+        return error;
     relay->shard_wakers[index] = engine_waker(relay->shard_engines[index]);
     error = shard_attach(relay->shards[index].shard, relay->shard_engines[index]);
     return error == 0 ? 0 : relay_fail(error, "a shard");
@@ -226,6 +233,33 @@ static int choose_engines(struct relay *relay)
     return error;
 }
 
+static int create_loops_of_kind(struct relay *relay)
+{
+    int error = create_ingest(relay);
+
+    if (error == 0)
+        error = create_encoder(relay);
+    return error == 0 ? create_shards(relay) : error;
+}
+
+/*
+ * Creates ingest, encoder and shards with their engines. Only the creation of all engines shows whether the system allows that many of the
+ * kind, because their rings may share one limit of locked memory. If it does not, all are created anew on engines of the next kind.
+ */
+static int create_loops(struct relay *relay)
+{
+    int error;
+
+    do {
+        error = create_loops_of_kind(relay);
+        if (error == 0 || relay->engine_error == 0)
+            return error;
+        relay_destroy_loops(relay);
+    } while (engine_choice_next(&relay->engines, error) == 0);
+    log_line(LOG_ERROR, "relay", "no engine: %s", relay->engines.reason);
+    return error;
+}
+
 int relay_create_parts(struct relay *relay)
 {
     int error = create_arrays(relay);
@@ -235,10 +269,6 @@ int relay_create_parts(struct relay *relay)
     if (error == 0)
         error = create_channels(relay);
     if (error == 0)
-        error = create_ingest(relay);
-    if (error == 0)
-        error = create_encoder(relay);
-    if (error == 0)
-        error = create_shards(relay);
+        error = create_loops(relay);
     return error == 0 ? listen_on_all(relay) : error;
 }

@@ -147,21 +147,32 @@ static void destroy_shards(struct relay *relay)
 {
     for (unsigned i = 0; i < relay->options.shards && relay->shards; i++) {
         engine_destroy(relay->shard_engines[i]);
+        relay->shard_engines[i] = NULL;
         shard_destroy(relay->shards[i].shard);
         free(relay->shards[i].app_connections);
+        relay->shards[i] = (struct relay_shard){0};
     }
 }
 
-/* Destroys each part before those that it may still touch: the threads first, engines before their owners, the channels last. */
-void relay_destroy(struct relay *relay)
+/* Destroys engines before their owners, which they may still touch. */
+void relay_destroy_loops(struct relay *relay)
 {
-    relay_threads_stop(relay->threads, relay->thread_count);
     if (relay->shard_engines)
         destroy_shards(relay);
     engine_destroy(relay->ingest_engine);
-    engine_choice_close(&relay->engines);
+    relay->ingest_engine = NULL;
     ingest_destroy(relay->ingest);
+    relay->ingest = NULL;
     encoder_destroy(relay->encoder);
+    relay->encoder = NULL;
+}
+
+/* Destroys each part before those that it may still touch: the threads first, the channels last. */
+void relay_destroy(struct relay *relay)
+{
+    relay_threads_stop(relay->threads, relay->thread_count);
+    relay_destroy_loops(relay);
+    engine_choice_close(&relay->engines);
     for (unsigned i = 0; i < 2; i++) {
         channel_destroy(relay->channels[i]);
         free(relay->marks[i]);

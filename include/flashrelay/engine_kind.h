@@ -18,10 +18,11 @@ struct engine_kind {
     void (*close)(void *shared);
 
     /*
-     * Creates engine `index`, below the number in `open`. The calling thread hands it to the thread that will run it. 0 or a negative
-     * errno; a refusal by the system is logged with what would help.
+     * Creates engine `index`, below the number in `open`. The calling thread hands it to the thread that will run it. 0, or a negative
+     * errno: `error` says why and what would help.
      */
-    int (*create)(struct engine **out, const struct engine_options *options, void *shared, unsigned index);
+    int (*create)(struct engine **out, const struct engine_options *options, void *shared, unsigned index, char *error,
+                  size_t error_capacity);
 
     /* Checks that no process listens on `address` yet, since SO_REUSEPORT would share it unnoticed. 0, -EADDRINUSE or another negative errno. */
     int (*check_address_is_free)(void *shared, const struct address *address);
@@ -37,7 +38,9 @@ extern const struct engine_kind *const engine_kinds[];
 struct engine_choice {
     const struct engine_kind *kind;
     void *shared;
-    char reason[512]; /* why the kinds that were tried before it can't be used; empty if there were none */
+    unsigned engines;  /* for how many it is opened */
+    bool is_automatic; /* the name was "auto" */
+    char reason[512];  /* why the kinds that were tried before it can't be used; empty if there were none */
 };
 
 /*
@@ -47,8 +50,17 @@ struct engine_choice {
 int engine_choose(struct engine_choice *choice, const char *name, unsigned engines);
 void engine_choice_close(struct engine_choice *choice);
 
-/* Creates engine `index` of the chosen kind, as engine_kind.create says. */
-int engine_choice_create(const struct engine_choice *choice, struct engine **out, const struct engine_options *options,
-                         unsigned index);
+/* Creates engine `index` of the chosen kind, as engine_kind.create says. On failure the reason is appended to choice->reason. */
+int engine_choice_create(struct engine_choice *choice, struct engine **out, const struct engine_options *options, unsigned index);
+
+/*
+ * Goes on to the next kind after engine_choice_create returned `error`, if the name was "auto" and the error is a refusal by the system
+ * (-ENOMEM, -EPERM, -EACCES, -EMFILE, -ENFILE, -ENOSYS). The caller has destroyed all engines of the kind at hand. 0: the caller creates its
+ * engines anew; else `error`, or the negative errno of the last kind tried.
+ */
+int engine_choice_next(struct engine_choice *choice, int error);
+
+/* For those that need a single engine: creates engine 0 of the chosen kind, or, after a refusal, of the first next kind that can. */
+int engine_choice_create_one(struct engine_choice *choice, struct engine **out, const struct engine_options *options);
 
 #endif

@@ -14,8 +14,8 @@ struct uring_features {
 
 /*
  * Creates an engine, which the calling thread hands to the thread that will run it (its first turn enables the ring); engine_destroy frees
- * it. 0; -ENOSYS, -EPERM or -EACCES where io_uring is missing or forbidden; -ENOMEM, or another negative errno. A failure to set up the ring
- * or its buffers is logged with what would help.
+ * it. 0; -ENOSYS, -EPERM or -EACCES where io_uring is missing or forbidden; -ENOMEM, also where the limit of locked memory is too low for the
+ * ring; or another negative errno.
  */
 int engine_uring_create(struct engine **out, const struct engine_options *options);
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, PATIENCE_S
+from harness import BIN, PATIENCE_S, brotli
 from harness.relay import run
 from harness.sandbox import IO_URING, command_without_calls
 
@@ -18,14 +18,14 @@ def lines_about_the_choice(relay):
     return re.findall(r"engine (\w+) was chosen: (.*)", relay.log())
 
 
-def check_that_flashblocks_flow(builder, relay, subscribe):
+def check_that_flashblocks_flow(builder, relay, subscribe, decode=bytes):
     upstream = builder.accept()
     subscribers = [subscribe(relay) for _ in range(3)]
     messages = [b'{"index":%d,"pad":"%s"}' % (index, b"x" * 10_000 * index) for index in range(20)]
     for message in messages:
         upstream.send_text(message)
     for subscriber in subscribers:
-        assert subscriber.receive_all(len(messages)) == messages
+        assert [decode(message) for message in subscriber.receive_all(len(messages))] == messages
 
 
 @pytest.mark.parametrize("error, why", [(errno.EPERM, "io_uring is forbidden here: set kernel.io_uring_disabled=0, or let the "
@@ -69,6 +69,38 @@ def test_a_forbidden_engine_that_is_asked_for_is_refused():
                            timeout=PATIENCE_S)
     assert ended.returncode == 1
     assert "no engine: uring is not possible (io_uring is forbidden here: " in ended.stdout + ended.stderr
+
+
+def command_with_little_locked_memory():
+    """The beginning of a command that runs without privileges and may lock 64 KiB, less than the rings of two threads; probes for both."""
+    command = ["prlimit", "--memlock=65536:65536", "setpriv", "--reuid=65534", "--clear-groups", "--bounding-set=-ipc_lock"]
+    if subprocess.run([*command, BIN / "flashrelay", "--version"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("privileges cannot be given up here, or other users may not run the relay")
+    return command
+
+
+@pytest.mark.parametrize("flags, decode", [(["--shards=1"], bytes), (["--shards=3", "--enable-compression"], brotli.decompress)])
+def test_auto_takes_epoll_where_the_rings_of_all_threads_find_no_memory(builder, start_relay, subscribe, flags, decode):
+    relay = start_relay(builder, *flags, wrapper=command_with_little_locked_memory())
+    (kind, reason), = lines_about_the_choice(relay)
+    if kind == "uring":
+        pytest.skip("this kernel does not count rings as locked memory")
+    assert kind == "epoll"
+    assert reason.startswith("uring is not possible (no memory for the ring of each thread: ")
+    assert "limit of 64 KiB" in reason and "ulimit -l, LimitMEMLOCK=" in reason
+    assert "ERROR" not in relay.log()
+    check_that_flashblocks_flow(builder, relay, subscribe, decode)
+
+
+def test_io_uring_that_finds_no_memory_is_refused_with_the_limit():
+    ended = subprocess.run([*command_with_little_locked_memory(), "timeout", "5", BIN / "flashrelay", "--upstream-ws=ws://127.0.0.1:1",
+                            "--engine=uring"], capture_output=True, text=True,
+                           check=False, stdin=subprocess.DEVNULL, timeout=PATIENCE_S)
+    if ended.returncode == 124:
+        pytest.skip("this kernel does not count rings as locked memory")
+    assert ended.returncode == 1
+    assert "no engine: uring is not possible (no memory for the ring of each thread: " in ended.stdout
+    assert "limit of 64 KiB" in ended.stdout and "ulimit -l, LimitMEMLOCK=" in ended.stdout
 
 
 def test_an_unknown_engine_is_refused():

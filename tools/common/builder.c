@@ -70,7 +70,7 @@ static int make_engine(struct builder *builder, const struct address *listen)
     if (result == 0)
         result = engines->kind->check_address_is_free(engines->shared, listen);
     if (result == 0)
-        result = engine_choice_create(engines, &builder->engine, &options, 0);
+        result = engine_choice_create_one(engines, &builder->engine, &options);
     if (result == 0)
         result = shard_attach(builder->shard, builder->engine);
     return result == 0 ? engine_listen(builder->engine, listen, &listening) : result;

@@ -57,7 +57,7 @@ static int make_engine(struct fleet *fleet)
 
     int result = engine_choose(&fleet->engines, "auto", 1);
 
-    return result == 0 ? engine_choice_create(&fleet->engines, &fleet->engine, &options, 0) : result;
+    return result == 0 ? engine_choice_create_one(&fleet->engines, &fleet->engine, &options) : result;
 }
 
 int fleet_create(struct fleet **out, const struct fleet_options *options)

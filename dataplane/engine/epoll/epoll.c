@@ -123,7 +123,6 @@ int epoll_engine_create(struct engine **out, const struct engine_options *option
     epoll_listener_init(engine);
     error = open_parts(engine);
     if (error != 0) {
-        log_line(LOG_ERROR, "epoll", "an engine can't be made: %s; each needs two descriptors (ulimit -n)", strerror(-error));
         close_parts(engine);
         free(engine);
         return error;

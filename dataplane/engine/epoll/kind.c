@@ -35,10 +35,15 @@ static void close_kind(void *shared)
     (void)shared;
 }
 
-static int create(struct engine **out, const struct engine_options *options, void *shared, unsigned index)
+static int create(struct engine **out, const struct engine_options *options, void *shared, unsigned index, char *error,
+                  size_t error_capacity)
 {
+    int result = epoll_engine_create(out, options, ((const struct epoll_features *)shared)->has_epoll_pwait2);
+
     (void)index;
-    return epoll_engine_create(out, options, ((const struct epoll_features *)shared)->has_epoll_pwait2);
+    if (result != 0)
+        snprintf(error, error_capacity, "%s; each engine needs two descriptors (ulimit -n)", strerror(-result));
+    return result;
 }
 
 static void describe(const void *shared, char *text, size_t capacity)

@@ -25,11 +25,16 @@ static void close_kind(void *shared)
     (void)shared;
 }
 
-static int create(struct engine **out, const struct engine_options *options, void *shared, unsigned index)
+static int create(struct engine **out, const struct engine_options *options, void *shared, unsigned index, char *error,
+                  size_t error_capacity)
 {
+    int result = engine_uring_create(out, options);
+
     (void)shared;
     (void)index;
-    return engine_uring_create(out, options);
+    if (result != 0)
+        uring_explain_refusal(result, error, error_capacity);
+    return result;
 }
 
 static void append(char *text, size_t capacity, bool condition, const char *word)

@@ -4,10 +4,12 @@
 #include "flashrelay/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -169,6 +171,19 @@ static void explain_missing(void)
         log_line(LOG_INFO, "uring", "no IORING_SEND_ZC_REPORT_USAGE (Linux 6.2): automatic zero-copy stays off");
 }
 
+static void explain_lack_of_memory(char *text, size_t capacity)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        snprintf(text, capacity, "no memory for a ring and its buffers");
+    else
+        snprintf(text, capacity,
+                 "no memory for the ring of each thread: this kernel may count rings as locked memory, whose limit of %" PRIu64
+                 " KiB is then too low: raise it (ulimit -l, LimitMEMLOCK=)",
+                 (uint64_t)limit.rlim_cur >> 10);
+}
+
 void uring_explain_refusal(int error, char *text, size_t capacity)
 {
     if (error == -ENOSYS)
@@ -179,10 +194,7 @@ void uring_explain_refusal(int error, char *text, size_t capacity)
                  "io_uring is forbidden here: set kernel.io_uring_disabled=0, or let the container's seccomp profile allow "
                  "io_uring_setup, io_uring_enter and io_uring_register");
     else if (error == -ENOMEM)
-        snprintf(
-            text, capacity,
-            "no memory for a ring and its buffers: newer kernels count them as locked memory, whose limit (ulimit -l) may be "
-            "too low");
+        explain_lack_of_memory(text, capacity);
     else
         snprintf(text, capacity, "io_uring can't be set up: %s", strerror(-error));
 }

@@ -3,7 +3,6 @@
 #include "engine/base.h"
 #include "engine/extents.h"
 #include "flashrelay/clock.h"
-#include "flashrelay/log.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -122,10 +121,6 @@ int engine_uring_create(struct engine **out, const struct engine_options *option
     uring_listener_init(engine);
     error = open_parts(engine, setup_flags);
     if (error != 0) {
-        char text[256];
-
-        uring_explain_refusal(error, text, sizeof text);
-        log_line(LOG_ERROR, "uring", "%s", text);
         free(engine);
         return error;
     }
