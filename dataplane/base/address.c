@@ -2,7 +2,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const uint8_t V4_PREFIX[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -61,6 +63,40 @@ static int parse_port(uint16_t *port, const char *text)
     return 0;
 }
 
+/* Parses the name or index of an interface. */
+static int parse_scope(uint32_t *scope, const char *text, size_t length)
+{
+    char name[IF_NAMESIZE];
+    char *end;
+
+    if (length == 0 || length >= sizeof name)
+        return -EINVAL;
+    memcpy(name, text, length);
+    name[length] = '\0';
+    *scope = if_nametoindex(name);
+    if (*scope != 0)
+        return 0;
+    if (name[0] < '1' || name[0] > '9')
+        return -EINVAL;
+    unsigned long index = strtoul(name, &end, 10);
+    *scope = (uint32_t)index;
+    return *end == '\0' && index <= INT32_MAX ? 0 : -EINVAL;
+}
+
+/* Parses an IP address with its scope, if it has one. */
+static int parse_scoped_ip(struct address *address, const char *text, size_t length)
+{
+    const char *percent = memchr(text, '%', length);
+    size_t ip_length = percent ? (size_t)(percent - text) : length;
+
+    address->scope = 0;
+    if (ip_address_parse(&address->ip, text, ip_length) != 0)
+        return -EINVAL;
+    if (!percent)
+        return 0;
+    return ip_address_is_v4(&address->ip) ? -EINVAL : parse_scope(&address->scope, percent + 1, length - ip_length - 1);
+}
+
 int address_parse(struct address *address, const char *text)
 {
     const char *colon = strrchr(text, ':');
@@ -76,15 +112,19 @@ int address_parse(struct address *address, const char *text)
     /* Brackets are required for IPv6 and wrong for IPv4. */
     if ((memchr(text, ':', length) != NULL) != bracketed)
         return -EINVAL;
-    return ip_address_parse(&address->ip, text, length);
+    return parse_scoped_ip(address, text, length);
 }
 
 const char *address_format(const struct address *address, char *text)
 {
-    char ip[ADDRESS_TEXT_BYTES];
+    char ip[ADDRESS_TEXT_BYTES], scope[1 + IF_NAMESIZE] = "";
 
     ip_address_format(&address->ip, ip);
-    snprintf(text, ADDRESS_TEXT_BYTES, ip_address_is_v4(&address->ip) ? "%.45s:%u" : "[%.45s]:%u", ip, address->port);
+    if (address->scope != 0 && !if_indextoname(address->scope, scope + 1))
+        snprintf(scope + 1, sizeof scope - 1, "%u", address->scope);
+    if (address->scope != 0)
+        scope[0] = '%';
+    snprintf(text, ADDRESS_TEXT_BYTES, ip_address_is_v4(&address->ip) ? "%.45s%s:%u" : "[%.39s%s]:%u", ip, scope, address->port);
     return text;
 }
 
@@ -98,11 +138,13 @@ int address_from_sockaddr(struct address *address, const struct sockaddr *sockad
         memcpy(&v4, sockaddr, sizeof v4);
         ip_from_v4(&address->ip, &v4.sin_addr);
         address->port = ntohs(v4.sin_port);
+        address->scope = 0;
         return 0;
     case AF_INET6:
         memcpy(&v6, sockaddr, sizeof v6);
         memcpy(address->ip.bytes, &v6.sin6_addr, sizeof address->ip.bytes);
         address->port = ntohs(v6.sin6_port);
+        address->scope = v6.sin6_scope_id;
         return 0;
     default:
         return -EAFNOSUPPORT;
@@ -124,6 +166,7 @@ socklen_t address_to_sockaddr(const struct address *address, struct sockaddr_sto
 
     v6->sin6_family = AF_INET6;
     v6->sin6_port = htons(address->port);
+    v6->sin6_scope_id = address->scope;
     memcpy(&v6->sin6_addr, address->ip.bytes, sizeof address->ip.bytes);
     return sizeof *v6;
 }

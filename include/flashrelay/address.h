@@ -14,10 +14,11 @@ struct ip_address {
 
 struct address {
     struct ip_address ip;
-    uint16_t port; /* host byte order */
+    uint16_t port;  /* host byte order */
+    uint32_t scope; /* of a link-local IPv6 address: the index of its interface; else 0 (RFC 4007) */
 };
 
-/* Longest text of an address, "[ipv6]:port", with its terminator. */
+/* Longest text of an address, "[ipv6%interface]:port", with its terminator. */
 #define ADDRESS_TEXT_BYTES 64
 
 /* True for an IPv4-mapped address. */
@@ -32,10 +33,10 @@ int ip_address_parse(struct ip_address *ip, const char *text, size_t length);
 /* Writes "1.2.3.4" or "2001:db8::1"; `text` has ADDRESS_TEXT_BYTES. Returns `text`. */
 const char *ip_address_format(const struct ip_address *ip, char *text);
 
-/* Parses "1.2.3.4:80" or "[::1]:80". 0, or -EINVAL. */
+/* Parses "1.2.3.4:80", "[::1]:80" or "[fe80::1%eth0]:80" (also "%2", the interface's index). 0, or -EINVAL, also for an unknown interface. */
 int address_parse(struct address *address, const char *text);
 
-/* Writes "1.2.3.4:80" or "[::1]:80"; `text` has ADDRESS_TEXT_BYTES. Returns `text`. */
+/* Writes "1.2.3.4:80", "[::1]:80" or "[fe80::1%eth0]:80"; `text` has ADDRESS_TEXT_BYTES. Returns `text`. */
 const char *address_format(const struct address *address, char *text);
 
 /* Converts from the kernel's form. 0, or -EAFNOSUPPORT for another family than AF_INET and AF_INET6. */

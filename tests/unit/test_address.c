@@ -1,8 +1,10 @@
 /* Addresses: one form for IPv4 and IPv6, and texts that are refused as no address. */
 #include "flashrelay/address.h"
+#include "support/skip.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -118,6 +120,28 @@ static void expect_through_kernel_form(const char *text, sa_family_t family, soc
     assert_string_equal(address_format(&back, out), text);
 }
 
+static void a_link_local_address_keeps_its_interface(void **state)
+{
+    static const char *const WRONG[] = {
+        "[fe80::1%]:80",           "[fe80::1%no-such-one]:80", "[fe80::1%0]:80",         "[fe80::1%7x]:80", "[fe80::1%-1]:80",
+        "[fe80::1%4294967297]:80", "[fe80::1%lo%lo]:80",       "[::ffff:1.2.3.4%lo]:80", "1.2.3.4%lo:80",   "fe80::1%lo:80"};
+    struct address address;
+    struct sockaddr_storage sockaddr;
+    char out[ADDRESS_TEXT_BYTES];
+
+    (void)state;
+    if (if_nametoindex("lo") == 0)
+        skip_because("this machine has no interface lo");
+    expect_through_kernel_form("[fe80::1%lo]:8545", AF_INET6, sizeof(struct sockaddr_in6));
+    assert_int_equal(address_parse(&address, "[fe80::1%lo]:8545"), 0);
+    address_to_sockaddr(&address, &sockaddr);
+    assert_int_equal(((struct sockaddr_in6 *)&sockaddr)->sin6_scope_id, if_nametoindex("lo"));
+    assert_int_equal(address_parse(&address, "[fe80::1%2147483647]:1"), 0);
+    assert_string_equal(address_format(&address, out), "[fe80::1%2147483647]:1");
+    for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++)
+        assert_int_equal(address_parse(&address, WRONG[i]), -EINVAL);
+}
+
 static void the_kernels_form(void **state)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(8545), .sin_addr.s_addr = htonl(0x7f000001)};
@@ -142,6 +166,7 @@ int main(void)
         cmocka_unit_test(the_length_bounds_the_text),
         cmocka_unit_test(addresses_with_ports),
         cmocka_unit_test(what_is_no_address_with_port),
+        cmocka_unit_test(a_link_local_address_keeps_its_interface),
         cmocka_unit_test(the_kernels_form),
     };
 

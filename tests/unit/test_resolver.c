@@ -1,7 +1,9 @@
 /* The resolver: answers, errors, giving up, and being destroyed while a look-up runs. Only names that need no network. */
 #include "ingest/resolver.h"
+#include "support/skip.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,6 +42,22 @@ static void a_name_has_addresses_with_the_port(void **state)
         assert_false(resolver_take(resolver, &answer));
     }
     assert_true(loopback);
+    resolver_destroy(resolver);
+}
+
+static void a_link_local_address_keeps_its_interface(void **state)
+{
+    struct resolver_answer answer;
+    struct resolver *resolver;
+
+    (void)state;
+    if (if_nametoindex("lo") == 0)
+        skip_because("this machine has no interface lo");
+    assert_int_equal(resolver_create(&resolver), 0);
+    assert_int_equal(resolver_start(resolver, "fe80::1%lo", 1), 0);
+    await(resolver, &answer);
+    assert_int_equal(answer.count, 1);
+    assert_int_equal(answer.addresses[0].scope, if_nametoindex("lo"));
     resolver_destroy(resolver);
 }
 
@@ -96,6 +114,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_has_addresses_with_the_port),
+        cmocka_unit_test(a_link_local_address_keeps_its_interface),
         cmocka_unit_test(no_name_is_an_error),
         cmocka_unit_test(what_was_given_up_is_not_seen),
         cmocka_unit_test(it_may_be_destroyed_at_any_time),
