@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -166,6 +167,40 @@ static struct engine_world *zerocopy_world(enum engine_zerocopy zerocopy)
         return NULL;
     }
     return world;
+}
+
+/* The bytes that the kernel has locked for this process. */
+static unsigned long pinned_kilobytes(void)
+{
+    unsigned long kilobytes = 0;
+    char line[128];
+    FILE *status = fopen("/proc/self/status", "re");
+
+    assert_non_null(status);
+    while (fgets(line, sizeof line, status))
+        if (sscanf(line, "VmPin: %lu kB", &kilobytes) == 1)
+            break;
+    fclose(status);
+    return kilobytes;
+}
+
+static void memory_is_locked_when_a_frame_in_it_is_sent(void **state)
+{
+    struct engine_options options = {.zerocopy = ENGINE_ZEROCOPY_ON};
+    unsigned long before = pinned_kilobytes();
+    struct engine_world *world = engine_world_open(&options);
+    int peer = peer_open(world, 0);
+
+    (void)state;
+    engine_world_settle(world);
+    assert_in_range(pinned_kilobytes() - before, 0, 1000);
+    engine_world_append(world, 1, 100000);
+    engine_world_send_frames(world, 0, 1, 2);
+    peer_read_frame(world, peer, 1, 100000);
+    if (counter_read(&world->engine->counters.zerocopy_sends) > 0)
+        assert_in_range(pinned_kilobytes() - before, ENGINE_WORLD_ARENA >> 10, (ENGINE_WORLD_ARENA >> 10) + 1000);
+    close(peer);
+    engine_world_close(world);
 }
 
 static void zerocopy_sends_are_whole_and_let_go(void **state)
@@ -394,6 +429,7 @@ int main(void)
         cmocka_unit_test(a_connection_that_finds_no_buffer_reads_when_one_comes_back),
         cmocka_unit_test(receives_that_find_no_buffer_are_few),
         cmocka_unit_test(what_is_kept_of_one_leaves_buffers_to_others),
+        cmocka_unit_test(memory_is_locked_when_a_frame_in_it_is_sent),
         cmocka_unit_test(zerocopy_sends_are_whole_and_let_go),
         cmocka_unit_test(zerocopy_holds_a_frame_until_its_notification),
         cmocka_unit_test(what_is_pinned_delays_a_move),

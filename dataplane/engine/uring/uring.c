@@ -56,6 +56,7 @@ static void uring_destroy(struct engine *base)
     listener_close(&engine->listener);
     uring_ring_close(engine);
     uring_buffers_close(engine);
+    uring_regions_close(engine);
     slab_dispose(&engine->slots);
     engine_dispose(base);
     free(engine);

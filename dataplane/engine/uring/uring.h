@@ -101,8 +101,20 @@ struct uring_zerocopy {
     bool is_used;           /* with ENGINE_ZEROCOPY_AUTO: the kernel does not copy */
     uint64_t next_trial_ns; /* while it copies, or has not notified yet: when one connection tries again */
     uint32_t copied_in_row;
-    unsigned region_count;
-    struct iovec regions[URING_REGIONS];
+};
+
+/* The memory of a channel, or a part of it. */
+struct uring_region {
+    const uint8_t *base;
+    size_t length;
+    size_t first_slice; /* the number of its first slice in the ring's table of buffers; the others follow */
+};
+
+struct uring_regions {
+    struct uring_region list[URING_REGIONS];
+    unsigned count;
+    size_t slice_bytes;
+    bool *is_registered; /* by the slice's number */
 };
 
 struct uring_engine {
@@ -117,6 +129,7 @@ struct uring_engine {
     bool listener_armed; /* a poll of the listener is outstanding */
     struct uring_buffers buffers;
     struct uring_zerocopy zerocopy;
+    struct uring_regions regions;
     int wake_event; /* eventfd */
     uint64_t wake_count;
     uint16_t turn;              /* the number of the turn, modulo 2^16 */
@@ -245,12 +258,27 @@ unsigned uring_send_prepare(struct uring_engine *engine);
 void uring_sent(struct uring_engine *engine, struct uring_connection *connection, int result);
 void uring_writable(struct uring_engine *engine, struct uring_connection *connection);
 
+/* --- regions.c --- */
+
+/* Makes memory known, before uring_regions_open; beyond URING_REGIONS it is left out. */
+void uring_regions_add(struct uring_regions *regions, const uint8_t *base, size_t length);
+
+/* Makes room for the slices in the ring's table, on the thread that runs the engine. 0 or a negative errno; uring_regions_close frees. */
+int uring_regions_open(struct uring_engine *engine);
+void uring_regions_close(struct uring_engine *engine);
+
+/*
+ * The number of the registered buffer that has all these bytes; registers it first if need be. -ENOENT if they lie elsewhere or in two
+ * slices, or the kernel's negative errno if it refuses (-ENOMEM: the limit of locked memory).
+ */
+int uring_regions_find(struct uring_engine *engine, const uint8_t *bytes, size_t length);
+
 /* --- zerocopy.c --- */
 
 /* The memory of a channel is registered with the ring if the channel is known before the first turn; else its frames are copied. */
 void uring_add_channel(struct engine *base, const struct channel *channel);
 
-/* Registers the channels' memory with the ring, on the thread that runs the engine. */
+/* Prepares zero-copy sends where they are wanted and possible, on the thread that runs the engine. */
 void uring_zerocopy_start(struct uring_engine *engine);
 
 /* Prepares a zero-copy send if these bytes are worth one; false if they are to be copied. */

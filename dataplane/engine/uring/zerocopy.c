@@ -21,32 +21,23 @@
 #define COPIED_LIMIT       8
 #define TRIAL_INTERVAL_NS  (10 * NS_PER_S)
 #define NO_NOTIFICATION_NS (1 * NS_PER_S)
-/* The kernel's limit for one registered buffer. */
-#define REGION_BYTES ((size_t)1 << 30)
 
 void uring_add_channel(struct engine *base, const struct channel *channel)
 {
-    struct uring_zerocopy *zerocopy = &uring_of(base)->zerocopy;
     const uint8_t *bytes;
     size_t length;
 
     channel_memory(channel, &bytes, &length);
-    if (uring_of(base)->enabled)
-        return;
-    while (length > 0 && zerocopy->region_count < URING_REGIONS) {
-        size_t piece = length < REGION_BYTES ? length : REGION_BYTES;
-
-        zerocopy->regions[zerocopy->region_count++] = (struct iovec){.iov_base = (void *)(uintptr_t)bytes, .iov_len = piece};
-        bytes += piece;
-        length -= piece;
-    }
+    if (!uring_of(base)->enabled)
+        uring_regions_add(&uring_of(base)->regions, bytes, length);
 }
 
-/* Logged once per process, because the rings of all threads meet the same limit. */
-static void explain_refusal(int error)
+/* Switches zero-copy sends off. Logged once per process, because the rings of all threads meet the same limit. */
+static void give_up_for_refusal(struct uring_engine *engine, int error)
 {
     static _Atomic bool explained;
 
+    engine->zerocopy.enabled = false;
     if (!atomic_exchange_explicit(&explained, true, memory_order_relaxed))
         log_line(LOG_WARN, "uring",
                  "no zero-copy sends: the log's memory can't be registered (%s); raise the limit of locked memory "
@@ -60,12 +51,12 @@ void uring_zerocopy_start(struct uring_engine *engine)
     enum engine_zerocopy wanted = engine->base.options.zerocopy;
     int error;
 
-    if (wanted == ENGINE_ZEROCOPY_OFF || zerocopy->region_count == 0 || !engine->features.zerocopy_send ||
+    if (wanted == ENGINE_ZEROCOPY_OFF || engine->regions.count == 0 || !engine->features.zerocopy_send ||
         (wanted == ENGINE_ZEROCOPY_AUTO && !engine->features.zerocopy_report))
         return;
-    error = io_uring_register_buffers(&engine->ring, zerocopy->regions, zerocopy->region_count);
+    error = uring_regions_open(engine);
     if (error != 0) {
-        explain_refusal(error);
+        give_up_for_refusal(engine, error);
         return;
     }
     zerocopy->enabled = true;
@@ -83,17 +74,6 @@ static bool may_send(const struct uring_engine *engine)
     const struct uring_zerocopy *zerocopy = &engine->zerocopy;
 
     return zerocopy->enabled && (!is_automatic(engine) || zerocopy->is_used || engine->now_ns >= zerocopy->next_trial_ns);
-}
-
-static int find_region(const struct uring_zerocopy *zerocopy, const uint8_t *bytes, size_t length)
-{
-    for (unsigned i = 0; i < zerocopy->region_count; i++) {
-        const uint8_t *base = zerocopy->regions[i].iov_base;
-
-        if (bytes >= base && bytes + length <= base + zerocopy->regions[i].iov_len)
-            return (int)i;
-    }
-    return -1;
 }
 
 static int find_free_pin(const struct uring_connection *connection)
@@ -118,17 +98,19 @@ bool uring_zerocopy_prepare(struct uring_engine *engine, struct uring_connection
 {
     const struct extent *extent = &connection->base.extents[0];
     struct io_uring_sqe *submission;
-    int region, pin;
+    int pin = find_free_pin(connection), buffer;
 
-    if (length < MIN_ZEROCOPY_BYTES || !may_send(engine) || connection->copies_only || extent->kind != EXTENT_FRAMES)
+    if (pin < 0 || length < MIN_ZEROCOPY_BYTES || !may_send(engine) || connection->copies_only || extent->kind != EXTENT_FRAMES)
         return false;
-    region = find_region(&engine->zerocopy, bytes, length);
-    pin = find_free_pin(connection);
-    if (region < 0 || pin < 0)
+    buffer = uring_regions_find(engine, bytes, length);
+    if (buffer < 0) {
+        if (buffer != -ENOENT)
+            give_up_for_refusal(engine, buffer);
         return false;
+    }
     submission = uring_submission(engine);
     io_uring_prep_send_zc_fixed(submission, connection->descriptor, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL,
-                                engine->zerocopy.reports_copies ? IORING_SEND_ZC_REPORT_USAGE : 0, (unsigned)region);
+                                engine->zerocopy.reports_copies ? IORING_SEND_ZC_REPORT_USAGE : 0, (unsigned)buffer);
     uring_tag(engine, connection, submission, URING_SEND_ZEROCOPY + (unsigned)pin);
     connection->pins[pin] = extent->from;
     update_pin(engine, connection); /* from now on the kernel may read the frames, also after an abort */
