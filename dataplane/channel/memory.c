@@ -81,29 +81,43 @@ static bool transparent_pages_allowed(void)
     return length > 0 && !strstr(text, "[never]") && !strstr(text, "[deny]");
 }
 
-/* Mapping huge pages of the system's pool reserves them, so that writing to them can't fail later. */
-static int map(void *context, struct channel_memory *memory, size_t bytes)
-{
-    bool large = bytes >= HUGE_PAGE_BYTES;
-    size_t length = round_up(bytes, large ? HUGE_PAGE_BYTES : page_bytes());
-
-    (void)context;
-    if (large && map_memfd(memory, length, MFD_HUGETLB | MFD_HUGE_2MB) == 0) {
-        memory->pages = CHANNEL_PAGES_HUGE;
-        return 0;
-    }
-    int error = map_memfd(memory, length, 0);
-    if (error == 0 && large && transparent_pages_allowed() && madvise(memory->base, length, MADV_HUGEPAGE) == 0)
-        memory->pages = CHANNEL_PAGES_TRANSPARENT;
-    return error;
-}
-
 static void unmap(void *context, struct channel_memory *memory)
 {
     (void)context;
     munmap(memory->base, memory->length);
     close(memory->descriptor);
     memory->base = NULL;
+}
+
+/*
+ * Maps huge pages of the system's pool and populates all of them. Mapping only reserves them: where a control group or a cpuset forbids their
+ * use, the first write would end the process (SIGBUS). False if they can't be had.
+ */
+static bool map_pool(struct channel_memory *memory, size_t length)
+{
+    if (map_memfd(memory, length, MFD_HUGETLB | MFD_HUGE_2MB) != 0)
+        return false;
+    if (madvise(memory->base, length, MADV_POPULATE_WRITE) != 0) {
+        unmap(NULL, memory);
+        return false;
+    }
+    memory->pages = CHANNEL_PAGES_HUGE;
+    memory->populated_bytes = length;
+    return true;
+}
+
+static int map(void *context, struct channel_memory *memory, size_t bytes)
+{
+    bool large = bytes >= HUGE_PAGE_BYTES;
+    size_t length = round_up(bytes, large ? HUGE_PAGE_BYTES : page_bytes());
+
+    (void)context;
+    if (large && map_pool(memory, length))
+        return 0;
+    int error = map_memfd(memory, length, 0);
+    if (error == 0 && large && transparent_pages_allowed() && madvise(memory->base, length, MADV_HUGEPAGE) == 0)
+        memory->pages = CHANNEL_PAGES_TRANSPARENT;
+    return error;
 }
 
 const struct channel_memory_source channel_memory_memfd = {.map = map, .unmap = unmap};

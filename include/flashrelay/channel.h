@@ -72,8 +72,9 @@ struct channel_options {
 };
 
 /*
- * Creates a channel: reserves the arena, which is populated as it fills, and allocates the entries. 0, -ENOMEM, -EINVAL for bad options, or
- * the error of the memory source. The caller frees it with channel_destroy (NULL is allowed there) once no thread uses it any more.
+ * Creates a channel: reserves the arena, which is populated as it fills unless its source populated it, and allocates the entries. 0, -ENOMEM,
+ * -EINVAL for bad options, or the error of the memory source. The caller frees it with channel_destroy (NULL is allowed there) once no thread
+ * uses it any more.
  */
 int channel_create(struct channel **out, const struct channel_options *options);
 void channel_destroy(struct channel *channel);
