@@ -9,18 +9,18 @@
 #define KIB (UINT64_C(1) << 10)
 #define MIB (1024 * KIB)
 
-static void warn_of_plain_pages(const struct relay *relay)
+/* Writes on which pages the log lies, for each channel where these differ. */
+static void describe_pages(const struct relay *relay, char *text, size_t capacity)
 {
-    struct channel_figures figures;
+    static const char *const pages[] = {"huge", "transparent huge", "plain"};
+    struct channel_figures first, last;
 
-    for (unsigned i = 0; i < relay_channel_count(relay); i++) {
-        channel_figures_get(relay_channel(relay, i), &figures);
-        if (figures.pages == CHANNEL_PAGES_PLAIN)
-            log_line(LOG_WARN, "start",
-                     "the %s log lies on plain pages, which costs CPU: allow huge ones (vm.nr_hugepages, or "
-                     "/sys/kernel/mm/transparent_hugepage/enabled and shmem_enabled)",
-                     figures.name);
-    }
+    channel_figures_get(relay_channel(relay, 0), &first);
+    channel_figures_get(relay_channel(relay, relay_channel_count(relay) - 1), &last);
+    if (first.pages == last.pages)
+        snprintf(text, capacity, "%s pages", pages[first.pages]);
+    else
+        snprintf(text, capacity, "%s pages (%s) and %s pages (%s)", pages[first.pages], first.name, pages[last.pages], last.name);
 }
 
 static void log_limits(const struct options *options)
@@ -98,11 +98,9 @@ static void log_choices(const struct options *options)
 
 void start_report_running(const struct options *options, const struct relay *relay, uint16_t metrics_port)
 {
-    static const char *const pages[] = {"huge", "transparent huge", "plain"};
-    char listen[ADDRESS_TEXT_BYTES], metrics[ADDRESS_TEXT_BYTES] = "off", engine[160];
+    char listen[ADDRESS_TEXT_BYTES], metrics[ADDRESS_TEXT_BYTES] = "off", engine[160], pages[96];
     struct address address = options->listen_addr;
     const struct engine_choice *engines = relay_engines(relay);
-    struct channel_figures figures;
 
     address.port = engine_listen_port(relay_shard_engine(relay, 0));
     address_format(&address, listen);
@@ -111,19 +109,18 @@ void start_report_running(const struct options *options, const struct relay *rel
         address.port = metrics_port;
         address_format(&address, metrics);
     }
-    channel_figures_get(relay_channel(relay, 0), &figures);
+    describe_pages(relay, pages, sizeof pages);
     engines->kind->describe(engines->shared, engine, sizeof engine);
     log_line(LOG_INFO, "start",
              "flashrelay %s listens on %s; metrics: %s; upstreams: %u; shards: %u; log memory: %" PRIu64
-             " MiB on %s pages%s; engine %s: %s",
+             " MiB on %s%s; engine %s: %s",
              version_text(), listen, metrics, options->upstreams.count, relay_shard_count(relay), sum_arena_bytes(relay) / MIB,
-             pages[figures.pages], options->enable_compression ? ", half of it for brotli" : "", engines->kind->name, engine);
+             pages, options->enable_compression ? ", half of it for brotli" : "", engines->kind->name, engine);
     if (strcmp(options->engine, "auto") == 0)
         log_line(LOG_INFO, "start", "engine %s was chosen: %s", engines->kind->name,
                  engines->reason[0] ? engines->reason : "it is the best, and this system allows it");
     log_choices(options);
     log_limits(options);
-    warn_of_plain_pages(relay);
 }
 
 void start_report_descriptors(const struct options *options, const struct descriptor_plan *plan, unsigned room)
