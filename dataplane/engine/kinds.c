@@ -2,6 +2,7 @@
 #include "engine/epoll/kind.h"
 #include "engine/uring/kind.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,6 +84,7 @@ int engine_choice_next(struct engine_choice *choice, int error)
 {
     const struct engine_kind *const *kinds = engine_kinds;
 
+    assert(choice->kind);
     if (!choice->is_automatic || !is_refusal(error))
         return error;
     while (*kinds++ != choice->kind)
