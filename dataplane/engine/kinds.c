@@ -84,14 +84,14 @@ int engine_choice_next(struct engine_choice *choice, int error)
 {
     const struct engine_kind *const *kinds = engine_kinds;
 
-    assert(choice->kind);
     if (!choice->is_automatic || !is_refusal(error))
         return error;
-    while (*kinds++ != choice->kind)
-        continue;
+    while (*kinds && *kinds != choice->kind)
+        kinds++;
+    assert(*kinds);
     choice->kind->close(choice->shared);
     choice->kind = NULL;
-    return open_first(choice, kinds, error);
+    return open_first(choice, kinds + 1, error);
 }
 
 int engine_choice_create_one(struct engine_choice *choice, struct engine **out, const struct engine_options *options)
