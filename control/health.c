@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-int health_report(const struct health *health, uint64_t now_ns, char *body, size_t capacity)
+static int report(const struct health *health, uint64_t now_ns, char *body, size_t capacity)
 {
     const struct ingest *ingest = relay_ingest(health->relay);
     uint64_t down_since_ns = ingest_down_since_ns(ingest), connected = 0, subscribers = 0, down_ns = 0;
@@ -27,5 +27,5 @@ int health_report(const struct health *health, uint64_t now_ns, char *body, size
 
 int health_answer(void *health, char *body, size_t capacity)
 {
-    return health_report(health, clock_monotonic_ns(), body, capacity);
+    return report(health, clock_monotonic_ns(), body, capacity);
 }

@@ -10,10 +10,10 @@ struct health {
     unsigned upstreams;        /* configured */
 };
 
-/* Writes the JSON body for the state at `now_ns` (monotonic) and returns the status, 200 or 503. Any thread. */
-int health_report(const struct health *health, uint64_t now_ns, char *body, size_t capacity);
-
-/* health_report for the current time, as shard_options.health; `health` is a struct health. */
+/*
+ * As shard_options.health; `health` is a struct health. Writes the JSON body for the present state and returns the status, 200 or 503. Any
+ * thread.
+ */
 int health_answer(void *health, char *body, size_t capacity);
 
 #endif

@@ -15,8 +15,10 @@ void metrics_merge_shards(struct histogram *merged, const struct metrics_sources
         histogram_merge(merged, (const struct histogram *)((const char *)sources->shards[i] + offset));
 }
 
-void metrics_write(FILE *out, const struct metrics_sources *sources)
+/* Any thread. */
+static void write_all(FILE *out, const void *context)
 {
+    const struct metrics_sources *sources = context;
     struct exposition exposition = {.out = out, .global = sources->labels};
 
     metrics_write_reference(&exposition, sources);
@@ -26,17 +28,12 @@ void metrics_write(FILE *out, const struct metrics_sources *sources)
     metrics_write_process(&exposition);
 }
 
-static void write_mounted(FILE *out, const void *sources)
-{
-    metrics_write(out, sources);
-}
-
 struct http_mount metrics_mount(const struct metrics_sources *sources)
 {
     return (struct http_mount){
         .prefix = "/",
         .content_type = "text/plain; version=0.0.4; charset=utf-8",
-        .write = write_mounted,
+        .write = write_all,
         .context = sources,
     };
 }

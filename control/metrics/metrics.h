@@ -41,10 +41,7 @@ void metrics_sources_dispose(struct metrics_sources *sources);
 /* Lets quantiles forget old values, even if there are no scrapes. Returns when the next call is due. One thread. */
 uint64_t metrics_turn(const struct metrics_sources *sources, uint64_t now_ns);
 
-/* Writes all metrics, in Prometheus' text format. Any thread. */
-void metrics_write(FILE *out, const struct metrics_sources *sources);
-
-/* The metrics at every path of a server that nothing else takes. */
+/* All metrics, in Prometheus' text format, at every path of a server that nothing else takes. */
 struct http_mount metrics_mount(const struct metrics_sources *sources);
 
 /* The parts: the reference proxies' metrics by their names, and flashrelay's own. */

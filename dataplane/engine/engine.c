@@ -63,10 +63,8 @@ struct waker *engine_waker(struct engine *engine)
 
 int engine_add_channel(struct engine *engine, struct channel *channel, struct holds *holds)
 {
-    unsigned number = 0;
+    unsigned number = engine->channel_count;
 
-    while (number < engine->channel_count && engine->channels[number].channel)
-        number++;
     if (number == ENGINE_MAX_CHANNELS)
         return -ENOSPC;
     if (number == engine->channel_capacity) {
@@ -78,17 +76,10 @@ int engine_add_channel(struct engine *engine, struct channel *channel, struct ho
         engine->channels = channels;
         engine->channel_capacity = capacity;
     }
-    if (number == engine->channel_count)
-        engine->channel_count++;
+    engine->channel_count++;
     engine->channels[number] = (struct engine_channel){.channel = channel, .holds = holds};
     engine->ops->add_channel(engine, channel);
     return (int)number;
-}
-
-void engine_remove_channel(struct engine *engine, uint16_t channel)
-{
-    assert(channel < engine->channel_count);
-    engine->channels[channel] = (struct engine_channel){0};
 }
 
 int engine_listen(struct engine *engine, const struct address *address, const struct engine_listen_options *options)
@@ -148,6 +139,11 @@ uint64_t engine_next_untaken(const struct connection *connection)
 bool engine_has_unsent(const struct connection *connection)
 {
     return connection->extent_count > 0;
+}
+
+bool engine_has_room(const struct connection *connection)
+{
+    return connection->extent_count < CONNECTION_EXTENTS;
 }
 
 bool engine_is_control_next(const struct connection *connection)

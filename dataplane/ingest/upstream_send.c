@@ -27,12 +27,10 @@ bool upstream_send_records(struct upstream *upstream)
 
 bool upstream_send(struct upstream *upstream, const void *bytes, size_t length)
 {
-    struct connection *connection = upstream->connection;
-
     if (!upstream->tls)
         return append(upstream, bytes, length);
     /* Bytes that are encrypted must be sent, so there has to be room for them before. */
-    return connection->extent_count < CONNECTION_EXTENTS && tls_client_write(upstream->tls, bytes, length) == TLS_DONE &&
+    return engine_has_room(upstream->connection) && tls_client_write(upstream->tls, bytes, length) == TLS_DONE &&
            upstream_send_records(upstream);
 }
 

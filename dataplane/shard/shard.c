@@ -265,8 +265,3 @@ const struct shard_counters *shard_counters_get(const struct shard *shard)
 {
     return &shard->counters;
 }
-
-size_t shard_subscriber_bytes(void)
-{
-    return sizeof(struct subscriber);
-}

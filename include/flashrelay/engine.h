@@ -51,8 +51,8 @@ _Static_assert(sizeof(struct extent) == 16, "four extents and what each send tou
 
 /*
  * The part of a connection that every engine has; engines embed it first in their own. Code above the engine may read `blocked`, `queued`,
- * `finishing`, `dead`, `extent_count`, `held_sequence` and `pinned_sequence`, and may write `owner` only. All frames of a connection belong to
- * one channel at a time, and to one selection.
+ * `finishing`, `dead`, `held_sequence` and `pinned_sequence`, and may write `owner` only. All frames of a connection belong to one channel at
+ * a time, and to one selection.
  */
 struct connection {
     void *owner;              /* the object above the engine that the connection belongs to: subscriber, upstream ... */
@@ -239,9 +239,6 @@ struct waker *engine_waker(struct engine *engine);
  */
 int engine_add_channel(struct engine *engine, struct channel *channel, struct holds *holds);
 
-/* Removes a channel of which no connection holds a frame; its number may be used again. */
-void engine_remove_channel(struct engine *engine, uint16_t channel);
-
 /* --- listening and connecting --- */
 
 /* Listens with SO_REUSEPORT. 0 or a negative errno: -EBUSY if the engine has a listener already, -EADDRINUSE, -EACCES ... */
@@ -285,6 +282,9 @@ uint64_t engine_next_untaken(const struct connection *connection);
 
 /* True while anything that was appended has not been taken. */
 bool engine_has_unsent(const struct connection *connection);
+
+/* True while an extent is free: then engine_append_frames and engine_append_bytes do not return -ENOBUFS. */
+bool engine_has_room(const struct connection *connection);
 
 /* True while the next bytes to be sent are control bytes. */
 bool engine_is_control_next(const struct connection *connection);

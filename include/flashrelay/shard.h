@@ -136,7 +136,4 @@ bool shard_is_drained(const struct shard *shard);
 /* The shard's figures, which it owns. Any thread. */
 const struct shard_counters *shard_counters_get(const struct shard *shard);
 
-/* Bytes of one subscriber's struct, without the engine's part. Any thread. */
-size_t shard_subscriber_bytes(void);
-
 #endif

@@ -38,6 +38,8 @@ struct crowd {
     struct crowd_counters counters;
 };
 
+static void forget(struct crowd *crowd, struct crowd_member *member);
+
 static uint64_t next_random(void *context)
 {
     struct crowd *crowd = context;
@@ -87,8 +89,9 @@ void crowd_destroy(struct crowd *crowd)
 {
     if (!crowd)
         return;
-    if (crowd->members)
-        crowd_leave(crowd);
+    for (uint32_t i = 0; crowd->members && i < crowd->member_count; i++)
+        if (crowd->members[i].state != CROWD_MEMBER_CLOSED)
+            forget(crowd, &crowd->members[i]);
     if (crowd->epoll >= 0)
         close(crowd->epoll);
     free(crowd->buffer);
@@ -455,11 +458,4 @@ void crowd_churn(struct crowd *crowd, uint32_t count)
         forget(crowd, member);
         begin_connect(crowd, member);
     }
-}
-
-void crowd_leave(struct crowd *crowd)
-{
-    for (uint32_t i = 0; i < crowd->member_count; i++)
-        if (crowd->members[i].state != CROWD_MEMBER_CLOSED)
-            forget(crowd, &crowd->members[i]);
 }

@@ -55,9 +55,6 @@ void crowd_tick(struct crowd *crowd, uint64_t now_ns);
 /* `count` readers disconnect, in rotation, and reconnect at once. */
 void crowd_churn(struct crowd *crowd, uint32_t count);
 
-/* Ends all connections. */
-void crowd_leave(struct crowd *crowd);
-
 /* How many subscribers, of all kinds, are upgraded and open. */
 uint32_t crowd_open(const struct crowd *crowd);
 

@@ -40,20 +40,6 @@ void recorder_add(struct recorder *recorder, uint64_t value)
     recorder->buckets[bucket_of(value)]++;
 }
 
-void recorder_merge(struct recorder *into, const struct recorder *from)
-{
-    if (from->count == 0)
-        return;
-    if (into->count == 0 || from->minimum < into->minimum)
-        into->minimum = from->minimum;
-    if (from->maximum > into->maximum)
-        into->maximum = from->maximum;
-    into->count += from->count;
-    into->sum += from->sum;
-    for (uint32_t i = 0; i < RECORDER_BUCKETS; i++)
-        into->buckets[i] += from->buckets[i];
-}
-
 uint64_t recorder_quantile(const struct recorder *recorder, double quantile)
 {
     uint64_t wanted = (uint64_t)ceil(quantile * (double)recorder->count), seen = 0;

@@ -21,9 +21,6 @@ void recorder_reset(struct recorder *recorder);
 /* Counts one value. A value that is too large counts in the last bucket; `maximum` is exact. */
 void recorder_add(struct recorder *recorder, uint64_t value);
 
-/* Adds all of `from` to `into`. */
-void recorder_merge(struct recorder *into, const struct recorder *from);
-
 /* The smallest recorded value (to bucket width) that at least the share `quantile` of all values does not exceed; 0 while empty. */
 uint64_t recorder_quantile(const struct recorder *recorder, double quantile);
 

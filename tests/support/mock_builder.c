@@ -17,7 +17,7 @@ static void flush(struct mock_session *session)
     struct engine *engine = session->builder->engine;
 
     if (session->out_length == 0 || !session->connection || session->connection->finishing ||
-        session->connection->extent_count == CONNECTION_EXTENTS)
+        !engine_has_room(session->connection))
         return;
     must(engine_append_bytes(engine, session->connection, session->out, session->out_length) == 0);
     engine_serve(engine, session->connection);

@@ -270,11 +270,6 @@ void fleet_turn(struct fleet *fleet, uint64_t deadline_ns)
     engine_turn(fleet->engine, deadline_ns);
 }
 
-void fleet_wake(struct fleet *fleet)
-{
-    waker_wake(engine_waker(fleet->engine), NULL);
-}
-
 const struct fleet_figures *fleet_figures_get(const struct fleet *fleet)
 {
     return &fleet->figures;
@@ -283,9 +278,4 @@ const struct fleet_figures *fleet_figures_get(const struct fleet *fleet)
 bool fleet_is_open(const struct fleet *fleet, uint32_t member)
 {
     return fleet->members[member].state == FLEET_MEMBER_OPEN;
-}
-
-const struct engine *fleet_engine(const struct fleet *fleet)
-{
-    return fleet->engine;
 }

@@ -83,15 +83,9 @@ void fleet_behave(struct fleet *fleet, uint32_t member, const struct fleet_behav
 /* Performs one turn of I/O and all actions that are due; sleeps at most until `deadline_ns` (0: not at all). */
 void fleet_turn(struct fleet *fleet, uint64_t deadline_ns);
 
-/* Wakes a sleeping fleet_turn; any thread. */
-void fleet_wake(struct fleet *fleet);
-
 const struct fleet_figures *fleet_figures_get(const struct fleet *fleet);
 
 /* True while the member's connection is upgraded and not closing. */
 bool fleet_is_open(const struct fleet *fleet, uint32_t member);
-
-/* The engine that the fleet runs on, for its counters. */
-const struct engine *fleet_engine(const struct fleet *fleet);
 
 #endif
