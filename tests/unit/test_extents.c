@@ -147,7 +147,9 @@ static void four_extents_are_all_there_are(void **state)
     assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 1, 2), 0);
     assert_int_equal(extents_append_bytes(&f->engine, &f->connection, text, sizeof text), 0);
     assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 5, 6), 0);
+    assert_true(engine_has_room(&f->connection));
     assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 8, 9), 0);
+    assert_false(engine_has_room(&f->connection));
     assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 10, 11), -ENOBUFS);
     assert_int_equal(extents_append_bytes(&f->engine, &f->connection, text, 1), -ENOBUFS);
     assert_int_equal(extents_append_frames(&f->engine, &f->connection, 0, 9, 10), 0);
