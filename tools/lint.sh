@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the whole tree: format, clang-tidy, cppcheck, that no layer includes headers of a layer above it, that headers include each other
+# Checks the whole tree: format, clang-tidy, cppcheck, that no folder includes headers of a folder above it, that headers include each other
 # in no circle, and that the documents and sections cited in comments exist.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -40,18 +40,69 @@ cpp_check() {
         -DFLASHRELAY_VERSION='"lint"' -Iinclude -Idataplane -Itools -Iperf "${product[@]}"
 }
 
-# The data plane builds without control/, tools/ and tests/, and its lower layers (base and the protocols) build without those above them.
+# The data plane includes nothing of control/, tools/, tests/ and perf/.
 floors() {
     local wrong
     wrong=$(grep -nE '#include "(control|tools|tests|perf)/|#include "\.\./' -r include dataplane control tools perf tests --include='*.[ch]' &&
         true)
-    for floor in base http ws tls codec; do
-        wrong+=$(grep -nE '#include "((channel|encode|engine|ingest|shard|relay)/|flashrelay/(engine|shard|ingest|relay|admission|channel|encoder)[a-z_]*\.h)' \
-            -r "dataplane/$floor" --include='*.[ch]')
-    done
-    wrong+=$(grep -nE '#include "(ws|tls|codec)/|#include "flashrelay/(ws|brotli)[a-z_]*\.h' -r dataplane/base dataplane/http --include='*.[ch]')
     wrong+=$(cd control && for header in *.h */*.h; do grep -nE "#include \"$header\"" -r ../dataplane ../include; done)
     [ -z "$wrong" ] || { echo "$wrong"; return 1; }
+}
+
+# Whose contracts the headers of include/flashrelay are.
+contracts='
+    base:    address clock counter histogram list log random snapshot thread waker
+    http:    http
+    ws:      ws ws_client ws_upgrade ws_uri
+    codec:   brotli_codec
+    channel: channel holds selection
+    encode:  encoder
+    engine:  descriptor_budget engine engine_kind engine_sim engine_uring
+    ingest:  ingest
+    shard:   access admission shard
+    relay:   relay'
+
+# Prints each row of the table of folders in dataplane/README.md: a folder, then the folders that it may use.
+folder_rows() {
+    local folder cell above=''
+    sed -nE 's/^\| `([a-z]+)\/` \|.*\| ([^|]*) \|$/\1 \2/p' dataplane/README.md | while read -r folder cell; do
+        if [ "$cell" = "all of these" ]; then
+            echo "$folder$above"
+        else
+            echo "$folder" "$(grep -oE '`[a-z]+`' <<<"$cell" | tr -d '`' | tr '\n' ' ')"
+        fi
+        above+=" $folder"
+    done
+}
+
+# Each folder of dataplane/, and its contracts, include only what its row in dataplane/README.md allows; a row allows only rows above it.
+folders() {
+    local -A folder_of=() may_use=()
+    local wrong='' above=' ' folder names name file line included from to
+    while IFS=: read -r folder names; do
+        for name in $names; do folder_of[$name]=${folder// /}; done
+    done <<<"$contracts"
+    while read -r folder names; do
+        for name in $names; do [[ $above == *" $name "* ]] || wrong+="dataplane/README.md: $name/ does not stand above $folder/"$'\n'; done
+        above+="$folder "
+        may_use[$folder]=" $folder $names "
+    done < <(folder_rows)
+    for folder in dataplane/*/; do
+        [[ $above == *" $(basename "$folder") "* ]] || wrong+="dataplane/README.md: no row for $folder"$'\n'
+    done
+    for file in include/flashrelay/*.h; do
+        name=$(basename "$file" .h)
+        [ -n "${folder_of[$name]-}" ] || wrong+="tools/lint.sh: $file is the contract of no folder"$'\n'
+    done
+    while IFS=: read -r file line included; do
+        included=${included#*\"} included=${included%\"*}
+        from=${file#dataplane/} from=${from%%/*}
+        [[ $file != include/* ]] || { name=$(basename "$file" .h); from=${folder_of[$name]-}; }
+        to=${included%%/*}
+        [ "$to" != flashrelay ] || { name=$(basename "$included" .h); to=${folder_of[$name]-}; }
+        [[ ${may_use[$from]-} == *" $to "* ]] || wrong+="$file:$line: $from/ may not use $included of $to/"$'\n'
+    done < <(grep -rnE '#include "' dataplane include --include='*.[ch]')
+    [ -z "$wrong" ] || { printf '%s' "$wrong"; return 1; }
 }
 
 # Headers must not include each other in a circle.
@@ -83,6 +134,7 @@ citations() {
 }
 
 check "who includes whom" floors
+check "order of folders" folders
 check "no circles" circles
 check "citations" citations
 check "clang-format" format
