@@ -29,8 +29,8 @@ int publisher_init(struct publisher *publisher, const struct ingest_options *opt
     *publisher = (struct publisher){.options = options, .counters = counters};
     list_init(&publisher->waiting);
     draw_secret(publisher);
-    if (recent_create(&publisher->recent, INGEST_RECENT_ENTRIES, INGEST_RECENT_NS) || brotli_arena_create(&publisher->arena) ||
-        message_buffer_init(&publisher->json, options->max_message_bytes)) {
+    if (recent_create(&publisher->recent, INGEST_RECENT_ENTRIES, INGEST_RECENT_NS) != 0 ||
+        brotli_arena_create(&publisher->arena) != 0 || message_buffer_init(&publisher->json, options->max_message_bytes) != 0) {
         publisher_dispose(publisher);
         return -ENOMEM;
     }
@@ -129,7 +129,7 @@ static int append(struct publisher *publisher, const struct message *message)
     uint64_t floor = channel_floor(channel);
     int error = channel_append(channel, channel_head(channel) + 1, WS_BINARY, bytes, length, message->arrived_ns);
 
-    if (!error || channel_floor(channel) > floor) /* readers that sleep must let go of frames below it */
+    if (error == 0 || channel_floor(channel) > floor) /* readers that sleep must let go of frames below it */
         wake_readers(publisher);
     if (error == 0) {
         counter_add(&publisher->counters->published, 1);

@@ -107,12 +107,12 @@ static int start_thread(struct resolver *resolver)
     pthread_t thread;
     int error;
 
-    if (pthread_attr_init(&attributes))
+    if (pthread_attr_init(&attributes) != 0)
         return -EAGAIN;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     error = pthread_create(&thread, &attributes, run_look_up, resolver);
     pthread_attr_destroy(&attributes);
-    return error ? -EAGAIN : 0;
+    return error != 0 ? -EAGAIN : 0;
 }
 
 int resolver_start(struct resolver *resolver, const char *host, uint16_t port)

@@ -25,7 +25,7 @@ static int init_addresses(struct upstream *upstream)
     struct address *address = &upstream->addresses[0];
 
     address->port = upstream->uri->port;
-    if (ip_address_parse(&address->ip, upstream->uri->host, strlen(upstream->uri->host)))
+    if (ip_address_parse(&address->ip, upstream->uri->host, strlen(upstream->uri->host)) != 0)
         return resolver_create(&upstream->resolver);
     upstream->address_count = 1;
     return 0;
@@ -55,8 +55,8 @@ int upstream_init(struct upstream *upstream, struct ingest *ingest, unsigned ind
     budget_init(&upstream->budget);
     if (upstream->uri->tls && !(upstream->plain = malloc(UPSTREAM_PLAIN_BYTES)))
         return -ENOMEM;
-    if (init_addresses(upstream) ||
-        message_buffer_init(&upstream->buffer, largest > WS_CLIENT_HEAD_BYTES ? largest : WS_CLIENT_HEAD_BYTES)) {
+    if (init_addresses(upstream) != 0 ||
+        message_buffer_init(&upstream->buffer, largest > WS_CLIENT_HEAD_BYTES ? largest : WS_CLIENT_HEAD_BYTES) != 0) {
         upstream_dispose(upstream);
         return -ENOMEM;
     }
@@ -245,7 +245,7 @@ void upstream_close_answered(struct upstream *upstream, const struct ws_event *e
 void upstream_closed(struct upstream *upstream, int error, uint64_t now_ns)
 {
     upstream->connection = NULL;
-    upstream_drop(upstream, now_ns, "%s", error ? strerror(-error) : "the connection ended");
+    upstream_drop(upstream, now_ns, "%s", error != 0 ? strerror(-error) : "the connection ended");
 }
 
 void upstream_stop(struct upstream *upstream, uint64_t now_ns)

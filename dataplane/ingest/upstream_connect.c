@@ -35,7 +35,7 @@ static bool connect_to(struct upstream *upstream, const struct address *address,
 {
     struct ingest *ingest = upstream->ingest;
 
-    if (upstream->uri->tls && tls_client_create(&upstream->tls, ingest->tls, upstream->uri->host)) {
+    if (upstream->uri->tls && tls_client_create(&upstream->tls, ingest->tls, upstream->uri->host) != 0) {
         snprintf(upstream->problem, sizeof upstream->problem, "no memory for TLS");
         return false;
     }

@@ -209,7 +209,7 @@ static void take_records(struct upstream *upstream, uint64_t now_ns)
 
 static size_t feed_records(struct upstream *upstream, const uint8_t *bytes, size_t length, uint64_t now_ns)
 {
-    if (tls_client_feed(upstream->tls, bytes, length))
+    if (tls_client_feed(upstream->tls, bytes, length) != 0)
         upstream_drop(upstream, now_ns, "no memory for TLS");
     else
         take_records(upstream, now_ns);

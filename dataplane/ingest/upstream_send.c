@@ -5,7 +5,7 @@
 
 static bool append(struct upstream *upstream, const void *bytes, size_t length)
 {
-    if (engine_append_bytes(upstream->ingest->engine, upstream->connection, bytes, length))
+    if (engine_append_bytes(upstream->ingest->engine, upstream->connection, bytes, length) != 0)
         return false;
     engine_serve(upstream->ingest->engine, upstream->connection);
     return true;

@@ -238,7 +238,7 @@ void check_ending(const struct client *client, int error)
 
     if (client->state == CLIENT_OPEN && client->cause == DISCONNECT_CAUSES && !client->left &&
         world->plan.network.reset_permille_per_s == 0)
-        fail(world, "subscriber %u was ended without a cause (%s)", client->index, error ? strerror(-error) : "in order");
+        fail(world, "subscriber %u was ended without a cause (%s)", client->index, error != 0 ? strerror(-error) : "in order");
 }
 
 /* --- when all threads sleep --- */

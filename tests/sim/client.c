@@ -239,7 +239,7 @@ void client_closed(struct client *client, int error)
     struct sim_world *world = world_of(client);
 
     trace(world, "client %u: gone after %llu frames: %s", client->index, (unsigned long long)client->stream.received,
-          error ? strerror(-error) : "in order");
+          error != 0 ? strerror(-error) : "in order");
     check_ending(client, error);
     client->state = CLIENT_AWAY;
     client->unstall_ns = 0;

@@ -46,7 +46,7 @@ void feed_closed(struct feed *feed, int error)
     struct sim_world *world = world_of(feed);
 
     trace(world, "builder %u: connection %u ended: %s", feed->builder->index, feed->number,
-          error ? strerror(-error) : "in order");
+          error != 0 ? strerror(-error) : "in order");
     /* The relay may give up a builder that could not send its pong, or sent it late. */
     bool behind = feed->pong_waited || feed->line.taken_bytes < feed->line.said_bytes;
     /* While a thread of the relay stalls, the time that a builder has for ending a connection may pass. */

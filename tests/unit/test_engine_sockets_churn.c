@@ -63,7 +63,7 @@ static struct place *find_place(struct churn_side *side, const struct connection
     return NULL;
 }
 
-static void accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
+static void on_accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
 {
     struct churn_side *side = context;
     struct place *place = find_place(side, NULL);
@@ -80,7 +80,7 @@ static void accepted(void *context, struct connection *connection, const struct 
     *place = (struct place){.connection = connection, .position = channel_head(churn->channel) + 1};
 }
 
-static void connected(void *context, struct connection *connection, int error, uint64_t now_ns)
+static void on_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     struct place *place = connection->owner;
 
@@ -105,7 +105,7 @@ static void check(struct place *place, const uint8_t *bytes, size_t length)
     }
 }
 
-static size_t received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
+static size_t on_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     struct churn_side *side = context;
     struct place *place = connection->owner;
@@ -125,7 +125,7 @@ static size_t received(void *context, struct connection *connection, uint8_t *by
     return consumed;
 }
 
-static void progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
+static void on_progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
 {
     (void)progress;
     (void)now_ns;
@@ -133,7 +133,7 @@ static void progressed(void *context, struct connection *connection, const struc
         engine_abort(((struct churn_side *)context)->engine, connection);
 }
 
-static void closed(void *context, struct connection *connection, int error, uint64_t now_ns)
+static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     struct place *place = connection->owner;
 
@@ -145,7 +145,7 @@ static void closed(void *context, struct connection *connection, int error, uint
 }
 
 /* The connection goes on at the other server, or is closed if that has no room for it. */
-static void detached(void *context, struct connection *connection, const struct engine_handoff *handoff, uint64_t now_ns)
+static void on_detached(void *context, struct connection *connection, const struct engine_handoff *handoff, uint64_t now_ns)
 {
     struct churn_side *side = context, *other = side->other;
     struct place *place = connection->owner, *new_place = find_place(other, NULL);
@@ -163,12 +163,12 @@ static void detached(void *context, struct connection *connection, const struct 
 }
 
 static const struct engine_handler handler = {
-    .accepted = accepted,
-    .connected = connected,
-    .received = received,
-    .progressed = progressed,
-    .closed = closed,
-    .detached = detached,
+    .accepted = on_accepted,
+    .connected = on_connected,
+    .received = on_received,
+    .progressed = on_progressed,
+    .closed = on_closed,
+    .detached = on_detached,
     .woken = ignore_woken,
 };
 

@@ -31,7 +31,7 @@ static void request_stop(int signal_number)
 
 /* --- the engine's handler --- */
 
-static void accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
+static void on_accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
 {
     struct echo *echo = context;
 
@@ -40,7 +40,7 @@ static void accepted(void *context, struct connection *connection, const struct 
         engine_abort(echo->engine, connection);
 }
 
-static void connected(void *context, struct connection *connection, int error, uint64_t now_ns)
+static void on_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     struct echo *echo = context;
 
@@ -51,20 +51,20 @@ static void connected(void *context, struct connection *connection, int error, u
     echo->connecting = false;
 }
 
-static size_t received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
+static size_t on_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     (void)context;
     return echo_session_received(connection->owner, bytes, length, now_ns);
 }
 
-static void progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
+static void on_progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
 {
     (void)context;
     (void)progress;
     echo_session_progressed(connection->owner, now_ns);
 }
 
-static void closed(void *context, struct connection *connection, int error, uint64_t now_ns)
+static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     (void)context;
     (void)error;
@@ -73,19 +73,19 @@ static void closed(void *context, struct connection *connection, int error, uint
         echo_session_destroy(connection->owner);
 }
 
-static void woken(void *context, uint64_t now_ns)
+static void on_woken(void *context, uint64_t now_ns)
 {
     (void)context;
     (void)now_ns;
 }
 
 static const struct engine_handler handler = {
-    .accepted = accepted,
-    .connected = connected,
-    .received = received,
-    .progressed = progressed,
-    .closed = closed,
-    .woken = woken,
+    .accepted = on_accepted,
+    .connected = on_connected,
+    .received = on_received,
+    .progressed = on_progressed,
+    .closed = on_closed,
+    .woken = on_woken,
 };
 
 /* --- the loop --- */
