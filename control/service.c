@@ -43,6 +43,49 @@ static int explain(char *error, size_t capacity, int result, const char *what, c
     return result;
 }
 
+/* If this fails, the caller destroys what was created. */
+static int start(struct service *service, char *error, size_t error_capacity);
+
+int service_start(struct service **service, const struct options *options, char *error, size_t error_capacity)
+{
+    struct service *s = calloc(1, sizeof *s);
+    int result;
+
+    if (!s)
+        return explain(error, error_capacity, -ENOMEM, "start", NULL);
+    s->options = options;
+    s->health = (struct health){.grace_ns = options->health_grace_ms * NS_PER_MS, .upstreams = options->upstreams.count};
+    s->descriptor_plan = descriptors_plan(options);
+    result = start(s, error, error_capacity);
+    if (result < 0) {
+        service_destroy(s);
+        return result;
+    }
+    start_report_running(options, s->relay, s->http ? http_server_port(s->http) : 0);
+    *service = s;
+    return 0;
+}
+
+void service_destroy(struct service *service)
+{
+    if (service->http)
+        http_server_stop(service->http);
+    metrics_sources_dispose(&service->sources);
+    label_set_dispose(&service->labels);
+    if (service->admitter)
+        admitter_stop(service->admitter); /* it writes answers to memory that relay_destroy frees */
+    if (service->relay)
+        relay_destroy(service->relay);
+    if (service->admitter)
+        admitter_destroy(service->admitter);
+    if (service->limits)
+        limits_destroy(service->limits);
+    if (service->snapshots)
+        snapshot_publish(service->snapshots, &service->access, NULL);
+    snapshot_group_destroy(service->snapshots);
+    free(service);
+}
+
 static int create_access(struct service *service)
 {
     const struct options *options = service->options;
@@ -172,7 +215,6 @@ static void share_descriptors(struct service *service)
     start_report_descriptors(service->options, &service->descriptor_plan, room);
 }
 
-/* If this fails, the caller destroys what was created. */
 static int start(struct service *service, char *error, size_t error_capacity)
 {
     const struct options *options = service->options;
@@ -198,26 +240,6 @@ static int start(struct service *service, char *error, size_t error_capacity)
     return result < 0 ? explain(error, error_capacity, result, "start threads", NULL) : 0;
 }
 
-int service_start(struct service **service, const struct options *options, char *error, size_t error_capacity)
-{
-    struct service *s = calloc(1, sizeof *s);
-    int result;
-
-    if (!s)
-        return explain(error, error_capacity, -ENOMEM, "start", NULL);
-    s->options = options;
-    s->health = (struct health){.grace_ns = options->health_grace_ms * NS_PER_MS, .upstreams = options->upstreams.count};
-    s->descriptor_plan = descriptors_plan(options);
-    result = start(s, error, error_capacity);
-    if (result < 0) {
-        service_destroy(s);
-        return result;
-    }
-    start_report_running(options, s->relay, s->http ? http_server_port(s->http) : 0);
-    *service = s;
-    return 0;
-}
-
 uint64_t service_turn(struct service *service, uint64_t now_ns)
 {
     return service->http ? metrics_turn(&service->sources, now_ns) : CLOCK_NEVER;
@@ -231,24 +253,4 @@ void service_drain(struct service *service)
 bool service_is_finished(struct service *service)
 {
     return relay_is_finished(service->relay);
-}
-
-void service_destroy(struct service *service)
-{
-    if (service->http)
-        http_server_stop(service->http);
-    metrics_sources_dispose(&service->sources);
-    label_set_dispose(&service->labels);
-    if (service->admitter)
-        admitter_stop(service->admitter); /* it writes answers to memory that relay_destroy frees */
-    if (service->relay)
-        relay_destroy(service->relay);
-    if (service->admitter)
-        admitter_destroy(service->admitter);
-    if (service->limits)
-        limits_destroy(service->limits);
-    if (service->snapshots)
-        snapshot_publish(service->snapshots, &service->access, NULL);
-    snapshot_group_destroy(service->snapshots);
-    free(service);
 }

@@ -13,6 +13,16 @@ struct item {
     unsigned count; /* of all parts, also those beyond the third */
 };
 
+void keys_dispose(struct api_keys *keys)
+{
+    for (unsigned i = 0; i < keys->count; i++) {
+        free(keys->apps[i].name);
+        free(keys->apps[i].key);
+    }
+    free(keys->apps);
+    *keys = (struct api_keys){0};
+}
+
 static void item_split(struct item *item, const char *text, size_t length)
 {
     const char *end = text + length;
@@ -125,14 +135,4 @@ int keys_parse(struct api_keys *keys, const char *list, char *error, size_t erro
         list += *list == ',';
     }
     return 0;
-}
-
-void keys_dispose(struct api_keys *keys)
-{
-    for (unsigned i = 0; i < keys->count; i++) {
-        free(keys->apps[i].name);
-        free(keys->apps[i].key);
-    }
-    free(keys->apps);
-    *keys = (struct api_keys){0};
 }

@@ -8,6 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+void label_set_dispose(struct label_set *set)
+{
+    for (unsigned i = 0; i < set->count; i++) {
+        free(set->labels[i].name);
+        free(set->labels[i].value);
+    }
+    free(set->labels);
+    *set = (struct label_set){0};
+}
+
 static void make_valid(char *name)
 {
     for (char *c = name; *c; c++)
@@ -80,14 +90,4 @@ int label_set_add_list(struct label_set *set, const char *list)
         result = add_item(set, item);
     free(copy);
     return result;
-}
-
-void label_set_dispose(struct label_set *set)
-{
-    for (unsigned i = 0; i < set->count; i++) {
-        free(set->labels[i].name);
-        free(set->labels[i].value);
-    }
-    free(set->labels);
-    *set = (struct label_set){0};
 }

@@ -14,6 +14,16 @@ struct parser {
     const char *error; /* what was expected, static; if set, the line is left out */
 };
 
+void dotenv_dispose(struct dotenv *dotenv)
+{
+    for (unsigned i = 0; i < dotenv->count; i++) {
+        free(dotenv->entries[i].name);
+        free(dotenv->entries[i].value);
+    }
+    free(dotenv->entries);
+    *dotenv = (struct dotenv){0};
+}
+
 const char *environment_find(char *const *environment, const char *name, size_t name_length)
 {
     for (; environment && *environment; environment++)
@@ -279,14 +289,4 @@ int dotenv_parse(struct dotenv *dotenv, const char *name, const char *text, size
         }
     }
     return result;
-}
-
-void dotenv_dispose(struct dotenv *dotenv)
-{
-    for (unsigned i = 0; i < dotenv->count; i++) {
-        free(dotenv->entries[i].name);
-        free(dotenv->entries[i].value);
-    }
-    free(dotenv->entries);
-    *dotenv = (struct dotenv){0};
 }

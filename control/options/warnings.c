@@ -6,6 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+void warnings_dispose(struct warnings *warnings)
+{
+    for (unsigned i = 0; i < warnings->count; i++)
+        free(warnings->texts[i]);
+    *warnings = (struct warnings){0};
+}
+
 void warnings_make_line(char *text)
 {
     for (; *text; text++)
@@ -44,11 +51,4 @@ void warnings_print(FILE *out, const struct warnings *warnings)
         fprintf(out, "flashrelay: %s\n", warnings->texts[i]);
     if (warnings->more > 0)
         fprintf(out, "flashrelay: %u more like these\n", warnings->more);
-}
-
-void warnings_dispose(struct warnings *warnings)
-{
-    for (unsigned i = 0; i < warnings->count; i++)
-        free(warnings->texts[i]);
-    *warnings = (struct warnings){0};
 }

@@ -12,6 +12,10 @@
 /* How long the encoder sleeps when nobody wakes it. */
 #define ENCODER_WAIT_MS 1000
 
+/* --- life --- */
+
+static void set_up_threads(struct relay *relay);
+
 static void warn_of_shared_cores(const struct relay_options *options)
 {
     bool spins = true;
@@ -23,6 +27,68 @@ static void warn_of_shared_cores(const struct relay_options *options)
                  "threads that share a core block instead of polling: --busy-poll needs --cpu-list with %u different cores, for "
                  "the ingest and each shard, or --shards 1 and one core for both",
                  options->shards + 1);
+}
+
+int relay_create(struct relay **out, const struct relay_options *options)
+{
+    struct relay *relay = calloc(1, sizeof *relay);
+    int error;
+
+    if (!relay)
+        return relay_fail(-ENOMEM, "the relay");
+    assert(options->shards > 0 && options->shards <= RELAY_MAX_SHARDS);
+    relay->options = *options;
+    error = relay_create_parts(relay);
+    if (error != 0) {
+        relay_destroy(relay);
+        return error;
+    }
+    warn_of_shared_cores(options);
+    set_up_threads(relay);
+    *out = relay;
+    return 0;
+}
+
+static void destroy_shards(struct relay *relay)
+{
+    for (unsigned i = 0; i < relay->options.shards && relay->shards; i++) {
+        engine_destroy(relay->shard_engines[i]);
+        relay->shard_engines[i] = NULL;
+        shard_destroy(relay->shards[i].shard);
+        free(relay->shards[i].app_connections);
+        relay->shards[i] = (struct relay_shard){0};
+    }
+}
+
+/* Destroys engines before their owners, which they may still touch. */
+void relay_destroy_loops(struct relay *relay)
+{
+    if (relay->shard_engines)
+        destroy_shards(relay);
+    engine_destroy(relay->ingest_engine);
+    relay->ingest_engine = NULL;
+    ingest_destroy(relay->ingest);
+    relay->ingest = NULL;
+    encoder_destroy(relay->encoder);
+    relay->encoder = NULL;
+}
+
+/* Destroys each part before those that it may still touch: the threads first, the channels last. */
+void relay_destroy(struct relay *relay)
+{
+    relay_threads_stop(relay->threads, relay->thread_count);
+    relay_destroy_loops(relay);
+    engine_choice_close(&relay->engines);
+    for (unsigned i = 0; i < 2; i++) {
+        channel_destroy(relay->channels[i]);
+        free(relay->marks[i]);
+    }
+    free(relay->threads);
+    free(relay->answers);
+    free(relay->shard_wakers);
+    free(relay->shard_engines);
+    free(relay->shards);
+    free(relay);
 }
 
 /* --- threads --- */
@@ -104,27 +170,7 @@ int relay_start(struct relay *relay)
     return error;
 }
 
-/* --- life --- */
-
-int relay_create(struct relay **out, const struct relay_options *options)
-{
-    struct relay *relay = calloc(1, sizeof *relay);
-    int error;
-
-    if (!relay)
-        return relay_fail(-ENOMEM, "the relay");
-    assert(options->shards > 0 && options->shards <= RELAY_MAX_SHARDS);
-    relay->options = *options;
-    error = relay_create_parts(relay);
-    if (error != 0) {
-        relay_destroy(relay);
-        return error;
-    }
-    warn_of_shared_cores(options);
-    set_up_threads(relay);
-    *out = relay;
-    return 0;
-}
+/* --- draining --- */
 
 void relay_drain(struct relay *relay)
 {
@@ -141,48 +187,6 @@ bool relay_is_finished(struct relay *relay)
         ingest_stop(relay->ingest);
     relay->ingest_stopped = true;
     return ingest_is_stopped(relay->ingest);
-}
-
-static void destroy_shards(struct relay *relay)
-{
-    for (unsigned i = 0; i < relay->options.shards && relay->shards; i++) {
-        engine_destroy(relay->shard_engines[i]);
-        relay->shard_engines[i] = NULL;
-        shard_destroy(relay->shards[i].shard);
-        free(relay->shards[i].app_connections);
-        relay->shards[i] = (struct relay_shard){0};
-    }
-}
-
-/* Destroys engines before their owners, which they may still touch. */
-void relay_destroy_loops(struct relay *relay)
-{
-    if (relay->shard_engines)
-        destroy_shards(relay);
-    engine_destroy(relay->ingest_engine);
-    relay->ingest_engine = NULL;
-    ingest_destroy(relay->ingest);
-    relay->ingest = NULL;
-    encoder_destroy(relay->encoder);
-    relay->encoder = NULL;
-}
-
-/* Destroys each part before those that it may still touch: the threads first, the channels last. */
-void relay_destroy(struct relay *relay)
-{
-    relay_threads_stop(relay->threads, relay->thread_count);
-    relay_destroy_loops(relay);
-    engine_choice_close(&relay->engines);
-    for (unsigned i = 0; i < 2; i++) {
-        channel_destroy(relay->channels[i]);
-        free(relay->marks[i]);
-    }
-    free(relay->threads);
-    free(relay->answers);
-    free(relay->shard_wakers);
-    free(relay->shard_engines);
-    free(relay->shards);
-    free(relay);
 }
 
 /* --- figures --- */

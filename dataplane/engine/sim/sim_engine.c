@@ -6,6 +6,54 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* --- life --- */
+
+static const struct engine_ops operations;
+
+static void sim_wake(struct waker *waker, struct waker *from)
+{
+    (void)from;
+    sim_engine_of(engine_of_waker(waker))->woken = true;
+}
+
+int engine_sim_create(struct engine **out, const struct engine_options *options, struct sim_network *network,
+                      const struct ip_address *ip)
+{
+    void *memory;
+
+    if (posix_memalign(&memory, _Alignof(struct sim_engine), sizeof(struct sim_engine)) != 0)
+        return -ENOMEM;
+    struct sim_engine *engine = memset(memory, 0, sizeof *engine);
+    engine_init(&engine->common, &operations, options, sim_wake);
+    engine->network = network;
+    engine->ip = *ip;
+    engine->reported_until_ns = network->now_ns;
+    list_init(&engine->listener.backlog);
+    list_init(&engine->connections);
+    list_init(&engine->ready);
+    list_init(&engine->to_serve);
+    list_append(&network->engines, &engine->node);
+    *out = &engine->common;
+    return 0;
+}
+
+static void sim_destroy(struct engine *common)
+{
+    struct sim_engine *engine = sim_engine_of(common);
+
+    while (!list_is_empty(&engine->connections)) {
+        struct sim_connection *connection = LIST_ENTRY(list_first(&engine->connections), struct sim_connection, node);
+        if (!connection->common.dead)
+            sim_link_abort(connection->link, connection->side);
+        sim_connection_destroy(connection);
+    }
+    sim_close_listener(engine);
+    list_remove(&engine->node);
+    engine_dispose(common);
+    free(engine->order);
+    free(engine);
+}
+
 /* --- connecting and ending --- */
 
 static struct connection *sim_connect(struct engine *common, const struct address *remote, void *owner)
@@ -183,13 +231,7 @@ void engine_sim_take_descriptors(struct engine *engine, bool taken)
     sim_engine_of(engine)->no_descriptors = taken;
 }
 
-static void sim_wake(struct waker *waker, struct waker *from)
-{
-    (void)from;
-    sim_engine_of(engine_of_waker(waker))->woken = true;
-}
-
-/* --- life --- */
+/* --- the table --- */
 
 static uint64_t sim_now(struct engine *engine)
 {
@@ -201,23 +243,6 @@ static void sim_add_channel(struct engine *engine, const struct channel *channel
 {
     (void)engine;
     (void)channel;
-}
-
-static void sim_destroy(struct engine *common)
-{
-    struct sim_engine *engine = sim_engine_of(common);
-
-    while (!list_is_empty(&engine->connections)) {
-        struct sim_connection *connection = LIST_ENTRY(list_first(&engine->connections), struct sim_connection, node);
-        if (!connection->common.dead)
-            sim_link_abort(connection->link, connection->side);
-        sim_connection_destroy(connection);
-    }
-    sim_close_listener(engine);
-    list_remove(&engine->node);
-    engine_dispose(common);
-    free(engine->order);
-    free(engine);
 }
 
 static const struct engine_ops operations = {
@@ -234,24 +259,3 @@ static const struct engine_ops operations = {
     .add_channel = sim_add_channel,
     .turn = sim_turn,
 };
-
-int engine_sim_create(struct engine **out, const struct engine_options *options, struct sim_network *network,
-                      const struct ip_address *ip)
-{
-    void *memory;
-
-    if (posix_memalign(&memory, _Alignof(struct sim_engine), sizeof(struct sim_engine)) != 0)
-        return -ENOMEM;
-    struct sim_engine *engine = memset(memory, 0, sizeof *engine);
-    engine_init(&engine->common, &operations, options, sim_wake);
-    engine->network = network;
-    engine->ip = *ip;
-    engine->reported_until_ns = network->now_ns;
-    list_init(&engine->listener.backlog);
-    list_init(&engine->connections);
-    list_init(&engine->ready);
-    list_init(&engine->to_serve);
-    list_append(&network->engines, &engine->node);
-    *out = &engine->common;
-    return 0;
-}
