@@ -8,23 +8,25 @@
 /* Written by one thread, read by any. */
 typedef _Atomic uint64_t counter;
 
-/* Any thread. */
+/* The counter's present value. Any thread. */
 static inline uint64_t counter_read(const counter *c)
 {
     return atomic_load_explicit(c, memory_order_relaxed);
 }
 
-/* The owning thread, as for the functions below. */
+/* Replaces the value. The owning thread. */
 static inline void counter_set(counter *c, uint64_t value)
 {
     atomic_store_explicit(c, value, memory_order_relaxed);
 }
 
+/* Adds `n`; beyond UINT64_MAX the value begins again at 0. The owning thread: two that add at once would lose counts. */
 static inline void counter_add(counter *c, uint64_t n)
 {
     counter_set(c, counter_read(c) + n);
 }
 
+/* Takes `n` off a value that is at least `n`. The owning thread. */
 static inline void counter_subtract(counter *c, uint64_t n)
 {
     counter_set(c, counter_read(c) - n);

@@ -57,18 +57,36 @@ bool relay_is_finished(struct relay *relay);
 /* Stops all threads, waits for their end and frees everything, whether or not the relay was drained. */
 void relay_destroy(struct relay *relay);
 
-/* Figures, owned by the relay, for any thread. The channels: [0] as ingested, [1] brotli if compressing. */
+/* --- figures: for any thread, from relay_create to relay_destroy; what is returned by pointer belongs to the relay --- */
+
+/* The number of channels: 2 if compressing, else 1. */
 unsigned relay_channel_count(const struct relay *relay);
+
+/* A channel: [0] as ingested, [1] brotli. `index` is below relay_channel_count. */
 const struct channel *relay_channel(const struct relay *relay, unsigned index);
+
+/* The number of shards, relay_options.shards. */
 unsigned relay_shard_count(const struct relay *relay);
+
+/* A shard, for its counters. `index` is below relay_shard_count. */
 const struct shard *relay_shard(const struct relay *relay, unsigned index);
+
 /* The kind of engines that was chosen, and why no kind before it. */
 const struct engine_choice *relay_engines(const struct relay *relay);
+
+/* The engine of the shard `index`, for its counters. `index` is below relay_shard_count. */
 const struct engine *relay_shard_engine(const struct relay *relay, unsigned index);
+
 /* Upgrade requests with a valid key of the app so far, summed over the shards. `app`: its number, below relay_options.apps. */
 uint64_t relay_app_connections(const struct relay *relay, unsigned app);
+
+/* The ingest, for its counters and those of its upstreams. */
 const struct ingest *relay_ingest(const struct relay *relay);
+
+/* The ingest's engine, for its counters. */
 const struct engine *relay_ingest_engine(const struct relay *relay);
-const struct encoder *relay_encoder(const struct relay *relay); /* NULL if not compressing */
+
+/* The encoder, for its counters; NULL if not compressing. */
+const struct encoder *relay_encoder(const struct relay *relay);
 
 #endif
