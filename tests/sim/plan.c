@@ -177,7 +177,7 @@ void plan_print(const struct plan *plan)
            (unsigned long long)plan->max_message_bytes, plan->compress ? "compressing" : "as they come");
     print_network(&plan->network);
     print_access(&plan->access);
-    printf("  policy: buffer %u, send time-out %llu ms, pings %s %llu/%llu ms, %u sends a turn\n", plan->message_buffer_size,
+    printf("  policy: buffer %u, send time-out %llu ms, pings %s %llu/%llu ms, %u sends per turn\n", plan->message_buffer_size,
            ms(plan->send_timeout_ns), plan->client_ping ? "on" : "off", ms(plan->ping_interval_ns), ms(plan->pong_timeout_ns),
            plan->sends_per_turn);
     printf("  faults: clients %u, builders %u, brotli %u; floods %u, %u, bombs %u\n", plan->client.fault_permille,

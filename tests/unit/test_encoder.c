@@ -371,7 +371,7 @@ static void nothing_is_lost_while_the_target_has_no_room(void **state)
 
 /* --- sleeping and waking --- */
 
-struct worker {
+struct encoder_thread {
     struct encoder_world *world;
     _Atomic bool stopping, ended;
 };
@@ -384,15 +384,15 @@ static uint64_t monotonic(void *context)
 
 static void *work(void *context)
 {
-    struct worker *worker = context;
-    struct encoder *encoder = worker->world->encoder;
+    struct encoder_thread *shared = context;
+    struct encoder *encoder = shared->world->encoder;
 
-    while (!atomic_load(&worker->stopping))
+    while (!atomic_load(&shared->stopping))
         if (!encoder_turn(encoder, monotonic, NULL))
             encoder_wait(encoder, 3600 * 1000);
     while (encoder_turn(encoder, monotonic, NULL))
         continue;
-    atomic_store(&worker->ended, true);
+    atomic_store(&shared->ended, true);
     return NULL;
 }
 
@@ -400,14 +400,14 @@ static void *work(void *context)
 static void no_wake_up_is_lost(void **state)
 {
     struct encoder_world *f = *state;
-    struct worker worker = {.world = f};
+    struct encoder_thread shared = {.world = f};
     pthread_t thread;
     char text[32];
 
     waker_end_sleep(&f->shard);
     waker_end_sleep(&f->ingest);
     channel_reader_join(f->target, 0);
-    assert_int_equal(pthread_create(&thread, NULL, work, &worker), 0);
+    assert_int_equal(pthread_create(&thread, NULL, work, &shared), 0);
     for (uint64_t sequence = 1; sequence <= 20000; sequence++) {
         int length = snprintf(text, sizeof text, "message %u", (unsigned)sequence);
 
@@ -419,7 +419,7 @@ static void no_wake_up_is_lost(void **state)
         assert_payload(f, sequence, text, (size_t)length);
         channel_mark_set(&f->target_marks, 0, sequence + 1);
     }
-    for (atomic_store(&worker.stopping, true); !atomic_load(&worker.ended); sched_yield())
+    for (atomic_store(&shared.stopping, true); !atomic_load(&shared.ended); sched_yield())
         waker_wake(encoder_waker(f->encoder), NULL);
     pthread_join(thread, NULL);
 }

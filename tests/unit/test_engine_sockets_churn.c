@@ -21,19 +21,21 @@
 
 #include <cmocka.h>
 
-enum { PLACES = 40, STEPS = 6000, PAYLOAD = 30000, FRAME = PAYLOAD + 4, ENTRIES = 64 };
+enum { SLOTS = 40, STEPS = 6000, PAYLOAD = 30000, FRAME = PAYLOAD + 4, ENTRIES = 64 };
 
-struct place {
+/* A connection of one side. */
+struct churn_slot {
     struct connection *connection; /* NULL: free */
     bool paused, finished;
-    uint64_t position; /* client: bytes received; server: next frame to append */
-    uint8_t first;     /* client: what its first frame is filled with */
+    uint64_t next_sequence;  /* of a server: the next frame to append */
+    uint64_t received_bytes; /* of the client */
+    uint8_t first;           /* of the client: what its first frame is filled with */
 };
 
 struct churn_side {
     struct engine_choice engines;
     struct engine *engine;
-    struct place places[PLACES];
+    struct churn_slot slots[SLOTS];
     unsigned opened, closed, failed, moved;
     struct churn_side *other; /* of a server: the server to which its connections move; NULL for the client */
 };
@@ -54,11 +56,11 @@ static bool chance(unsigned percent)
     return random_below(&churn->random, 100) < percent;
 }
 
-static struct place *find_place(struct churn_side *side, const struct connection *connection)
+static struct churn_slot *find_slot(struct churn_side *side, const struct connection *connection)
 {
-    for (unsigned i = 0; i < PLACES; i++) {
-        if (side->places[i].connection == connection)
-            return &side->places[i];
+    for (unsigned i = 0; i < SLOTS; i++) {
+        if (side->slots[i].connection == connection)
+            return &side->slots[i];
     }
     return NULL;
 }
@@ -66,58 +68,58 @@ static struct place *find_place(struct churn_side *side, const struct connection
 static void on_accepted(void *context, struct connection *connection, const struct address *peer, uint64_t now_ns)
 {
     struct churn_side *side = context;
-    struct place *place = find_place(side, NULL);
+    struct churn_slot *slot = find_slot(side, NULL);
 
     (void)peer;
     (void)now_ns;
     side->opened++;
-    connection->owner = place;
-    if (!place || chance(5)) {
+    connection->owner = slot;
+    if (!slot || chance(5)) {
         connection->owner = NULL;
         engine_abort(side->engine, connection);
         return;
     }
-    *place = (struct place){.connection = connection, .position = channel_head(churn->channel) + 1};
+    *slot = (struct churn_slot){.connection = connection, .next_sequence = channel_head(churn->channel) + 1};
 }
 
 static void on_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
-    struct place *place = connection->owner;
+    struct churn_slot *slot = connection->owner;
 
     (void)now_ns;
     if (error == 0)
         return;
     ((struct churn_side *)context)->failed++;
-    place->connection = NULL;
+    slot->connection = NULL;
 }
 
-static void check(struct place *place, const uint8_t *bytes, size_t length)
+static void check(struct churn_slot *slot, const uint8_t *bytes, size_t length)
 {
-    for (size_t i = 0; i < length; i++, place->position++) {
-        uint64_t offset = place->position % FRAME;
+    for (size_t i = 0; i < length; i++, slot->received_bytes++) {
+        uint64_t offset = slot->received_bytes % FRAME;
 
-        if (place->position == 4)
-            place->first = bytes[i];
+        if (slot->received_bytes == 4)
+            slot->first = bytes[i];
         if (offset == 0)
             assert_int_equal(bytes[i], 0x80 | WS_BINARY);
         if (offset >= 4)
-            assert_int_equal(bytes[i], (uint8_t)(place->first + place->position / FRAME));
+            assert_int_equal(bytes[i], (uint8_t)(slot->first + slot->received_bytes / FRAME));
     }
 }
 
 static size_t on_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     struct churn_side *side = context;
-    struct place *place = connection->owner;
+    struct churn_slot *slot = connection->owner;
     size_t consumed = chance(80) ? length : (size_t)random_below(&churn->random, length + 1);
 
     (void)now_ns;
-    assert_ptr_equal(place->connection, connection);
+    assert_ptr_equal(slot->connection, connection);
     if (!side->other)
-        check(place, bytes, consumed);
-    place->paused = consumed < length;
+        check(slot, bytes, consumed);
+    slot->paused = consumed < length;
     if (length == 0) {
-        place->finished = true;
+        slot->finished = true;
         engine_finish(side->engine, connection);
     }
     if (chance(1))
@@ -135,31 +137,31 @@ static void on_progressed(void *context, struct connection *connection, const st
 
 static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
-    struct place *place = connection->owner;
+    struct churn_slot *slot = connection->owner;
 
     (void)error;
     (void)now_ns;
     ((struct churn_side *)context)->closed++;
-    if (place)
-        place->connection = NULL;
+    if (slot)
+        slot->connection = NULL;
 }
 
 /* The connection goes on at the other server, or is closed if that has no room for it. */
 static void on_detached(void *context, struct connection *connection, const struct engine_handoff *handoff, uint64_t now_ns)
 {
     struct churn_side *side = context, *other = side->other;
-    struct place *place = connection->owner, *new_place = find_place(other, NULL);
+    struct churn_slot *slot = connection->owner, *new_slot = find_slot(other, NULL);
     struct connection *attached;
 
     (void)now_ns;
     side->moved++;
-    if (new_place && engine_attach(other->engine, handoff, new_place, &attached) == 0) {
+    if (new_slot && engine_attach(other->engine, handoff, new_slot, &attached) == 0) {
         other->opened++;
-        *new_place = (struct place){.connection = attached, .finished = place->finished, .position = place->position};
+        *new_slot = (struct churn_slot){.connection = attached, .finished = slot->finished, .next_sequence = slot->next_sequence};
     } else {
         close(handoff->descriptor);
     }
-    place->connection = NULL;
+    slot->connection = NULL;
 }
 
 static const struct engine_handler handler = {
@@ -177,7 +179,7 @@ static void open_side(struct churn_side *side, const char *kind, struct churn_si
     struct engine_options options = {
         .handler = &handler,
         .context = side,
-        .max_connections = PLACES,
+        .max_connections = SLOTS,
         .receive_buffers = 16,
         .receive_buffer_bytes = 4096,
         .sends_per_turn = 8,
@@ -192,41 +194,41 @@ static void open_side(struct churn_side *side, const char *kind, struct churn_si
 
 static void connect_one(struct churn_side *client, const struct address *server)
 {
-    struct place *place = find_place(client, NULL);
+    struct churn_slot *slot = find_slot(client, NULL);
 
-    if (!place)
+    if (!slot)
         return;
-    *place = (struct place){.connection = engine_connect(client->engine, server, place)};
-    client->opened += place->connection != NULL;
+    *slot = (struct churn_slot){.connection = engine_connect(client->engine, server, slot)};
+    client->opened += slot->connection != NULL;
 }
 
 /* Drops the frames that have not begun and offers them again later, so that the client sees no gap. */
-static void drop_and_resume(struct churn_side *server, struct place *place)
+static void drop_and_resume(struct churn_side *server, struct churn_slot *slot)
 {
     uint64_t resume_from;
 
-    engine_drop_unbegun(server->engine, place->connection, &resume_from);
+    engine_drop_unbegun(server->engine, slot->connection, &resume_from);
     if (resume_from != HOLDS_NONE)
-        place->position = resume_from;
+        slot->next_sequence = resume_from;
 }
 
 /* Does something random to one of a side's connections. */
 static void disturb(struct churn_side *side)
 {
-    struct place *place = &side->places[random_below(&churn->random, PLACES)];
+    struct churn_slot *slot = &side->slots[random_below(&churn->random, SLOTS)];
 
-    if (!place->connection)
+    if (!slot->connection)
         return;
-    if (place->paused && chance(50))
-        engine_receive_resume(side->engine, place->connection);
+    if (slot->paused && chance(50))
+        engine_receive_resume(side->engine, slot->connection);
     if (chance(3))
-        engine_finish(side->engine, place->connection);
+        engine_finish(side->engine, slot->connection);
     if (chance(2))
-        engine_abort(side->engine, place->connection);
+        engine_abort(side->engine, slot->connection);
     if (side->other && chance(5))
-        drop_and_resume(side, place);
+        drop_and_resume(side, slot);
     if (side->other && chance(20))
-        engine_detach(side->engine, place->connection);
+        engine_detach(side->engine, slot->connection);
 }
 
 static void publish(void)
@@ -239,16 +241,16 @@ static void offer(struct churn_side *server)
 {
     uint64_t end = channel_head(churn->channel) + 1;
 
-    for (unsigned i = 0; i < PLACES; i++) {
-        struct place *place = &server->places[i];
+    for (unsigned i = 0; i < SLOTS; i++) {
+        struct churn_slot *slot = &server->slots[i];
 
-        if (!place->connection || place->connection->finishing || place->connection->dead)
+        if (!slot->connection || slot->connection->finishing || slot->connection->dead)
             continue;
-        if (place->position < channel_floor(churn->channel)) {
-            engine_abort(server->engine, place->connection);
-        } else if (engine_append_frames(server->engine, place->connection, 0, place->position, end) == 0) {
-            place->position = end;
-            engine_serve(server->engine, place->connection);
+        if (slot->next_sequence < channel_floor(churn->channel)) {
+            engine_abort(server->engine, slot->connection);
+        } else if (engine_append_frames(server->engine, slot->connection, 0, slot->next_sequence, end) == 0) {
+            slot->next_sequence = end;
+            engine_serve(server->engine, slot->connection);
         }
     }
 }
@@ -257,10 +259,10 @@ static void cut_off_below_floor(struct churn_side *server)
 {
     uint64_t floor = channel_floor(churn->channel);
 
-    for (unsigned i = 0; i < PLACES; i++) {
-        struct connection *connection = server->places[i].connection;
+    for (unsigned i = 0; i < SLOTS; i++) {
+        struct connection *connection = server->slots[i].connection;
 
-        if (connection && (connection->held_sequence < floor || server->places[i].position < floor))
+        if (connection && (connection->held_sequence < floor || server->slots[i].next_sequence < floor))
             engine_abort(server->engine, connection);
     }
 }
@@ -269,11 +271,11 @@ static void move_mark(void)
 {
     uint64_t lowest = holds_lowest(&churn->holds);
 
-    for (unsigned i = 0; i < 2 * PLACES; i++) {
-        const struct place *place = &churn->servers[i / PLACES].places[i % PLACES];
+    for (unsigned i = 0; i < 2 * SLOTS; i++) {
+        const struct churn_slot *slot = &churn->servers[i / SLOTS].slots[i % SLOTS];
 
-        if (place->connection && !place->connection->dead && place->position < lowest)
-            lowest = place->position;
+        if (slot->connection && !slot->connection->dead && slot->next_sequence < lowest)
+            lowest = slot->next_sequence;
     }
     channel_mark_set(&churn->marks, 0, lowest != HOLDS_NONE ? lowest : channel_head(churn->channel) + 1);
 }
@@ -290,9 +292,9 @@ static void turns(void)
 
 static void abort_everything(struct churn_side *side)
 {
-    for (unsigned i = 0; i < PLACES; i++) {
-        if (side->places[i].connection)
-            engine_abort(side->engine, side->places[i].connection);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        if (side->slots[i].connection)
+            engine_abort(side->engine, side->slots[i].connection);
     }
 }
 

@@ -22,12 +22,12 @@
 #define MAX_STEPS    3
 
 /* A process that leads a process group of its own and does one step per command. */
-struct worker {
+struct group_leader {
     pid_t pid;
     int commands, answers; /* the test's ends of two pipes */
 };
 
-/* What a worker does: one step per command. */
+/* What a leader does: one step per command. */
 struct job {
     void (*steps[MAX_STEPS])(void); /* NULL after the last step, if there are fewer */
 };
@@ -115,101 +115,101 @@ static void work(const struct job *job, int commands, int answers)
     _exit(0);
 }
 
-static struct worker start_worker(const struct job *job)
+static struct group_leader start_leader(const struct job *job)
 {
-    struct worker worker;
+    struct group_leader leader;
     int commands[2], answers[2];
 
     assert_int_equal(pipe(commands), 0);
     assert_int_equal(pipe(answers), 0);
-    worker.pid = fork();
-    assert_true(worker.pid >= 0);
-    if (worker.pid == 0) {
+    leader.pid = fork();
+    assert_true(leader.pid >= 0);
+    if (leader.pid == 0) {
         setpgid(0, 0);
         close(commands[1]);
         close(answers[0]);
         work(job, commands[0], answers[1]);
     }
-    setpgid(worker.pid, worker.pid);
+    setpgid(leader.pid, leader.pid);
     close(commands[0]);
     close(answers[1]);
-    worker.commands = commands[1];
-    worker.answers = answers[0];
-    return worker;
+    leader.commands = commands[1];
+    leader.answers = answers[0];
+    return leader;
 }
 
-/* Lets the worker do its next step, and waits until that is done. */
-static void next_step(const struct worker *worker)
+/* Lets the leader do its next step, and waits until that is done. */
+static void next_step(const struct group_leader *leader)
 {
     char byte = 0;
 
-    assert_int_equal(write(worker->commands, &byte, 1), 1);
-    assert_int_equal(read(worker->answers, &byte, 1), 1);
+    assert_int_equal(write(leader->commands, &byte, 1), 1);
+    assert_int_equal(read(leader->answers, &byte, 1), 1);
 }
 
-static void end_worker(struct worker *worker)
+static void end_leader(struct group_leader *leader)
 {
     int status;
 
-    close(worker->commands);
-    close(worker->answers);
-    assert_int_equal(waitpid(worker->pid, &status, 0), worker->pid);
+    close(leader->commands);
+    close(leader->answers);
+    assert_int_equal(waitpid(leader->pid, &status, 0), leader->pid);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static void threads_and_children_that_ended_stay_counted(void **state)
 {
     const struct job job = {{use_cpu_in_a_thread_that_ends, use_cpu_in_a_child_that_ends}};
-    struct worker worker = start_worker(&job);
-    uint64_t before_ns = process_group_cpu_ns(worker.pid);
+    struct group_leader leader = start_leader(&job);
+    uint64_t before_ns = process_group_cpu_ns(leader.pid);
 
     (void)state;
-    next_step(&worker);
-    uint64_t between_ns = process_group_cpu_ns(worker.pid);
+    next_step(&leader);
+    uint64_t between_ns = process_group_cpu_ns(leader.pid);
     assert_true(between_ns - before_ns >= WORK_NS);
-    next_step(&worker);
-    assert_true(process_group_cpu_ns(worker.pid) - between_ns >= WORK_NS - PRECISION_NS);
-    end_worker(&worker);
-    assert_int_equal(process_group_cpu_ns(worker.pid), 0);
+    next_step(&leader);
+    assert_true(process_group_cpu_ns(leader.pid) - between_ns >= WORK_NS - PRECISION_NS);
+    end_leader(&leader);
+    assert_int_equal(process_group_cpu_ns(leader.pid), 0);
 }
 
 static void a_meter_counts_from_its_creation(void **state)
 {
     const struct job job = {{use_cpu_in_a_thread_that_ends, use_cpu_in_a_thread_that_ends}};
-    struct worker worker = start_worker(&job);
+    struct group_leader leader = start_leader(&job);
 
     (void)state;
-    next_step(&worker);
-    struct usage_meter *meter = usage_meter_create(worker.pid);
+    next_step(&leader);
+    struct usage_meter *meter = usage_meter_create(leader.pid);
     assert_non_null(meter);
     assert_true(usage_meter_read(meter)->cpu_ns < WORK_NS);
     uint64_t switches = usage_meter_read(meter)->voluntary_switches;
-    next_step(&worker);
+    next_step(&leader);
     assert_true(usage_meter_read(meter)->cpu_ns >= WORK_NS);
     assert_true(usage_meter_read(meter)->voluntary_switches > switches);
-    end_worker(&worker);
+    end_leader(&leader);
     usage_meter_destroy(meter);
 }
 
 static void a_meter_keeps_what_it_read_of_a_child_for_which_nobody_waited(void **state)
 {
     const struct job job = {{do_nothing, use_cpu_in_a_child_that_stays, end_the_child}};
-    struct worker worker = start_worker(&job);
+    struct group_leader leader = start_leader(&job);
 
     (void)state;
-    next_step(&worker);
-    struct usage_meter *meter = usage_meter_create(worker.pid);
+    next_step(&leader);
+    struct usage_meter *meter = usage_meter_create(leader.pid);
     assert_non_null(meter);
-    next_step(&worker);
+    next_step(&leader);
     struct process_usage running = *usage_meter_read(meter);
     assert_true(running.cpu_ns >= WORK_NS);
-    next_step(&worker);
-    assert_true(process_group_cpu_ns(worker.pid) < WORK_NS); /* the system has forgotten the child */
+    next_step(&leader);
+    assert_true(process_group_cpu_ns(leader.pid) < WORK_NS); /* the system has forgotten the child */
     struct process_usage ended = *usage_meter_read(meter);
     assert_true(ended.cpu_ns >= running.cpu_ns);
     assert_true(ended.voluntary_switches >= running.voluntary_switches);
     assert_true(ended.wait_ns >= running.wait_ns);
-    end_worker(&worker);
+    end_leader(&leader);
     usage_meter_destroy(meter);
 }
 
@@ -229,30 +229,30 @@ static const char *own_name(void)
 static void memory_names_and_cores_are_of_all_processes(void **state)
 {
     const struct job job = {{use_cpu_in_a_child_that_stays, end_the_child}};
-    struct worker worker = start_worker(&job);
+    struct group_leader leader = start_leader(&job);
     struct process_memory alone, together;
     char names[64];
     cpu_set_t cores, own;
 
     (void)state;
-    assert_true(process_group_memory(worker.pid, &alone));
-    assert_int_equal(process_group_names(worker.pid, names, sizeof names), 1);
-    next_step(&worker);
-    assert_true(process_group_memory(worker.pid, &together));
+    assert_true(process_group_memory(leader.pid, &alone));
+    assert_int_equal(process_group_names(leader.pid, names, sizeof names), 1);
+    next_step(&leader);
+    assert_true(process_group_memory(leader.pid, &together));
     assert_true(together.rss_bytes > alone.rss_bytes && together.pss_bytes > 0);
-    assert_int_equal(process_group_names(worker.pid, names, sizeof names), 2);
+    assert_int_equal(process_group_names(leader.pid, names, sizeof names), 2);
     assert_string_equal(names, own_name()); /* the name of all processes forked from this one */
-    process_group_cores(worker.pid, &cores);
+    process_group_cores(leader.pid, &cores);
     assert_int_equal(sched_getaffinity(0, sizeof own, &own), 0);
     assert_true(CPU_EQUAL(&cores, &own));
-    next_step(&worker);
-    assert_int_equal(process_group_names(worker.pid, names, sizeof names), 1);
-    end_worker(&worker);
-    assert_int_equal(process_group_names(worker.pid, names, sizeof names), 0);
+    next_step(&leader);
+    assert_int_equal(process_group_names(leader.pid, names, sizeof names), 1);
+    end_leader(&leader);
+    assert_int_equal(process_group_names(leader.pid, names, sizeof names), 0);
     assert_string_equal(names, "");
-    process_group_cores(worker.pid, &cores);
+    process_group_cores(leader.pid, &cores);
     assert_int_equal(CPU_COUNT(&cores), 0);
-    assert_false(process_group_memory(worker.pid, &alone));
+    assert_false(process_group_memory(leader.pid, &alone));
 }
 
 int main(void)
