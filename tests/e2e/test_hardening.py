@@ -7,7 +7,7 @@ import pytest
 
 from harness import BIN, ROOT
 
-PROGRAMS = ("flashrelay", "flashbuilder", "flashcat", "flashbench", "demo")
+PROGRAMS = ("flashrelay", "flashbuilder", "flashcat", "flashbench", "bare_loop", "demo")
 IS_X86, IS_ARM64 = platform.machine() == "x86_64", platform.machine() == "aarch64"
 
 pytestmark = pytest.mark.skipif(BIN != ROOT / "build", reason="only the release build is hardened")

@@ -2,9 +2,9 @@
  * The io_uring engine's own structures, and the functions that its files call of each other. They run on the engine's thread, except
  * uring_wake and where it is said.
  *
- * Connections use ordinary descriptors. The registered file table makes sends no faster (measured: within 1 %), and on kernels before
- * 6.13 one long-lived request on a registered file, such as a multishot receive, keeps every file that is unregistered after it from
- * being closed (liburing issue 1192).
+ * Connections use ordinary descriptors. The registered file table makes sends no faster (measured: a bare loop with it costs 1.04 times as
+ * much, 0.90-1.15), and on kernels before 6.13 one long-lived request on a registered file, such as a multishot receive, keeps every file
+ * that is unregistered after it from being closed (liburing issue 1192).
  */
 #ifndef DATAPLANE_ENGINE_URING_URING_H
 #define DATAPLANE_ENGINE_URING_URING_H
