@@ -4,6 +4,7 @@
 #include "support/engine_world.h"
 #include "support/peer.h"
 #include "support/skip.h"
+#include "support/zerocopy.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -80,7 +81,6 @@ static void a_connection_that_finds_no_buffer_reads_when_one_comes_back(void **s
     engine_world_close(world);
 }
 
-/* The kernel fills all receive buffers for one connection before the engine can stop it; what that does not consume must not keep them. */
 /* Many connections receive by turns with few buffers: the engine does not try again and again to receive for all that wait. */
 static void receives_that_find_no_buffer_are_few(void **state)
 {
@@ -111,6 +111,7 @@ static void receives_that_find_no_buffer_are_few(void **state)
     engine_world_close(world);
 }
 
+/* The kernel fills all receive buffers for one connection before the engine can stop it; what that does not consume must not keep them. */
 static void what_is_kept_of_one_leaves_buffers_to_others(void **state)
 {
     struct engine_options options = {.receive_buffers = 2};
@@ -142,21 +143,22 @@ static void what_is_kept_of_one_leaves_buffers_to_others(void **state)
     engine_world_close(world);
 }
 
-/*
- * A world whose engine made a zero-copy send, of frame 1 to end 0, which is closed; NULL where this kernel or its limits refuse zero-copy
- * sends.
- */
-static struct engine_world *zerocopy_world(enum engine_zerocopy zerocopy)
+/* Closes a world whose engine made no zero-copy send, and ends the test. */
+static _Noreturn void close_without_zerocopy(struct engine_world *world)
 {
-    struct engine_options options = {.zerocopy = zerocopy};
-    struct engine_world *world = engine_world_open(&options);
-    int peer;
+    bool kernel_reports = engine_uring_features(world->engine)->zerocopy_report;
 
-    if (!engine_uring_features(world->engine)->zerocopy_report) {
-        engine_world_close(world);
-        return NULL;
-    }
-    peer = peer_open(world, 0);
+    engine_world_close(world);
+    end_without_zerocopy(kernel_reports);
+}
+
+/* A world whose engine made a zero-copy send, of frame 1 to end 0, which is closed. */
+static struct engine_world *zerocopy_world(void)
+{
+    struct engine_options options = {.zerocopy = ENGINE_ZEROCOPY_ON};
+    struct engine_world *world = engine_world_open(&options);
+    int peer = peer_open(world, 0);
+
     engine_world_append(world, 1, 100000);
     engine_world_send_frames(world, 0, 1, 2);
     peer_read_frame(world, peer, 1, 100000);
@@ -164,10 +166,8 @@ static struct engine_world *zerocopy_world(enum engine_zerocopy zerocopy)
     engine_abort(world->engine, world->ends[0].connection);
     ENGINE_WORLD_UNTIL(world, world->ends[0].closes == 1 && holds_lowest(&world->holds) == HOLDS_NONE);
     close(peer);
-    if (counter_read(&world->engine->counters.zerocopy_sends) == 0) {
-        engine_world_close(world);
-        return NULL;
-    }
+    if (counter_read(&world->engine->counters.zerocopy_sends) == 0)
+        close_without_zerocopy(world);
     return world;
 }
 
@@ -199,23 +199,21 @@ static void memory_is_locked_when_a_frame_in_it_is_sent(void **state)
     engine_world_append(world, 1, 100000);
     engine_world_send_frames(world, 0, 1, 2);
     peer_read_frame(world, peer, 1, 100000);
-    if (counter_read(&world->engine->counters.zerocopy_sends) > 0)
-        assert_in_range(pinned_kilobytes() - before, ENGINE_WORLD_ARENA >> 10, (ENGINE_WORLD_ARENA >> 10) + 1000);
     close(peer);
+    if (counter_read(&world->engine->counters.zerocopy_sends) == 0)
+        close_without_zerocopy(world);
+    assert_in_range(pinned_kilobytes() - before, ENGINE_WORLD_ARENA >> 10, (ENGINE_WORLD_ARENA >> 10) + 1000);
     engine_world_close(world);
 }
 
 static void zerocopy_sends_are_whole_and_let_go(void **state)
 {
     enum { FRAMES = 100 };
-    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct engine_world *world = zerocopy_world();
     struct random random;
     int peer;
 
     (void)state;
-    if (!world) {
-        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
-    }
     random_seed(&random, 5);
     peer = peer_open(world, 0);
     for (uint64_t sequence = 2; sequence < FRAMES; sequence++) {
@@ -233,14 +231,11 @@ static void zerocopy_sends_are_whole_and_let_go(void **state)
 
 static void zerocopy_holds_a_frame_until_its_notification(void **state)
 {
-    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct engine_world *world = zerocopy_world();
     struct connection *connection;
     int peer;
 
     (void)state;
-    if (!world) {
-        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
-    }
     peer = peer_open(world, 4096);
     connection = world->ends[1].connection;
     for (uint64_t sequence = 2; sequence <= 10; sequence++)
@@ -259,14 +254,11 @@ static void zerocopy_holds_a_frame_until_its_notification(void **state)
 /* While the kernel still reads a frame for a connection, the connection does not move; it moves once the peer has the frame. */
 static void what_is_pinned_delays_a_move(void **state)
 {
-    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct engine_world *world = zerocopy_world();
     struct end *end;
     int peer;
 
     (void)state;
-    if (!world) {
-        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
-    }
     peer = peer_open(world, 4096);
     end = &world->ends[1];
     world->move_to = world;
@@ -289,14 +281,11 @@ static void what_is_pinned_delays_a_move(void **state)
 /* The socket took everything and the peer's FIN came, but the kernel still reads the frame: the connection stays until it is aborted. */
 static void an_orderly_end_waits_for_what_is_pinned(void **state)
 {
-    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct engine_world *world = zerocopy_world();
     struct connection *connection;
     int peer;
 
     (void)state;
-    if (!world) {
-        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
-    }
     peer = peer_open(world, 4096);
     connection = world->ends[1].connection;
     engine_world_append(world, 2, 50000);
@@ -320,13 +309,10 @@ static void an_orderly_end_waits_for_what_is_pinned(void **state)
 /* Once the peer has read everything, the connection closes without an error. */
 static void an_orderly_end_follows_the_notification(void **state)
 {
-    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct engine_world *world = zerocopy_world();
     int peer;
 
     (void)state;
-    if (!world) {
-        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
-    }
     peer = peer_open(world, 4096);
     engine_world_append(world, 2, 50000);
     engine_world_send_frames(world, 1, 2, 3);
@@ -360,14 +346,12 @@ static void one_connection_asks_whether_the_kernel_copies(void **state)
             peer_read_frame(world, peers[i], sequence, 50000);
         engine_world_settle(world);
     }
-    if (counter_read(&world->engine->counters.zerocopy_sends) == 0 && !engine_uring_features(world->engine)->zerocopy_report) {
-        engine_world_close(world);
-        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
-    }
-    assert_int_equal(counter_read(&world->engine->counters.zerocopy_sends), 1);
-    assert_int_equal(counter_read(&world->engine->counters.zerocopy_copied), 1);
     for (unsigned i = 0; i < PEERS; i++)
         close(peers[i]);
+    if (counter_read(&world->engine->counters.zerocopy_sends) == 0)
+        close_without_zerocopy(world);
+    assert_int_equal(counter_read(&world->engine->counters.zerocopy_sends), 1);
+    assert_int_equal(counter_read(&world->engine->counters.zerocopy_copied), 1);
     engine_world_close(world);
 }
 
@@ -394,16 +378,13 @@ static bool connect_mptcp(int *peer, int *accepted)
 /* The kernel answers a zero-copy send on a socket of MPTCP with EOPNOTSUPP. */
 static void a_socket_without_zerocopy_is_sent_copies(void **state)
 {
-    struct engine_world *world = zerocopy_world(ENGINE_ZEROCOPY_ON);
+    struct engine_world *world = zerocopy_world();
     struct engine_handoff handoff = {0};
     struct end *end;
     uint64_t before;
     int peer;
 
     (void)state;
-    if (!world) {
-        skip_because("this kernel does not report zero-copy sends, or the limit of locked memory is too low");
-    }
     if (!connect_mptcp(&peer, &handoff.descriptor)) {
         engine_world_close(world);
         skip_because("this system has no MPTCP");
