@@ -4,13 +4,14 @@
  */
 #include "bare_loop/bare_loop.h"
 
+#include "common/process.h"
 #include "flashrelay/ws_uri.h"
+
 #include <err.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 static const char usage[] = "usage: bare_loop [--send | --forward] [--busy-poll] ws://HOST:PORT/PATH ADDRESS:PORT\n"
                             "  --send       one send(2) per subscriber and message, instead of batched io_uring sends\n"
@@ -58,22 +59,12 @@ static void parse_options(int argc, char **argv, struct bare_options *options)
         errx(2, "listen address \"%s\": expected ADDRESS:PORT", argv[optind + 1]);
 }
 
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int main(int argc, char **argv)
 {
     struct bare_options options = {.mode = BARE_URING};
 
     parse_options(argc, argv, &options);
-    raise_descriptor_limit();
+    process_raise_descriptor_limit();
     signal(SIGPIPE, SIG_IGN);
     int listener = bare_listen(&options.listen);
     int upstream = bare_connect_upstream(&options.upstream);

@@ -4,6 +4,7 @@
  */
 #include "common/command_line.h"
 #include "common/connect.h"
+#include "common/process.h"
 #include "flashbench/measurement.h"
 #include "flashbench/presets.h"
 #include "flashbench/receivers_softirq.h"
@@ -17,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define MAX_DOCUMENTS 32
@@ -416,16 +416,6 @@ static int measure(struct bench_measurement *m)
     return good ? 0 : 1;
 }
 
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int main(int argc, char **argv)
 {
     static struct bench_measurement measurement;
@@ -449,7 +439,7 @@ int main(int argc, char **argv)
     choose_points(&measurement);
     choose_cores(&measurement);
     measurement.rounds = settings.rounds != 0 ? (unsigned)settings.rounds : measurement.proxy_count > 1 ? 7 : 1;
-    raise_descriptor_limit();
+    process_raise_descriptor_limit();
     prctl(PR_SET_TIMERSLACK, 1);
     sigaction(SIGINT, &interrupt, NULL);
     sigaction(SIGTERM, &interrupt, NULL);

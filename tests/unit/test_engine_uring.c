@@ -171,6 +171,29 @@ static struct engine_world *zerocopy_world(void)
     return world;
 }
 
+/* Opens a peer with a small buffer as end 1, and sends it the frames [2, to), more than it takes. */
+static int open_blocked_peer(struct engine_world *world, uint64_t to)
+{
+    int peer = peer_open(world, 4096);
+
+    for (uint64_t sequence = 2; sequence < to; sequence++)
+        engine_world_append(world, sequence, 100000);
+    engine_world_send_frames(world, 1, 2, to);
+    ENGINE_WORLD_UNTIL(world, world->ends[1].connection->blocked);
+    return peer;
+}
+
+/* Opens a peer with a small buffer as end 1, whose socket takes frame 2 whole, while the kernel goes on reading it. */
+static int open_pinning_peer(struct engine_world *world)
+{
+    int peer = peer_open(world, 4096);
+
+    engine_world_append(world, 2, 50000);
+    engine_world_send_frames(world, 1, 2, 3);
+    ENGINE_WORLD_UNTIL(world, !engine_has_unsent(world->ends[1].connection));
+    return peer;
+}
+
 /* The bytes that the kernel has locked for this process. */
 static unsigned long pinned_kilobytes(void)
 {
@@ -236,12 +259,8 @@ static void zerocopy_holds_a_frame_until_its_notification(void **state)
     int peer;
 
     (void)state;
-    peer = peer_open(world, 4096);
+    peer = open_blocked_peer(world, 11);
     connection = world->ends[1].connection;
-    for (uint64_t sequence = 2; sequence <= 10; sequence++)
-        engine_world_append(world, sequence, 100000);
-    engine_world_send_frames(world, 1, 2, 11);
-    ENGINE_WORLD_UNTIL(world, connection->blocked);
     engine_world_settle(world);
     assert_int_equal(connection->held_sequence, 2);
     assert_int_equal(connection->pinned_sequence, 2);
@@ -259,13 +278,9 @@ static void what_is_pinned_delays_a_move(void **state)
     int peer;
 
     (void)state;
-    peer = peer_open(world, 4096);
+    peer = open_blocked_peer(world, 6);
     end = &world->ends[1];
     world->move_to = world;
-    for (uint64_t sequence = 2; sequence <= 5; sequence++)
-        engine_world_append(world, sequence, 100000);
-    engine_world_send_frames(world, 1, 2, 6);
-    ENGINE_WORLD_UNTIL(world, end->connection->blocked);
     assert_int_equal(engine_detach(world->engine, end->connection), 0);
     engine_world_settle(world);
     assert_int_equal(end->detaches, 0);
@@ -286,11 +301,8 @@ static void an_orderly_end_waits_for_what_is_pinned(void **state)
     int peer;
 
     (void)state;
-    peer = peer_open(world, 4096);
+    peer = open_pinning_peer(world);
     connection = world->ends[1].connection;
-    engine_world_append(world, 2, 50000);
-    engine_world_send_frames(world, 1, 2, 3);
-    ENGINE_WORLD_UNTIL(world, !engine_has_unsent(connection));
     engine_world_settle(world);
     assert_int_equal(connection->pinned_sequence, 2);
     shutdown(peer, SHUT_WR);
@@ -313,10 +325,7 @@ static void an_orderly_end_follows_the_notification(void **state)
     int peer;
 
     (void)state;
-    peer = peer_open(world, 4096);
-    engine_world_append(world, 2, 50000);
-    engine_world_send_frames(world, 1, 2, 3);
-    ENGINE_WORLD_UNTIL(world, !engine_has_unsent(world->ends[1].connection));
+    peer = open_pinning_peer(world);
     shutdown(peer, SHUT_WR);
     engine_finish(world->engine, world->ends[1].connection);
     engine_world_settle(world);

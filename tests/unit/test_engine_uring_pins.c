@@ -1,4 +1,5 @@
 /* What the io_uring engine holds of a zero-copy send whose completion it has not handled yet. */
+#include "common/process.h"
 #include "flashrelay/engine_uring.h"
 #include "flashrelay/holds.h"
 #include "support/channels.h"
@@ -9,14 +10,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 /* More connections than an engine handles completions in a turn, and more turns than all completions take. */
-enum { CONNECTIONS = 1100, TURNS = 8, FRAME_BYTES = 200000, PEERS_PER_TURN = 32 };
+enum { CONNECTIONS = 1100, TURNS = 8, FRAME_BYTES = 200000, PEERS_PER_TURN = 32, DESCRIPTORS = 2 * CONNECTIONS + 100 };
 
 static struct connection *connections[CONNECTIONS];
 static unsigned accepted;
@@ -70,17 +70,6 @@ static void open_peers(struct engine *engine)
         engine_turn(engine, 0);
 }
 
-/* True once the process may open all descriptors that the test needs. */
-static bool raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return false;
-    limit.rlim_cur = limit.rlim_max;
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > 2 * CONNECTIONS + 100;
-}
-
 /*
  * All connections but the first are reset in the turn that submits a send of the first: their completions come before that of the send,
  * which is then left for the next turn. The first is reset before that.
@@ -104,7 +93,7 @@ static void a_send_is_pinned_from_its_submission_on(void **state)
     int number;
 
     (void)state;
-    if (!raise_descriptor_limit())
+    if (process_raise_descriptor_limit() < DESCRIPTORS)
         skip_because("the limit of open files is too low");
     if (engine_uring_create(&engine, &options) != 0)
         skip_because("io_uring is forbidden here");

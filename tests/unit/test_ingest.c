@@ -451,6 +451,25 @@ static void send_piece(struct ingest_world *world, unsigned builder, unsigned nu
     mock_builder_send(&world->builders[builder], WS_BINARY, piece, sizeof piece);
 }
 
+static void send_pieces(struct ingest_world *world, unsigned builder, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        send_piece(world, builder, i);
+}
+
+/* A world with one builder whose fourth piece waits for room: the log holds three, and frees none as long as log_held is set. */
+static struct ingest_world *open_with_a_waiting_message(void)
+{
+    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .arena_bytes = ROOM});
+
+    ingest_world_run(world, MOMENT);
+    world->log_held = true;
+    send_pieces(world, 0, 4);
+    ingest_world_run(world, MOMENT);
+    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->waited_for_room), 1);
+    return world;
+}
+
 static void assert_pieces(struct ingest_world *world, size_t index, unsigned builder, unsigned first, unsigned count)
 {
     uint8_t piece[PIECE];
@@ -468,8 +487,7 @@ static void what_finds_no_room_waits_in_order(void **state)
     (void)state;
     ingest_world_run(world, MOMENT);
     world->log_held = true;
-    for (unsigned i = 0; i < 8; i++)
-        send_piece(world, 0, i);
+    send_pieces(world, 0, 8);
     ingest_world_run(world, MOMENT);
     send_piece(world, 1, 0);
     ingest_world_run(world, MOMENT);
@@ -499,8 +517,7 @@ static void an_upstream_survives_a_long_time_without_room(void **state)
     world->builders[0].mute = true;
     ingest_world_run(world, MOMENT);
     world->log_held = true;
-    for (unsigned i = 0; i < 5; i++)
-        send_piece(world, 0, i);
+    send_pieces(world, 0, 5);
     mock_session_send_frame(mock_builder_session(&world->builders[0]), WS_PONG, true, NULL, 0);
     world->builders[0].mute = false;
     ingest_world_run(world, 10 * NS_PER_S);
@@ -514,15 +531,9 @@ static void an_upstream_survives_a_long_time_without_room(void **state)
 
 static void a_message_that_waits_outlives_its_connection(void **state)
 {
-    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .arena_bytes = ROOM});
+    struct ingest_world *world = open_with_a_waiting_message();
 
     (void)state;
-    ingest_world_run(world, MOMENT);
-    world->log_held = true;
-    for (unsigned i = 0; i < 4; i++)
-        send_piece(world, 0, i);
-    ingest_world_run(world, MOMENT);
-    assert_int_equal(counter_read(&ingest_counters_get(world->ingest)->waited_for_room), 1);
     sim_connection_reset(mock_builder_session(&world->builders[0])->connection);
     ingest_world_run(world, 5 * NS_PER_S);
     assert_int_equal(world->builders[0].count, 1); /* no new connection while the waiting message needs the buffer */
@@ -563,14 +574,9 @@ static void a_large_message_that_waits_outlives_its_connection(void **state)
 
 static void an_end_behind_a_message_that_waits_is_seen(void **state)
 {
-    struct ingest_world *world = ingest_world_open(&(struct ingest_world_options){.builders = 1, .arena_bytes = ROOM});
+    struct ingest_world *world = open_with_a_waiting_message();
 
     (void)state;
-    ingest_world_run(world, MOMENT);
-    world->log_held = true;
-    for (unsigned i = 0; i < 4; i++)
-        send_piece(world, 0, i);
-    ingest_world_run(world, MOMENT);
     engine_finish(world->builders[0].engine, world->builders[0].sessions[0].connection);
     ingest_world_run(world, MOMENT);
     world->log_held = false;
@@ -1115,8 +1121,7 @@ static void messages_come_through_tls_with_room_and_without(void **state)
     ingest_world_run(world, MOMENT);
     assert_non_null(mock_builder_session(&world->builders[0]));
     world->log_held = true;
-    for (unsigned i = 0; i < 5; i++)
-        send_piece(world, 0, i);
+    send_pieces(world, 0, 5);
     for (unsigned i = 0; i < 50; i++)
         length += (size_t)snprintf(small + length, sizeof small - length, "\x82\x04%04u", i);
     mock_session_send(mock_builder_session(&world->builders[0]), small, length);

@@ -20,6 +20,18 @@ static void assert_has_all(const struct shard_world *world, const struct mock_cl
     assert_int_equal(client->message_bytes, 0);
 }
 
+static void assert_everybody_has_all(const struct shard_world *world)
+{
+    for (unsigned i = 0; i < world->client_count; i++)
+        assert_has_all(world, &world->clients[i]);
+}
+
+static void subscribe(struct shard_world *world, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        mock_client_subscribe(world);
+}
+
 static uint64_t tail_of(struct shard_world *world)
 {
     struct channel_figures figures;
@@ -58,8 +70,7 @@ static void everybody_gets_everything_from_when_they_came(void **state)
         shard_world_run(world, random_below(&random, 4 * NS_PER_MS));
     }
     shard_world_run(world, NS_PER_S);
-    for (unsigned i = 0; i < world->client_count; i++)
-        assert_has_all(world, &world->clients[i]);
+    assert_everybody_has_all(world);
     assert_int_equal(counter_read(&shard_world_counters(world)->active_connections), 30);
     assert_int_equal(counter_read(&shard_world_counters(world)->failed_messages), 0);
     shard_world_close(world);
@@ -70,8 +81,7 @@ static void what_is_sent_is_counted(void **state)
     struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy()});
 
     (void)state;
-    for (unsigned i = 0; i < 3; i++)
-        mock_client_subscribe(world);
+    subscribe(world, 3);
     shard_world_publish(world, 1000);
     shard_world_publish(world, 0);
     shard_world_publish(world, 500);
@@ -91,8 +101,7 @@ static void a_burst_costs_no_reader_its_connection(void **state)
     struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .window_bytes = 4000});
 
     (void)state;
-    for (unsigned i = 0; i < 50; i++)
-        mock_client_subscribe(world);
+    subscribe(world, 50);
     for (unsigned burst = 0; burst < 5; burst++) {
         for (unsigned i = 0; i < 100; i++) {
             shard_world_publish(world, 1500);
@@ -100,8 +109,7 @@ static void a_burst_costs_no_reader_its_connection(void **state)
         }
         shard_world_run(world, 200 * NS_PER_MS);
     }
-    for (unsigned i = 0; i < world->client_count; i++)
-        assert_has_all(world, &world->clients[i]);
+    assert_everybody_has_all(world);
     shard_world_close(world);
 }
 
@@ -110,8 +118,7 @@ static void nothing_is_freed_before_it_was_offered_to_all(void **state)
     struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .sends_per_turn = 2});
 
     (void)state;
-    for (unsigned i = 0; i < 20; i++)
-        mock_client_subscribe(world);
+    subscribe(world, 20);
     shard_world_publish(world, 1000);
     for (unsigned turn = 0; turn < 9; turn++) {
         shard_turn(world->shard, 0);
@@ -122,8 +129,7 @@ static void nothing_is_freed_before_it_was_offered_to_all(void **state)
     shard_world_run(world, 100 * NS_PER_MS);
     assert_int_equal(tail_of(world), 2);
     assert_int_equal(counter_read(&shard_world_counters(world)->backlog_frames), 0);
-    for (unsigned i = 0; i < world->client_count; i++)
-        assert_has_all(world, &world->clients[i]);
+    assert_everybody_has_all(world);
     shard_world_close(world);
 }
 
@@ -132,8 +138,7 @@ static void a_subscriber_that_leaves_within_a_round_costs_no_other_a_message(voi
     struct shard_world *world = shard_world_open((struct shard_world_options){.shard = with_lag_policy(), .sends_per_turn = 1});
 
     (void)state;
-    for (unsigned i = 0; i < 40; i++)
-        mock_client_subscribe(world);
+    subscribe(world, 40);
     shard_world_publish(world, 100);
     for (unsigned i = 0; i < 20; i++) {
         shard_turn(world->shard, 0);
@@ -356,8 +361,7 @@ static void what_was_not_offered_yet_is_no_ones_lag(void **state)
     unsigned refused = 0;
 
     (void)state;
-    for (unsigned i = 0; i < 20; i++)
-        mock_client_subscribe(world);
+    subscribe(world, 20);
     for (unsigned i = 0; i < 200; i++) {
         while (shard_world_try_publish(world, 3000) != 0) {
             refused++;
@@ -366,8 +370,7 @@ static void what_was_not_offered_yet_is_no_ones_lag(void **state)
     }
     shard_world_run(world, NS_PER_S);
     assert_true(refused > 0);
-    for (unsigned i = 0; i < world->client_count; i++)
-        assert_has_all(world, &world->clients[i]);
+    assert_everybody_has_all(world);
     shard_world_close(world);
 }
 
@@ -668,8 +671,7 @@ static void a_drain_closes_everybody_behind_their_last_message(void **state)
     unsigned closed_early = 0;
 
     (void)state;
-    for (unsigned i = 0; i < SUBSCRIBERS; i++)
-        mock_client_subscribe(world);
+    subscribe(world, SUBSCRIBERS);
     shard_world_publish(world, 30000);
     shard_drain(world->shard);
     assert_false(shard_is_drained(world->shard));
