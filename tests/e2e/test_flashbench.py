@@ -468,7 +468,7 @@ def test_any_process_or_thread_of_a_running_proxy_names_its_group(running, which
     assert "sh" in run["proxy"]["programs"] and "flashrelay" in run["proxy"]["programs"]
     assert run["proxy"]["cores"] == sorted(os.sched_getaffinity(0))
     figures = run["figures"]
-    assert figures["cpu_us_per_delivery"] > 0 and figures["rss_mb"] > 16 # the relay's, not the shell's
+    assert figures["cpu_us_per_delivery"] > 0 and figures["rss_mb"] > 8 # the relay's: a shell has less
 
 
 def test_softirq_time_is_added_to_that_of_a_running_proxy(running):
