@@ -11,6 +11,8 @@
 /* A log file that is opened while the one it replaces is still open, and what libraries open for a moment. */
 #define OTHERS              10
 #define COUNTED_DESCRIPTORS 1024
+/* Most descriptors that are kept for the turnover, per shard. */
+#define TURNOVER_PER_SHARD 1024
 
 static unsigned raise_limit(void)
 {
@@ -45,10 +47,21 @@ static unsigned count_open(void)
     return open;
 }
 
-unsigned descriptors_room(const struct descriptor_plan *plan)
+static unsigned smaller(uint64_t a, uint64_t b)
+{
+    return (unsigned)(a < b ? a : b);
+}
+
+struct descriptor_share descriptors_share(const struct descriptor_plan *plan, const struct options *options)
 {
     unsigned usable = plan->limit - plan->reserved;
     unsigned open = count_open();
+    unsigned room = usable > open ? usable - open : 0;
+    unsigned turnover = smaller(room / 4, TURNOVER_PER_SHARD * options->shards);
 
-    return usable > open ? usable - open : 0;
+    return (struct descriptor_share){
+        .room = room,
+        .subscribers = smaller(room - turnover, options->instance_connection_limit),
+        .short_below = turnover / 2,
+    };
 }

@@ -209,10 +209,12 @@ static int start_metrics(struct service *service, char *error, size_t error_capa
 /* Gives connections the descriptors that are left. To be called once everything that stays open is open. */
 static void share_descriptors(struct service *service)
 {
-    unsigned room = descriptors_room(&service->descriptor_plan);
+    struct descriptor_share share = descriptors_share(&service->descriptor_plan, service->options);
 
-    atomic_store(&service->descriptors.left, room);
-    start_report_descriptors(service->options, &service->descriptor_plan, room);
+    atomic_store(&service->descriptors.left, share.room);
+    service->descriptors.short_below = share.short_below;
+    limits_lower_instance_limit(service->limits, share.subscribers);
+    start_report_descriptors(service->options, &service->descriptor_plan, &share);
 }
 
 static int start(struct service *service, char *error, size_t error_capacity)

@@ -123,16 +123,18 @@ void start_report_running(const struct options *options, const struct relay *rel
     log_limits(options);
 }
 
-void start_report_descriptors(const struct options *options, const struct descriptor_plan *plan, unsigned room)
+void start_report_descriptors(const struct options *options, const struct descriptor_plan *plan,
+                              const struct descriptor_share *share)
 {
     log_line(
         LOG_INFO, "start",
         "%u file descriptors, of which %u stay reserved for upstreams, look-ups of their names, metrics and the log: room for %u "
-        "connections, handshakes among them",
-        plan->limit, plan->reserved, room);
-    if (room < options->instance_connection_limit)
+        "connections, of which %u may be subscribers",
+        plan->limit, plan->reserved, share->room, share->subscribers);
+    if (share->subscribers < options->instance_connection_limit)
         log_line(LOG_WARN, "start",
-                 "--instance-connection-limit %" PRIu64 " is more than the file descriptors allow (%u): further connections will "
-                 "wait; raise the limit (ulimit -Hn, LimitNOFILE=)",
-                 options->instance_connection_limit, room);
+                 "--instance-connection-limit %" PRIu64
+                 " is more than the file descriptors allow: %u subscribers, and %u connections that "
+                 "are being opened or closed; further subscribers will be refused; raise the limit (ulimit -Hn, LimitNOFILE=)",
+                 options->instance_connection_limit, share->subscribers, share->room - share->subscribers);
 }

@@ -9,7 +9,8 @@
 /* Logs what runs, where and with which settings, once it runs; `metrics_port` is 0 without metrics. */
 void start_report_running(const struct options *options, const struct relay *relay, uint16_t metrics_port);
 
-/* Logs how many descriptors are reserved, and warns if `room`, from descriptors_room, is too small for the connections allowed. */
-void start_report_descriptors(const struct options *options, const struct descriptor_plan *plan, unsigned room);
+/* Logs how the descriptors are shared out, and warns if that leaves fewer subscribers than --instance-connection-limit allows. */
+void start_report_descriptors(const struct options *options, const struct descriptor_plan *plan,
+                              const struct descriptor_share *share);
 
 #endif

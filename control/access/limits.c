@@ -51,6 +51,12 @@ void limits_destroy(struct limits *limits)
     free(limits);
 }
 
+void limits_lower_instance_limit(struct limits *limits, uint32_t instance_limit)
+{
+    assert(limits->connections == 0 && instance_limit <= limits->options.instance_limit);
+    limits->options.instance_limit = instance_limit;
+}
+
 static uint64_t home_of(const struct limits *limits, const struct ip_address *ip)
 {
     return XXH3_64bits_withSeed(ip->bytes, sizeof ip->bytes, limits->options.seed) & limits->mask;

@@ -21,6 +21,9 @@ struct limits_options {
 int limits_create(struct limits **out, const struct limits_options *options);
 void limits_destroy(struct limits *limits);
 
+/* Lowers the limit of the instance, before the first connection. */
+void limits_lower_instance_limit(struct limits *limits, uint32_t instance_limit);
+
 /*
  * Takes a place for a connection from `ip` of `app`, the number of an app of `table` or ADMISSION_NO_APP (then `table` may be NULL).
  * Checks the limit of the instance, then that of the address, then that of the app, which is 0 if the table has no such app any more. A

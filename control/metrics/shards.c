@@ -38,7 +38,9 @@ static const struct shard_metric totals[] = {
     {"flashrelay_handshake_timeouts_total", "Connections closed because their handshake took too long.",
      SHARD(handshake_timeouts)},
     {"flashrelay_evicted_handshakes_total",
-     "Connections reset before their request was whole, because there were too many of them, of their address or in all.",
+     "Connections reset before their request was whole, because there were too many of them, of their address or in all, or "
+     "because "
+     "descriptors were short.",
      SHARD(handshakes_evicted)},
     {"flashrelay_bad_requests_total", "Requests answered with an error of the client's.", SHARD(bad_requests)},
     {"flashrelay_health_requests_total", "Requests for /healthz.", SHARD(health_requests)},

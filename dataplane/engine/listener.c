@@ -129,6 +129,19 @@ static unsigned accept_some(struct listener *listener, unsigned limit, uint64_t 
     return count;
 }
 
+/*
+ * How many connections a turn may accept. One where descriptors are short: what closes for it gives its descriptor back within the next turns,
+ * so that some are always left.
+ */
+static unsigned accepts_per_turn(const struct listener *listener)
+{
+    int64_t spare = descriptor_budget_spare(listener->engine->options.descriptors);
+
+    if (spare <= 0)
+        return 1;
+    return spare < ACCEPTS_PER_TURN ? (unsigned)spare : ACCEPTS_PER_TURN;
+}
+
 /* True if nothing but an empty queue can keep the listener from accepting. */
 static bool may_accept(const struct listener *listener, uint64_t now_ns)
 {
@@ -153,7 +166,7 @@ bool listener_turn(struct listener *listener, uint64_t now_ns, uint64_t *deadlin
         return true;
     }
     if (listener->ready && may_accept(listener, now_ns))
-        count = accept_some(listener, ACCEPTS_PER_TURN, now_ns);
+        count = accept_some(listener, accepts_per_turn(listener), now_ns);
     if (now_ns < listener->retry_at_ns)
         *deadline_ns = *deadline_ns < listener->retry_at_ns ? *deadline_ns : listener->retry_at_ns;
     return count > 0 || (listener->ready && may_accept(listener, now_ns));

@@ -133,17 +133,21 @@ static void set_count(struct handshake_places *places, struct place_address *add
 
 /* --- places --- */
 
+struct list_node *handshake_places_find_busiest(const struct handshake_places *places)
+{
+    struct list_node *busiest = list_first(&places->by_count[places->busiest]);
+
+    return busiest ? list_first(&LIST_ENTRY(busiest, struct place_address, same_count)->handshakes) : NULL;
+}
+
 struct list_node *handshake_places_find_victim(const struct handshake_places *places, const struct ip_address *ip)
 {
     struct ip_address network = network_of(ip);
     struct place_address *address = find(places, &network);
 
-    if (!address || address->count < places->per_address) {
-        if (places->taken < places->total)
-            return NULL;
-        address = LIST_ENTRY(list_first(&places->by_count[places->busiest]), struct place_address, same_count);
-    }
-    return list_first(&address->handshakes);
+    if (address && address->count >= places->per_address)
+        return list_first(&address->handshakes);
+    return places->taken < places->total ? NULL : handshake_places_find_busiest(places);
 }
 
 void handshake_places_enter(struct handshake_places *places, const struct ip_address *ip, struct list_node *node)

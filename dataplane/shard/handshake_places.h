@@ -24,6 +24,9 @@ void handshake_places_destroy(struct handshake_places *places);
  */
 struct list_node *handshake_places_find_victim(const struct handshake_places *places, const struct ip_address *ip);
 
+/* The oldest handshake of the address with most places, or NULL if no place is taken. */
+struct list_node *handshake_places_find_busiest(const struct handshake_places *places);
+
 /* Takes a place for a handshake from `ip`; there must be one. `node` is in no list before and belongs to the places until it leaves. */
 void handshake_places_enter(struct handshake_places *places, const struct ip_address *ip, struct list_node *node);
 

@@ -42,14 +42,18 @@ static struct list_node *place_of(struct subscriber *subscriber)
     return &subscriber->pong.node;
 }
 
+/* Resets the connection whose place `victim` is, unless that is NULL. */
+static void evict(struct shard *shard, struct list_node *victim)
+{
+    if (!victim)
+        return;
+    counter_add(&shard->counters.handshakes_evicted, 1);
+    subscriber_abort(shard, LIST_ENTRY(victim, struct subscriber, pong.node));
+}
+
 static void enter_place(struct shard *shard, struct subscriber *subscriber)
 {
-    struct list_node *victim = handshake_places_find_victim(shard->places, &subscriber->request.ip);
-
-    if (victim) {
-        counter_add(&shard->counters.handshakes_evicted, 1);
-        subscriber_abort(shard, LIST_ENTRY(victim, struct subscriber, pong.node));
-    }
+    evict(shard, handshake_places_find_victim(shard->places, &subscriber->request.ip));
     handshake_places_enter(shard->places, &subscriber->request.ip, place_of(subscriber));
 }
 
@@ -58,13 +62,21 @@ static void leave_place(struct shard *shard, struct subscriber *subscriber)
     handshake_places_leave(shard->places, &subscriber->request.ip, place_of(subscriber));
 }
 
-/* Aborts the oldest closing connection if slots run out: refused and closing ones may linger, but not keep others from being accepted. */
+/*
+ * Makes room for a new connection if slots or descriptors run out. The oldest closing connection is reset: refused and closing ones may linger,
+ * but not keep others from being accepted. For a descriptor, where none is closing, an unfinished handshake is.
+ */
 static void make_room(struct shard *shard)
 {
     struct list_node *oldest = list_first(&shard->closing.timers);
+    bool descriptors_are_short = descriptor_budget_spare(shard->engine->options.descriptors) < 0;
 
-    if (oldest && slab_used(&shard->subscribers) >= shard->options.max_subscribers)
+    if (!descriptors_are_short && slab_used(&shard->subscribers) < shard->options.max_subscribers)
+        return;
+    if (oldest)
         subscriber_abort(shard, LIST_ENTRY(oldest, struct subscriber, timer.node));
+    else if (descriptors_are_short)
+        evict(shard, handshake_places_find_busiest(shard->places));
 }
 
 void subscriber_accept(struct shard *shard, struct connection *connection, const struct address *peer)
@@ -87,8 +99,8 @@ void subscriber_accept(struct shard *shard, struct connection *connection, const
     timer_init(&subscriber->timer);
     timer_init(&subscriber->pong);
     timer_start(&shard->handshaking, &subscriber->timer, shard->now_ns);
-    enter_place(shard, subscriber);
     make_room(shard);
+    enter_place(shard, subscriber);
     count_handshakes(shard);
 }
 

@@ -66,7 +66,8 @@ struct shard_counters {
     counter disconnects[DISCONNECT_CAUSES];
     counter unauthorized, global_limited, ip_limited, app_limited;
     counter handshake_timeouts, bad_requests, health_requests;
-    counter handshakes_evicted; /* reset for a newer one, where an address, or the shard, had too many */
+    counter
+        handshakes_evicted; /* reset for a newer one, where an address, or the shard, had too many, or descriptors are short */
     counter ping_attempts, ping_sent, ping_failures;
     counter backlog_frames;         /* frames published and not yet offered to all subscribers, now */
     counter blocked_subscribers;    /* have refused bytes and not taken everything since, now */

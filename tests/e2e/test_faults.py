@@ -437,21 +437,25 @@ def test_out_of_descriptors(builder, start_relay, raw):
 
 def test_descriptors_are_left_for_upstreams_and_metrics(start_builder, start_relay, raw):
     """
-    Subscribers use up their share of the descriptors; the relay still looks up the builder's name and connects again when the builder
-    restarts, and answers scrapes.
+    Subscribers use up their share of the descriptors, and others are refused; the relay still looks up the builder's name and connects
+    again when the builder restarts, and answers scrapes and /healthz.
     """
     builder = start_builder()
     relay = start_relay(f"ws://localhost:{builder.port}/", *MANY, descriptors=150)
-    room = int(re.search(r" 150 file descriptors, of which \d+ stay reserved .* room for (\d+) connections", relay.log())[1])
+    share = re.search(r" 150 file descriptors, of which \d+ stay reserved .* room for (\d+) connections, of which (\d+) may be", relay.log())
+    room, most = int(share[1]), int(share[2])
     assert 20 < room < 110
-    assert "--instance-connection-limit 5000 is more than the file descriptors allow" in relay.log()
+    assert most == room - room // 4
+    assert f"--instance-connection-limit 5000 is more than the file descriptors allow: {most} subscribers, and {room // 4} " in relay.log()
     upstream = builder.accept()
-    crowd = [raw(relay) for _ in range(150)]
-    for connection in crowd:
-        connection.send(connection.request_text())
-    eventually(lambda: "accepting pauses" in relay.log(), "the descriptors to be used up")
-    relay.wait_subscribers(room)
-    served = [connection for connection in crowd if has_answer(connection)]
+    crowd = []
+    for _ in range(150):
+        crowd.append(raw(relay))
+        with contextlib.suppress(ConnectionError): # the relay may reset it at once
+            crowd[-1].send(crowd[-1].request_text())
+    relay.wait_subscribers(most)
+    silent = [raw(relay) for _ in range(150)]
+    assert raw(relay).request("/healthz").status == 200
     upstream.reset()
     builder.close()
     scrapes = [socket.create_connection(("127.0.0.1", relay.metrics_port)) for _ in range(20)]
@@ -461,13 +465,40 @@ def test_descriptors_are_left_for_upstreams_and_metrics(start_builder, start_rel
         upstream.send_text(message(1))
         upstream.reset()
         builder.close()
-    for connection in scrapes:
+    for connection in [*scrapes, *silent]:
         connection.close()
-    assert relay.metric("websocket_proxy_active_connections") == len(served) == room
+    assert relay.metric("websocket_proxy_active_connections") == most
+    served = [connection for connection in crowd if was_upgraded(connection)]
+    assert len(served) == most
     for connection in served:
-        assert connection.receive_answer().status == 101
         assert connection.receive_frame().payload == message(1)
     assert "Too many open files" not in relay.log()
+
+
+def was_upgraded(connection):
+    """Whether the relay has upgraded the connection: it may have refused it, or reset it without an answer."""
+    try:
+        return connection.receive_answer().status == 101
+    except Closed:
+        return False
+
+
+@pytest.mark.parametrize("shards", (1, 3))
+@pytest.mark.parametrize("said", (b"", b"GET /nothing HTTP/1.1\r\nHost: relay\r\n\r\n"), ids=("silent", "refused"))
+def test_connections_that_are_no_subscribers_leave_descriptors_to_others(builder, start_relay, raw, said, shards):
+    """Many addresses open more connections than the relay has descriptors, and keep them, silent or after a refusal."""
+    relay = start_relay(builder, f"--shards={shards}", descriptors=1024)
+    upstream = builder.accept()
+    crowd = []
+    for number in range(1100):
+        crowd.append(raw(relay, source=f"127.0.1.{1 + number % 50}"))
+        with contextlib.suppress(ConnectionError): # the relay may reset it at once
+            crowd[-1].send(said)
+    assert raw(relay, source="127.0.0.2").request("/healthz").status == 200
+    subscriber = raw(relay, source="127.0.0.3").upgrade()
+    upstream.send_text(message(1))
+    assert subscriber.receive_frame().payload == message(1)
+    assert "accepting pauses" not in relay.log()
 
 
 def has_answer(connection):

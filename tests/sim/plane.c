@@ -230,6 +230,7 @@ void plane_create(struct sim_world *world)
         create_encoder(world);
     choose_followed(world);
     atomic_init(&world->plane.descriptors.left, world->plan.access.descriptors);
+    world->plane.descriptors.short_below = world->plan.access.descriptors / 4;
     for (unsigned i = 0; i < world->plan.shards; i++)
         create_shard(world, i);
     name_wakers(world);

@@ -89,7 +89,8 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
     (void)now_ns;
     if (length == 0) {
         client->ended = true;
-        engine_finish(world->outside, connection);
+        if (!client->lingers)
+            engine_finish(world->outside, connection);
         return 0;
     }
     taken = read_head(client, bytes, length);

@@ -20,6 +20,7 @@ struct shard_world;
 struct mock_client {
     struct connection *connection;
     bool connected, closed, ended; /* `ended`: the relay's FIN came */
+    bool lingers;                  /* it does not answer the relay's FIN with its own; set by tests */
     int close_error;
     char head[1024]; /* the answer to its request; all bytes received, if that was no upgrade */
     size_t head_bytes;

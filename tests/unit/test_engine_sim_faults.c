@@ -171,7 +171,7 @@ static void without_descriptors_nobody_is_accepted_or_connected(void **state)
 static void a_budget_of_descriptors_is_kept(void **state)
 {
     struct engine_pair *pair = pair_open(&pair_plain_network);
-    struct descriptor_budget budget = {1};
+    struct descriptor_budget budget = {.left = 1};
 
     (void)state;
     pair->server.engine->options.descriptors = &budget;

@@ -179,6 +179,12 @@ static struct address busy_port(int descriptors[3])
     return address;
 }
 
+static void connect_all(struct engine_world *world, int *descriptors, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        descriptors[i] = peer_connect(world, 0);
+}
+
 static void close_all(const int *descriptors, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
@@ -365,8 +371,7 @@ static void a_pause_is_exact(void **state)
     int peers[10];
 
     (void)state;
-    for (unsigned i = 0; i < 10; i++)
-        peers[i] = peer_connect(world, 0);
+    connect_all(world, peers, 10);
     world->pause_after = 3;
     engine_world_settle(world);
     assert_int_equal(world->end_count, 3);
@@ -442,8 +447,7 @@ static void without_descriptors_of_the_budget_accepting_waits(void **state)
     int peers[PEERS];
 
     (void)state;
-    for (unsigned i = 0; i < PEERS; i++)
-        peers[i] = peer_connect(world, 0);
+    connect_all(world, peers, PEERS);
     engine_world_settle(world);
     assert_int_equal(world->end_count, 2);
     assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
@@ -457,6 +461,29 @@ static void without_descriptors_of_the_budget_accepting_waits(void **state)
     engine_listen_stop(world->engine);
     ENGINE_WORLD_UNTIL(world, world->end_count == PEERS);
     assert_int_equal(budget.left, -2);
+    close_all(peers, PEERS);
+    engine_world_close(world);
+}
+
+/* Near the point where descriptors are short, a turn accepts as many as do not cross it; beyond, one, so that others can close in between. */
+static void short_of_descriptors_a_turn_accepts_one(void **state)
+{
+    enum { PEERS = 8, UNTIL_SHORT = 5 };
+    struct descriptor_budget budget = {.left = PEERS, .short_below = PEERS - UNTIL_SHORT};
+    const struct engine_options options = {.descriptors = &budget};
+    struct engine_world *world = engine_world_open(&options);
+    int peers[PEERS];
+
+    (void)state;
+    connect_all(world, peers, PEERS);
+    ENGINE_WORLD_UNTIL(world, world->end_count > 0);
+    assert_int_equal(world->end_count, UNTIL_SHORT);
+    for (unsigned i = UNTIL_SHORT; i < PEERS; i++) {
+        unsigned before = world->end_count;
+
+        ENGINE_WORLD_UNTIL(world, world->end_count > before);
+        assert_int_equal(world->end_count, before + 1);
+    }
     close_all(peers, PEERS);
     engine_world_close(world);
 }
@@ -490,8 +517,7 @@ static void a_stopped_listener_leaves_nobody_behind(void **state)
     int peers[20], late;
 
     (void)state;
-    for (unsigned i = 0; i < 20; i++)
-        peers[i] = peer_connect(world, 0);
+    connect_all(world, peers, 20);
     engine_accept_pause(world->engine, true);
     engine_listen_stop(world->engine);
     engine_world_settle(world);
@@ -736,6 +762,7 @@ int main(void)
         cmocka_unit_test(a_turn_that_tells_of_an_end_does_not_sleep),
         cmocka_unit_test(out_of_descriptors_accepting_waits),
         cmocka_unit_test(without_descriptors_of_the_budget_accepting_waits),
+        cmocka_unit_test(short_of_descriptors_a_turn_accepts_one),
         cmocka_unit_test(out_of_descriptors_accepting_is_tried_again),
         cmocka_unit_test(a_stopped_listener_leaves_nobody_behind),
         cmocka_unit_test(a_peer_that_sends_much_leaves_buffers_to_others),

@@ -48,6 +48,18 @@ static void leave(struct limits *limits, uint32_t ip, uint16_t app)
     limits_leave(limits, &from, app);
 }
 
+static void the_instance_limit_can_be_lowered_at_first(void **state)
+{
+    struct limits *limits = create(2, 0);
+
+    (void)state;
+    limits_lower_instance_limit(limits, 1);
+    assert_int_equal(enter(limits, 1, ADMISSION_NO_APP), ADMISSION_ADMITTED);
+    assert_int_equal(enter(limits, 2, ADMISSION_NO_APP), ADMISSION_REFUSED_INSTANCE);
+    leave(limits, 1, ADMISSION_NO_APP);
+    limits_destroy(limits);
+}
+
 static void instance_limit_holds(void **state)
 {
     struct limits *limits = create(2, 0);
@@ -214,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(instance_limit_holds),
+        cmocka_unit_test(the_instance_limit_can_be_lowered_at_first),
         cmocka_unit_test(instance_limit_of_zero_refuses_everybody),
         cmocka_unit_test(ip_limit_holds),
         cmocka_unit_test(ip_limit_of_zero_is_none),

@@ -454,6 +454,19 @@ static void expiries_are_spread_over_turns(void **state)
     shard_world_close(world);
 }
 
+/* Makes a client that is refused and does not close its side. */
+static void add_lingering(struct shard_world *world)
+{
+    static const char request[] = "GET /nothing HTTP/1.1\r\nHost: relay\r\n\r\n";
+    struct mock_client *client = mock_client_dial(world);
+
+    client->lingers = true;
+    shard_world_run(world, NS_PER_MS);
+    mock_client_say(world, client, request, sizeof request - 1);
+    shard_world_run(world, NS_PER_MS);
+    assert_true(mock_client_was_answered(client, 404, "message"));
+}
+
 /* A refused connection that lingers takes no slot from a new connection. */
 static void the_refused_make_room(void **state)
 {
@@ -463,10 +476,52 @@ static void the_refused_make_room(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 8; i++)
-        mock_client_request(world, "GET /nothing HTTP/1.1\r\nHost: relay\r\n\r\n");
+        add_lingering(world);
     last = mock_client_request(world, GET("/healthz") "Host: relay\r\n\r\n");
     shard_world_run(world, 100 * NS_PER_MS); /* far less than a refused connection may linger */
     assert_true(mock_client_was_answered(last, 200, "ok"));
+    shard_world_close(world);
+}
+
+/* Silent connections keep all descriptors but those below which they are short; each further one takes the place of the oldest. */
+static void for_want_of_descriptors_the_oldest_handshake_gives_way(void **state)
+{
+    enum { DESCRIPTORS = 8, SHORT_BELOW = 4, CLIENTS = 20 };
+    struct descriptor_budget budget = {.left = DESCRIPTORS, .short_below = SHORT_BELOW};
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
+    struct mock_client *last;
+
+    (void)state;
+    world->engine->options.descriptors = &budget;
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        mock_client_dial(world);
+        shard_world_run(world, NS_PER_MS);
+    }
+    assert_int_equal(budget.left, SHORT_BELOW);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshakes_evicted), CLIENTS - (DESCRIPTORS - SHORT_BELOW));
+    for (unsigned i = 0; i < CLIENTS; i++)
+        assert_int_equal(world->clients[i].closed, i < CLIENTS - (DESCRIPTORS - SHORT_BELOW));
+    last = mock_client_request(world, GET("/healthz") "Host: relay\r\n\r\n");
+    assert_true(mock_client_was_answered(last, 200, "ok"));
+    shard_world_close(world);
+}
+
+/* A refused connection that lingers gives way before a handshake does. */
+static void for_want_of_descriptors_a_refused_connection_gives_way_first(void **state)
+{
+    struct descriptor_budget budget = {.left = 5, .short_below = 2};
+    struct shard_world *world = shard_world_open((struct shard_world_options){0});
+    struct mock_client *silent;
+
+    (void)state;
+    world->engine->options.descriptors = &budget;
+    silent = mock_client_dial(world);
+    shard_world_run(world, NS_PER_MS);
+    for (unsigned i = 0; i < 8; i++)
+        add_lingering(world);
+    assert_int_equal(budget.left, 2);
+    assert_false(silent->closed);
+    assert_int_equal(counter_read(&shard_world_counters(world)->handshakes_evicted), 0);
     shard_world_close(world);
 }
 
@@ -495,6 +550,8 @@ int main(void)
         cmocka_unit_test(an_address_with_too_many_handshakes_loses_the_oldest),
         cmocka_unit_test(expiries_are_spread_over_turns),
         cmocka_unit_test(the_refused_make_room),
+        cmocka_unit_test(for_want_of_descriptors_the_oldest_handshake_gives_way),
+        cmocka_unit_test(for_want_of_descriptors_a_refused_connection_gives_way_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
