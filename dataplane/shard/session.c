@@ -10,6 +10,11 @@
 #define MOST_RECEIVE_UNITS (SHARD_RECEIVE_BYTES_PER_S * SHARD_RECEIVE_WINDOW_S / RECEIVE_UNIT_BYTES)
 _Static_assert(MOST_RECEIVE_UNITS <= UINT16_MAX, "the count of what was received has 16 bits");
 
+/* A window's start is kept in ticks, modulo 2^27: they come round after 15 days. */
+#define TICK_NS      (10 * NS_PER_MS)
+#define TICK_MASK    ((UINT32_C(1) << 27) - 1)
+#define WINDOW_TICKS (uint32_t)(SHARD_RECEIVE_WINDOW_S * NS_PER_S / TICK_NS)
+
 /* --- control frames --- */
 
 /*
@@ -123,17 +128,36 @@ static void read_all(struct shard *shard, struct subscriber *subscriber, struct 
     }
 }
 
-/* Counts `length` bytes received; true if the subscriber has then sent more than it may in the current window. */
+/* Begins the window in which `now` is, unless it has begun; returns how many of its ticks are over. */
+static uint32_t advance_window(struct subscriber *subscriber, uint32_t now)
+{
+    uint32_t elapsed = (now - subscriber->window_start) & TICK_MASK;
+
+    if (elapsed < WINDOW_TICKS)
+        return elapsed;
+    if (elapsed < 2 * WINDOW_TICKS) {
+        subscriber->previous_units = subscriber->received_units;
+        elapsed -= WINDOW_TICKS;
+    } else {
+        subscriber->previous_units = 0;
+        elapsed = 0;
+    }
+    subscriber->received_units = 0;
+    subscriber->window_start = (now - elapsed) & TICK_MASK;
+    return elapsed;
+}
+
+/*
+ * Counts `length` bytes received; true if the subscriber has then sent more in the last SHARD_RECEIVE_WINDOW_S than it may. Of what came in the
+ * previous window the part counts that corresponds to the window's part in these seconds.
+ */
 static bool sends_too_much(const struct shard *shard, struct subscriber *subscriber, size_t length)
 {
-    uint16_t now_s = (uint16_t)(shard->now_ns / NS_PER_S);
+    uint32_t elapsed = advance_window(subscriber, (uint32_t)(shard->now_ns / TICK_NS) & TICK_MASK);
     size_t units = (length + RECEIVE_UNIT_BYTES - 1) / RECEIVE_UNIT_BYTES;
+    uint32_t before = subscriber->previous_units * (WINDOW_TICKS - elapsed) / WINDOW_TICKS;
 
-    if ((uint16_t)(now_s - subscriber->window_start_s) >= SHARD_RECEIVE_WINDOW_S) {
-        subscriber->window_start_s = now_s;
-        subscriber->received_units = 0;
-    }
-    if (subscriber->received_units + units > MOST_RECEIVE_UNITS)
+    if (before + subscriber->received_units + units > MOST_RECEIVE_UNITS)
         return true;
     subscriber->received_units = (uint16_t)(subscriber->received_units + units);
     return false;
@@ -145,7 +169,7 @@ void session_received(struct shard *shard, struct subscriber *subscriber, uint8_
     struct ws_reader *reader = subscriber->reader;
 
     if (sends_too_much(shard, subscriber, length)) {
-        session_close(shard, subscriber, DISCONNECT_FLOOD, WS_CLOSE_POLICY, "a subscriber may send 64 KiB per second");
+        session_close(shard, subscriber, DISCONNECT_FLOOD, WS_CLOSE_POLICY, "more than 640 KiB in 10 s");
         return;
     }
     if (!reader) {

@@ -34,10 +34,11 @@ struct subscriber {
     bool request_is_pending : 1; /* control has `request` */
     bool admitted : 1;           /* control has given it a place, which is to be given back */
     bool was_open : 1;
-    uint16_t selection;      /* of the channel; 0: everything */
-    uint16_t head_bytes;     /* of the request in `head` so far */
-    uint16_t received_units; /* received since `window_start_s`, in units of RECEIVE_UNIT_BYTES (session.c) */
-    uint16_t window_start_s; /* by the engine's clock, modulo 2^16 */
+    uint32_t window_start : 27; /* of the current window for received bytes, in ticks of the engine's clock (session.c) */
+    uint16_t selection;         /* of the channel; 0: everything */
+    uint16_t head_bytes;        /* of the request in `head` so far */
+    uint16_t received_units;    /* received in the current window (session.c) */
+    uint16_t previous_units;    /* received in the window before */
 
     struct timer blocked;     /* runs from a refusal of bytes until all offered bytes are taken; ends at the send time-out */
     uint64_t blocked_at_head; /* the channel's head at the refusal */

@@ -24,7 +24,10 @@
 #define SHARD_HANDSHAKE_TIMEOUT_NS (5 * NS_PER_S)
 /* Largest data message from a subscriber; it is read and dropped. */
 #define SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES 65536
-/* Most that a subscriber may send, on average over a window, of whatever kind. */
+/*
+ * Most that a subscriber may send, of whatever kind: SHARD_RECEIVE_BYTES_PER_S on average over the last SHARD_RECEIVE_WINDOW_S, whenever these
+ * begin. They are approximated by two windows: what came in the previous one counts as if it had come at a steady pace.
+ */
 #define SHARD_RECEIVE_BYTES_PER_S 65536
 #define SHARD_RECEIVE_WINDOW_S    10
 /* Most channels that the subscribers of a shard follow. */
@@ -51,7 +54,7 @@ enum disconnect_cause {
     DISCONNECT_SEND_TIMEOUT,  /* took no byte for client_send_timeout */
     DISCONNECT_PONG_TIMEOUT,
     DISCONNECT_PROTOCOL_ERROR, /* we closed with 1002, 1007 or 1009 */
-    DISCONNECT_FLOOD,          /* it sent more than SHARD_RECEIVE_BYTES_PER_S for SHARD_RECEIVE_WINDOW_S */
+    DISCONNECT_FLOOD,          /* it sent more than SHARD_RECEIVE_BYTES_PER_S over SHARD_RECEIVE_WINDOW_S */
     DISCONNECT_SHUTDOWN,
     DISCONNECT_CAUSES
 };

@@ -527,6 +527,89 @@ static void a_pong_overtakes_frames_that_have_not_begun(void **state)
     shard_world_close(world);
 }
 
+#define TENTH_NS (100 * NS_PER_MS)
+
+/*
+ * Sends `bytes_per_s` in a steady stream of messages, at most for `limit_ns`; returns how long it took until the relay closed the connection,
+ * or `limit_ns`.
+ */
+static uint64_t stream(struct shard_world *world, struct mock_client *client, uint32_t bytes_per_s, uint64_t limit_ns)
+{
+    static uint8_t payload[SHARD_MAX_SUBSCRIBER_MESSAGE_BYTES];
+    uint64_t begin_ns = sim_network_now(world->network), streamed_ns = 0;
+
+    while (client->close_code == 0 && streamed_ns < limit_ns) {
+        mock_client_say_frame(world, client, WS_BINARY, payload, bytes_per_s / 10 - 8); /* a frame header with mask has 8 bytes */
+        shard_world_run(world, TENTH_NS);
+        streamed_ns = sim_network_now(world->network) - begin_ns;
+    }
+    return streamed_ns;
+}
+
+/* However the seconds of the clock lie, the stream is closed soon after 640 KiB have come, which takes it 9.4 s. */
+static void who_sends_too_much_is_closed_after_ten_seconds(void **state)
+{
+    enum { PHASES = 10 };
+
+    (void)state;
+    for (unsigned phase = 0; phase < PHASES; phase++) {
+        struct shard_world *world = shard_world_open((struct shard_world_options){.window_bytes = 1 << 17});
+        struct mock_client *client;
+
+        shard_world_run(world, 100 * NS_PER_S + phase * TENTH_NS);
+        client = mock_client_subscribe(world);
+        assert_in_range(stream(world, client, 70000, 60 * NS_PER_S), 9 * NS_PER_S, 11 * NS_PER_S);
+        assert_int_equal(client->close_code, WS_CLOSE_POLICY);
+        assert_int_equal(shard_world_disconnects(world, DISCONNECT_FLOOD), 1);
+        shard_world_close(world);
+    }
+}
+
+static void who_sends_less_may_do_so_for_ever(void **state)
+{
+    struct shard_world *world = shard_world_open((struct shard_world_options){.window_bytes = 1 << 17});
+    struct mock_client *client = mock_client_subscribe(world);
+
+    (void)state;
+    assert_true(stream(world, client, 60000, 300 * NS_PER_S) >= 300 * NS_PER_S);
+    assert_int_equal(shard_world_disconnects(world, DISCONNECT_FLOOD), 0);
+    shard_world_close(world);
+}
+
+/* 400 kB at the end of one window and 400 kB at the beginning of the next are more than 640 KiB in 10 s, although neither window has more. */
+static void a_burst_counts_across_the_end_of_a_window(void **state)
+{
+    struct shard_world *world = shard_world_open((struct shard_world_options){.window_bytes = 1 << 17});
+    struct mock_client *client;
+
+    (void)state;
+    shard_world_run(world, 100 * NS_PER_S);
+    client = mock_client_subscribe(world);
+    stream(world, client, 100, TENTH_NS); /* begins a window */
+    shard_world_run(world, 9 * NS_PER_S);
+    stream(world, client, 600000, 7 * TENTH_NS);
+    shard_world_run(world, NS_PER_S);
+    assert_int_equal(client->close_code, 0);
+    stream(world, client, 600000, 7 * TENTH_NS);
+    assert_int_equal(client->close_code, WS_CLOSE_POLICY);
+    shard_world_close(world);
+}
+
+/* What came more than two windows ago counts no more. */
+static void after_a_pause_a_burst_is_allowed_again(void **state)
+{
+    struct shard_world *world = shard_world_open((struct shard_world_options){.window_bytes = 1 << 17});
+    struct mock_client *client = mock_client_subscribe(world);
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        stream(world, client, 600000, 10 * TENTH_NS);
+        shard_world_run(world, 20 * NS_PER_S);
+    }
+    assert_int_equal(client->close_code, 0);
+    shard_world_close(world);
+}
+
 static void a_flood_of_pings_is_answered_by_the_newest(void **state)
 {
     struct shard_world *world = shard_world_open((struct shard_world_options){.window_bytes = 4500});
@@ -758,6 +841,10 @@ int main(void)
         cmocka_unit_test(pings_are_answered),
         cmocka_unit_test(a_pong_overtakes_frames_that_have_not_begun),
         cmocka_unit_test(a_flood_of_pings_is_answered_by_the_newest),
+        cmocka_unit_test(who_sends_too_much_is_closed_after_ten_seconds),
+        cmocka_unit_test(who_sends_less_may_do_so_for_ever),
+        cmocka_unit_test(a_burst_counts_across_the_end_of_a_window),
+        cmocka_unit_test(after_a_pause_a_burst_is_allowed_again),
         cmocka_unit_test(closes_are_echoed),
         cmocka_unit_test(bad_frames_end_the_session_with_their_code),
         cmocka_unit_test(what_subscribers_say_is_dropped),
