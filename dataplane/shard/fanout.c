@@ -165,9 +165,25 @@ static void begin_group(struct fanout *fanout)
     fanout->wrapped = false;
 }
 
+/* Begins the measurement of the frames [from, to); of many, the times of the newest are recorded. */
+static void begin_times(struct fanout *fanout, uint64_t from, uint64_t to)
+{
+    uint64_t ingest_ns[ROUND_TIMES_FRAMES];
+    uint32_t count = 0;
+
+    for (uint64_t sequence = to - from > ROUND_TIMES_FRAMES ? to - ROUND_TIMES_FRAMES : from; sequence < to; sequence++) {
+        struct channel_frame frame;
+
+        channel_frame_get(fanout->channel, sequence, &frame);
+        if (frame.length > 0)
+            ingest_ns[count++] = frame.ingest_ns;
+    }
+    round_times_begin(&fanout->times, from, ingest_ns, count);
+}
+
 static void begin_round(struct fanout *fanout, struct random *random, uint64_t head)
 {
-    round_times_begin(&fanout->times, fanout->channel, fanout->completed + 1, head + 1);
+    begin_times(fanout, fanout->completed + 1, head + 1);
     fanout->target = head;
     for (unsigned i = 0; i < FANOUT_GROUPS; i++)
         fanout->groups[i].start = next_start(&fanout->groups[i], random);

@@ -1,5 +1,8 @@
 #include "shard/round_times.h"
 
+#include <assert.h>
+#include <string.h>
+
 static void record(struct histogram *histogram, const struct round_times *times, uint64_t end_ns)
 {
     for (uint32_t i = 0; i < times->frames; i++)
@@ -23,25 +26,18 @@ static void end_if_nobody_is_left(struct round_times *times)
         end(times);
 }
 
-void round_times_begin(struct round_times *times, const struct channel *channel, uint64_t from, uint64_t to)
+void round_times_begin(struct round_times *times, uint64_t from, const uint64_t *ingest_ns, uint32_t count)
 {
-    uint64_t first = to - from > ROUND_TIMES_FRAMES ? to - ROUND_TIMES_FRAMES : from;
-
+    assert(count <= ROUND_TIMES_FRAMES);
     end(times);
     times->id = times->id == UINT32_MAX ? 1 : times->id + 1;
     times->running = true;
     times->offered = false;
     times->from = from;
     times->pending = 0;
-    times->frames = 0;
+    times->frames = count;
     times->first_ns = times->last_ns = 0;
-    for (uint64_t sequence = first; sequence < to; sequence++) {
-        struct channel_frame frame;
-
-        channel_frame_get(channel, sequence, &frame);
-        if (frame.length > 0)
-            times->ingest_ns[times->frames++] = frame.ingest_ns;
-    }
+    memcpy(times->ingest_ns, ingest_ns, count * sizeof *ingest_ns);
 }
 
 void round_times_offered(struct round_times *times)

@@ -6,7 +6,6 @@
 #ifndef DATAPLANE_SHARD_ROUND_TIMES_H
 #define DATAPLANE_SHARD_ROUND_TIMES_H
 
-#include "flashrelay/channel.h"
 #include "flashrelay/histogram.h"
 
 #include <stdbool.h>
@@ -34,8 +33,11 @@ struct round_times {
     uint64_t ingest_ns[ROUND_TIMES_FRAMES];
 };
 
-/* Begins measuring the frames [from, to) of `channel`, which are about to be offered. Ends, and records, a measurement that still runs. */
-void round_times_begin(struct round_times *times, const struct channel *channel, uint64_t from, uint64_t to);
+/*
+ * Begins measuring the frames from number `from` on, which are about to be offered. `ingest_ns`: when they came, of at most ROUND_TIMES_FRAMES
+ * (`count`); copied. Ends, and records, a measurement that still runs.
+ */
+void round_times_begin(struct round_times *times, uint64_t from, const uint64_t *ingest_ns, uint32_t count);
 
 /* Notes that every subscriber was offered the frames: the measurement ends with the last one that it waits for, or with the next round. */
 void round_times_offered(struct round_times *times);

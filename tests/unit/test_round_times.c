@@ -1,7 +1,6 @@
 /* When the measurement of a round ends, and what it records. */
 #include "flashrelay/clock.h"
 #include "shard/round_times.h"
-#include "support/channels.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,11 +9,9 @@
 
 #include <cmocka.h>
 
-static struct channel_marks marks;
 static struct histogram first_send, last_send, spread;
 
 struct round {
-    struct channel *channel;
     struct round_times times;
     uint32_t ids[2];
 };
@@ -22,28 +19,18 @@ struct round {
 /* Begins the round of frame 1, which came at 1 s and is offered to two subscribers. */
 static int begin_round(void **state)
 {
+    static const uint64_t ingest_ns = NS_PER_S;
     static struct round round;
 
     memset(&first_send, 0, sizeof first_send);
     memset(&last_send, 0, sizeof last_send);
     memset(&spread, 0, sizeof spread);
-    round = (struct round){.channel = make_channel(&marks, 1, 4096, 16),
-                           .times = {.histograms = {.first_send = &first_send, .last_send = &last_send, .spread = &spread}}};
-    channel_reader_join(round.channel, 0);
-    append_filled(round.channel, 1, 100, NS_PER_S);
-    round_times_begin(&round.times, round.channel, 1, 2);
+    round = (struct round){.times = {.histograms = {.first_send = &first_send, .last_send = &last_send, .spread = &spread}}};
+    round_times_begin(&round.times, 1, &ingest_ns, 1);
     for (unsigned i = 0; i < 2; i++)
         round.ids[i] = round_times_wait(&round.times);
     round_times_offered(&round.times);
     *state = &round;
-    return 0;
-}
-
-static int end_round(void **state)
-{
-    struct round *round = *state;
-
-    channel_destroy(round->channel);
     return 0;
 }
 
@@ -95,10 +82,10 @@ static void a_round_that_reached_nobody_records_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_round_ends_with_its_last_subscriber, begin_round, end_round),
-        cmocka_unit_test_setup_teardown(a_subscriber_that_refuses_is_not_waited_for, begin_round, end_round),
-        cmocka_unit_test_setup_teardown(a_round_ends_when_the_last_awaited_subscriber_leaves, begin_round, end_round),
-        cmocka_unit_test_setup_teardown(a_round_that_reached_nobody_records_nothing, begin_round, end_round),
+        cmocka_unit_test_setup(a_round_ends_with_its_last_subscriber, begin_round),
+        cmocka_unit_test_setup(a_subscriber_that_refuses_is_not_waited_for, begin_round),
+        cmocka_unit_test_setup(a_round_ends_when_the_last_awaited_subscriber_leaves, begin_round),
+        cmocka_unit_test_setup(a_round_that_reached_nobody_records_nothing, begin_round),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
