@@ -89,13 +89,15 @@ void service_destroy(struct service *service)
 static int create_access(struct service *service)
 {
     const struct options *options = service->options;
-    struct access_table *table;
+    struct access_table *table = NULL;
     int result = snapshot_group_create(&service->snapshots, (unsigned)options->shards + 1);
 
     if (result == 0)
         result = access_table_create(&table, options->api_keys.apps, options->api_keys.count, options->public_access);
     if (result == 0)
-        snapshot_publish(service->snapshots, &service->access, access_table_snapshot(table));
+        result = access_table_publish(service->snapshots, &service->access, table, options->api_keys.count);
+    if (result < 0)
+        access_table_destroy(table);
     return result;
 }
 

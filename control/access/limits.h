@@ -13,7 +13,7 @@ struct limits;
 struct limits_options {
     uint32_t instance_limit; /* 0: every connection is refused */
     uint32_t ip_limit;       /* 0: none */
-    unsigned apps;           /* numbers of apps are below this */
+    unsigned apps;           /* numbers of apps are below this (access_table_publish) */
     uint64_t seed;           /* of the hash of addresses */
 };
 

@@ -6,7 +6,6 @@
 #include "flashrelay/list.h"
 #include "flashrelay/random.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
@@ -115,7 +114,8 @@ int access_table_create(struct access_table **out, const struct access_app *apps
     struct access_table *table;
     int error;
 
-    assert(count <= ACCESS_MAX_APPS);
+    if (count > ACCESS_MAX_APPS)
+        return -E2BIG;
     table = calloc(1, sizeof *table + count * sizeof table->apps[0]);
     if (!table)
         return -ENOMEM;
@@ -145,9 +145,12 @@ void access_table_destroy(struct access_table *table)
     free(table);
 }
 
-struct snapshot *access_table_snapshot(struct access_table *table)
+int access_table_publish(struct snapshot_group *group, struct snapshot_slot *slot, struct access_table *table, unsigned numbers)
 {
-    return &table->snapshot;
+    if (table->count > numbers)
+        return -E2BIG;
+    snapshot_publish(group, slot, &table->snapshot);
+    return 0;
 }
 
 const struct access_table *access_table_current(const struct snapshot_slot *slot)

@@ -18,7 +18,7 @@ struct relay_options {
     struct ingest_options ingest; /* channel, decompress, wakers: filled in by the relay */
     struct shard_options shard;   /* common to all shards; index, channels, admission ...: filled in by the relay */
     struct admission *admission;  /* answers and shard_wakers are filled in by the relay */
-    unsigned apps;                /* number of apps, each counted per shard; 0: not counted */
+    unsigned apps;                /* counted per shard are the apps with numbers below this (access_table_publish); 0: none */
     bool compress;
     size_t log_memory_bytes; /* of all channels together, in equal parts */
     uint32_t notsent_lowat_bytes;

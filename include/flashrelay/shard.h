@@ -97,7 +97,7 @@ struct shard_options {
     struct admission *admission;        /* NULL: all connections are admitted (tools) */
     struct snapshot_group *snapshots;   /* the shard is reader `index`; NULL: it reads no snapshots */
     const struct snapshot_slot *access; /* an access table; NULL: no keys */
-    counter *app_connections;           /* upgrade requests with a valid key, by the app's number; may be NULL */
+    counter *app_connections; /* upgrade requests with a valid key, by the app's number; may be NULL; see access_table_publish */
     /* For /healthz: writes a JSON body with terminator, returns the HTTP status. NULL: always 200. Called on the shard's thread. */
     int (*health)(void *context, char *body, size_t capacity);
     void *health_context;

@@ -182,7 +182,7 @@ static void publish_keys(struct sim_world *world)
     for (unsigned i = 0; i < plan->apps; i++)
         apps[i] = (struct access_app){.name = "app", .key = (char *)request_key(i), .connection_limit = plan->app_limit};
     must(access_table_create(&table, apps, plan->apps, plan->is_public));
-    snapshot_publish(world->plane.snapshots, &world->plane.access, access_table_snapshot(table));
+    must(access_table_publish(world->plane.snapshots, &world->plane.access, table, plan->apps));
 }
 
 static void create_admission(struct sim_world *world)

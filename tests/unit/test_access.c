@@ -100,6 +100,32 @@ static void apps_keep_their_numbers(void **state)
     assert_int_equal(find("terces"), 2);
 }
 
+/* Limits and counters have no place for the numbers of a larger table, which is refused and leaves the published one in use. */
+static void a_table_with_more_numbers_than_are_counted_is_refused(void **state)
+{
+    struct snapshot_group *group;
+    struct snapshot_slot slot = {0};
+    const struct access_table *published;
+
+    (void)state;
+    assert_int_equal(snapshot_group_create(&group, 0), 0);
+    assert_int_equal(create(three, 2), 0);
+    assert_int_equal(access_table_publish(group, &slot, table, 2), 0);
+    published = table;
+    assert_int_equal(create(three, 3), 0);
+    assert_int_equal(access_table_publish(group, &slot, table, 2), -E2BIG);
+    assert_ptr_equal(access_table_current(&slot), published);
+    assert_int_equal(find("terces"), 2); /* it is still the caller's */
+    snapshot_publish(group, &slot, NULL);
+    snapshot_group_destroy(group);
+}
+
+static void there_are_no_more_numbers_than_requests_can_name(void **state)
+{
+    (void)state;
+    assert_int_equal(create(three, ACCESS_MAX_APPS + 1), -E2BIG);
+}
+
 static void write_key(char text[TEXT_BYTES], unsigned number)
 {
     snprintf(text, TEXT_BYTES, "%x", number * 2654435761u);
@@ -134,6 +160,8 @@ int main(void)
         cmocka_unit_test_teardown(nothing_is_longer_than_the_longest_key, destroy),
         cmocka_unit_test_teardown(a_table_without_keys_has_no_app, destroy),
         cmocka_unit_test_teardown(apps_keep_their_numbers, destroy),
+        cmocka_unit_test_teardown(a_table_with_more_numbers_than_are_counted_is_refused, destroy),
+        cmocka_unit_test(there_are_no_more_numbers_than_requests_can_name),
         cmocka_unit_test_teardown(many_keys_are_told_apart, destroy),
     };
 

@@ -124,7 +124,7 @@ static void reference_to_the_letter(void **state)
     assert_int_equal(access_table_create(&table, apps, 3, false), 0);
     rolling_init(&send_durations, 0);
     assert_int_equal(snapshot_group_create(&sources.snapshots, 0), 0);
-    snapshot_publish(sources.snapshots, &access, access_table_snapshot(table));
+    assert_int_equal(access_table_publish(sources.snapshots, &access, table, 3), 0);
     sources.access = &access;
     for (unsigned i = 0; i < 2; i++) {
         uint64_t scale = i ? 1000 : 1;
@@ -259,7 +259,7 @@ static void quantiles_forget_what_sum_and_count_keep(void **state)
     rolling_init(&send_durations, 0);
     assert_int_equal(access_table_create(&table, NULL, 0, false), 0);
     assert_int_equal(snapshot_group_create(&sources.snapshots, 0), 0);
-    snapshot_publish(sources.snapshots, &access, access_table_snapshot(table));
+    assert_int_equal(access_table_publish(sources.snapshots, &access, table, 0), 0);
     histogram_record(&shard.send_ns, 1000000000, 2);
     assert_true(metrics_turn(&sources, 60 * NS_PER_S) == 80 * NS_PER_S);
     metrics_write_reference(&exposition, &sources);

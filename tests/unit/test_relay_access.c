@@ -38,7 +38,7 @@ static void publish(unsigned number)
 
     snprintf(key, sizeof key, "k%u", number);
     assert_int_equal(access_table_create(&table, apps, APPS, false), 0);
-    snapshot_publish(snapshots, &access_slot, access_table_snapshot(table));
+    assert_int_equal(access_table_publish(snapshots, &access_slot, table, APPS), 0);
 }
 
 static void create_control(void)

@@ -103,13 +103,15 @@ static void keys_are_checked_after_the_handshake(void **state)
         {GET("/ws/k%2F1") UPGRADE_HEADERS, 429, "{\"message\":\"App limit exceeded\"}"},
     };
     counter app_connections[1] = {0};
-    struct snapshot_slot access;
+    struct snapshot_slot access = {0};
+    struct snapshot_group *snapshots;
     struct access_table *table;
     struct shard_world *world;
 
     (void)state;
     assert_int_equal(access_table_create(&table, &app, 1, false), 0);
-    atomic_init(&access.current, access_table_snapshot(table));
+    assert_int_equal(snapshot_group_create(&snapshots, 0), 0);
+    assert_int_equal(access_table_publish(snapshots, &access, table, 1), 0);
     world = shard_world_open(
         (struct shard_world_options){.shard = {.access = &access, .app_connections = app_connections}, .with_admission = true});
     world->verdict = ADMISSION_REFUSED_APP;
@@ -119,7 +121,8 @@ static void keys_are_checked_after_the_handshake(void **state)
     assert_int_equal(counter_read(&app_connections[0]), 1); /* a valid key counts, though the app's limit refuses it */
     assert_int_equal(world->last_app, 0);
     shard_world_close(world);
-    access_table_destroy(table);
+    snapshot_publish(snapshots, &access, NULL);
+    snapshot_group_destroy(snapshots);
 }
 
 static void any_path_is_the_subscription_where_asked_for(void **state)
