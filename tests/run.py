@@ -155,7 +155,8 @@ def e2e_jobs(_options):
 
 def epoll_jobs(_options):
     """The end-to-end tests whose result may depend on the engine, once more on epoll; e2e_jobs runs them on the relay's choice."""
-    for stem in ("fanout", "faults", "lag", "limits", "load", "protocol", "shutdown", "upstreams", "ws_echo"):
+    for stem in ("busy_poll", "compression", "fanout", "faults", "health", "keys", "lag", "limits", "load", "logs", "metrics", "protocol",
+                 "routes", "run", "shutdown", "tools", "upstreams", "ws_echo"):
         env = {"FLASHRELAY_BIN": str(BUILD), "FLASHRELAY_TEST_ENGINE": "epoll", "FLASHRELAY_TEST_SCALE": "0.3" if stem == "load" else "1"}
         yield Job("e2e", f"epoll/e2e/test_{stem}",
                   ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", ROOT / f"tests/e2e/test_{stem}.py"],
