@@ -42,6 +42,7 @@ copy_tree() {
 }
 
 run_tests() {
+    mount --bind "$root" "$root" # a root that is no mount can't be unshared from, as tests with a network namespace do
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
@@ -53,7 +54,7 @@ run_tests() {
 [ -n "$release" ] || fail "expected a release, as in bookworm"
 [ "$(id -u)" -eq 0 ] || fail "a chroot needs root"
 if [ "${IN_NAMESPACES:-}" != yes ]; then
-    IN_NAMESPACES=yes exec unshare --mount --propagation private --pid --fork --kill-child -- "$self" "$@"
+    IN_NAMESPACES=yes exec unshare --mount --propagation private --pid --fork --kill-child -- setsid --wait "$self" "$@"
 fi
 # This shell is the first process of its namespace: when it ends, the kernel ends all others there.
 trap 'exit 1' TERM INT HUP

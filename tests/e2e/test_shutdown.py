@@ -8,7 +8,7 @@ import pytest
 
 from harness import eventually, scaled
 from harness.relay import MEMORY, run
-from harness.wire import CLOSE, Closed, decode_close
+from harness.wire import CLOSE, PING, Closed, decode_close
 
 SMALL_BUFFER = 4096
 SO_TIMESTAMPNS = 35 # the socket option, and the kind of the control message that it adds
@@ -112,10 +112,22 @@ def test_what_is_queued_is_still_served(builder, start_relay, raw):
     assert relay.wait_ended() == 0
 
 
+def receive_stamped(connection):
+    """Receives a short frame; returns the first two bytes of its payload, and the time stamp that the kernel put beside it, if it did."""
+    data, ancillary, _, _ = connection.sock.recvmsg(4096, 256)
+    return data[2:4], ancillary
+
+
+def is_stamped(connection):
+    """True if the kernel stamps what arrives: it begins some time after the first socket asked for it."""
+    connection.send_frame(PING, mask=b"abcd")
+    return receive_stamped(connection)[1]
+
+
 def receive_stamped_close(connection):
     """Receives the relay's close; returns when it arrived in the kernel, in seconds."""
-    data, ancillary, _, _ = connection.sock.recvmsg(4096, 256)
-    assert decode_close(data[2:4])[0] == 1001
+    payload, ancillary = receive_stamped(connection)
+    assert decode_close(payload)[0] == 1001
     (level, kind, stamp), = ancillary
     assert (level, kind) == (socket.SOL_SOCKET, SO_TIMESTAMPNS)
     seconds, nanoseconds = struct.unpack("qq", stamp)
@@ -133,6 +145,7 @@ def test_many_are_told_over_some_seconds(builder, start_relay, raw):
     for connection in connections:
         connection.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         waiting.register(connection.sock, selectors.EVENT_READ, connection)
+    eventually(lambda: is_stamped(connections[0]), "time stamps")
     relay.signal(signal.SIGTERM)
     stamps = []
     while len(stamps) < len(connections): # in the order in which they are closed, as each has only a second to answer
