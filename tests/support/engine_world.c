@@ -53,6 +53,8 @@ static void on_accepted(void *context, struct connection *connection, const stru
         engine_abort(world->engine, connection);
     if (world->end_count == world->pause_after)
         engine_accept_pause(world->engine, true);
+    if (world->during_handler)
+        world->during_handler(world, end);
 }
 
 static void on_connected(void *context, struct connection *connection, int error, uint64_t now_ns)
@@ -68,10 +70,10 @@ static void on_connected(void *context, struct connection *connection, int error
 
 static size_t on_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
+    struct engine_world *world = context;
     struct end *end = connection->owner;
     size_t consumed = end->consume_limit != 0 && end->consume_limit < length ? end->consume_limit : length;
 
-    (void)context;
     (void)now_ns;
     if (length == 0)
         end->finishes++;
@@ -81,6 +83,8 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
         memcpy(end->received + end->received_bytes, bytes, consumed);
     }
     end->received_bytes += consumed;
+    if (world->during_handler)
+        world->during_handler(world, end);
     return consumed;
 }
 
@@ -102,6 +106,7 @@ static void on_closed(void *context, struct connection *connection, int error, u
 
     (void)context;
     (void)now_ns;
+    assert_true(connection->pinned_sequence == HOLDS_NONE);
     end->closes++;
     end->error = error;
     end->connection = NULL;

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-enum { ENGINE_WORLD_ENTRIES = 256, ENGINE_WORLD_ARENA = 2 << 20, ENGINE_WORLD_CONNECTIONS = 64, ENGINE_WORLD_RECEIVED = 4096 };
+enum { ENGINE_WORLD_ENTRIES = 256, ENGINE_WORLD_ARENA = 2 << 20, ENGINE_WORLD_CONNECTIONS = 128, ENGINE_WORLD_RECEIVED = 4096 };
 
 /* The record of one connection of the engine. */
 struct end {
@@ -40,6 +40,8 @@ struct engine_world {
     struct holds holds;
     struct end ends[ENGINE_WORLD_CONNECTIONS];
     unsigned end_count, woken, refuse, pause_after;
+    /* Called by the handler of accepted connections and of received bytes, before it returns; NULL: nothing. */
+    void (*during_handler)(struct engine_world *world, struct end *end);
     struct engine_world *log_of; /* the world whose log and holds it uses; itself, if they are its own */
     /* The world that takes over detached connections, as its newest ends; if its engine refuses one, that returns to its own world.
      * NULL: detached connections are not attached again. */

@@ -382,18 +382,61 @@ static void a_pause_is_exact(void **state)
     engine_world_close(world);
 }
 
-/* The handler of an accepted connection may have started a timer that ends before the turn's deadline. */
+static void a_turn_accepts_a_bounded_number(void **state)
+{
+    enum { PEERS = 100 };
+    struct engine_world *world = engine_world_open(&defaults);
+    unsigned accepted = 0;
+    int peers[PEERS];
+
+    (void)state;
+    for (unsigned i = 0; i < PEERS; i++)
+        peers[i] = peer_connect(world, 0);
+    while (world->end_count < PEERS) {
+        engine_world_turn(world);
+        assert_in_range(world->end_count - accepted, 0, PEERS - 1);
+        accepted = world->end_count;
+    }
+    close_all(peers, PEERS);
+    engine_world_close(world);
+}
+
+/* --- no sleep after a handler: it may have started a timer that ends before the turn's deadline --- */
+
+/* Takes turns without a deadline until `condition` holds; a turn that sleeps after a handler would sleep for ever. */
+#define UNTIL_WITHOUT_SLEEP(world, condition)          \
+    do {                                               \
+        alarm(20);                                     \
+        while (!(condition))                           \
+            engine_turn((world)->engine, CLOCK_NEVER); \
+        alarm(0);                                      \
+    } while (0)
+
+static int newest_peer;
+
+/* Leaves the accepted connection no room to send, so that the engine is not told at once that it has room. */
+static void fill_socket(struct engine_world *world, struct end *end)
+{
+    static const uint8_t bytes[65536];
+    int descriptor = other_end_of(newest_peer);
+
+    (void)world;
+    (void)end;
+    assert_true(descriptor >= 0);
+    while (send(descriptor, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        ;
+    assert_int_equal(errno, EAGAIN);
+}
+
 static void a_turn_that_accepts_does_not_sleep(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
-    int peer = peer_connect(world, 0);
 
     (void)state;
-    alarm(20); /* a turn that sleeps would sleep for ever */
-    while (world->end_count == 0)
-        engine_turn(world->engine, CLOCK_NEVER);
-    alarm(0);
-    close(peer);
+    newest_peer = peer_connect(world, 4096);
+    world->during_handler = fill_socket;
+    UNTIL_WITHOUT_SLEEP(world, world->end_count == 1);
+    close(newest_peer);
     engine_world_close(world);
 }
 
@@ -405,11 +448,22 @@ static void a_turn_that_tells_of_an_end_does_not_sleep(void **state)
     (void)state;
     engine_world_settle(world);
     engine_abort(world->engine, world->ends[0].connection);
-    alarm(20); /* a turn that sleeps would sleep for ever */
-    while (world->ends[0].closes == 0)
-        engine_turn(world->engine, CLOCK_NEVER);
-    alarm(0);
+    UNTIL_WITHOUT_SLEEP(world, world->ends[0].closes == 1);
     close(peer);
+    engine_world_close(world);
+}
+
+/* There is no socket yet whose closing would end the sleep. */
+static void a_turn_that_tells_of_the_end_of_a_connect_that_has_not_begun_does_not_sleep(void **state)
+{
+    struct engine_world *world = engine_world_open(&defaults);
+    struct address address;
+
+    (void)state;
+    engine_world_settle(world);
+    assert_int_equal(address_parse(&address, "127.0.0.1:1"), 0);
+    engine_abort(world->engine, engine_connect(world->engine, &address, &world->ends[0]));
+    UNTIL_WITHOUT_SLEEP(world, world->ends[0].closes == 1);
     engine_world_close(world);
 }
 
@@ -719,6 +773,41 @@ static void a_turn_does_not_claim_what_it_has_not_reported(void **state)
     engine_world_close(world);
 }
 
+static int late_peer;
+static uint64_t late_ns;
+
+/* A handler that takes long: meanwhile a peer writes. */
+static void let_another_peer_write(struct engine_world *world, struct end *end)
+{
+    if (end != &world->ends[0])
+        return;
+    peer_write(late_peer, "x", 1);
+    late_ns = clock_monotonic_ns();
+    while (clock_monotonic_ns() == late_ns)
+        ;
+}
+
+static void what_happens_while_a_handler_runs_is_not_claimed(void **state)
+{
+    struct engine_world *world = engine_world_open(&defaults);
+    int peer = peer_open(world, 0);
+    uint64_t reported_ns;
+
+    (void)state;
+    late_peer = peer_open(world, 0);
+    late_ns = 0;
+    engine_world_settle(world);
+    world->during_handler = let_another_peer_write;
+    peer_write(peer, "x", 1);
+    do {
+        reported_ns = engine_turn(world->engine, 0);
+        assert_true(late_ns == 0 || world->ends[1].received_bytes == 1 || reported_ns <= late_ns);
+    } while (world->ends[1].received_bytes == 0);
+    close(late_peer);
+    close(peer);
+    engine_world_close(world);
+}
+
 static void everything_open_is_freed_with_the_engine(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
@@ -758,8 +847,10 @@ int main(void)
         cmocka_unit_test(a_reset_by_the_peer_is_an_error),
         cmocka_unit_test(slots_are_used_again),
         cmocka_unit_test(a_pause_is_exact),
+        cmocka_unit_test(a_turn_accepts_a_bounded_number),
         cmocka_unit_test(a_turn_that_accepts_does_not_sleep),
         cmocka_unit_test(a_turn_that_tells_of_an_end_does_not_sleep),
+        cmocka_unit_test(a_turn_that_tells_of_the_end_of_a_connect_that_has_not_begun_does_not_sleep),
         cmocka_unit_test(out_of_descriptors_accepting_waits),
         cmocka_unit_test(without_descriptors_of_the_budget_accepting_waits),
         cmocka_unit_test(short_of_descriptors_a_turn_accepts_one),
@@ -772,6 +863,7 @@ int main(void)
         cmocka_unit_test(an_engine_that_is_awake_is_not_woken),
         cmocka_unit_test(an_interrupted_wait_has_looked_at_nothing),
         cmocka_unit_test(a_turn_does_not_claim_what_it_has_not_reported),
+        cmocka_unit_test(what_happens_while_a_handler_runs_is_not_claimed),
         cmocka_unit_test(everything_open_is_freed_with_the_engine),
     };
 
