@@ -1,4 +1,4 @@
-/* What the io_uring engine holds of a zero-copy send whose completion it has not handled yet. */
+/* More completions than the io_uring engine handles in a turn: the others wait, and what they concern stays held. */
 #include "common/process.h"
 #include "flashrelay/engine_uring.h"
 #include "flashrelay/holds.h"
@@ -42,7 +42,8 @@ static void on_progressed(void *context, struct connection *connection, const st
 
 static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
-    (void)context, (void)error, (void)now_ns;
+    (void)error, (void)now_ns;
+    assert_true(connection->pinned_sequence == HOLDS_NONE);
     if (connection == connections[0])
         *(bool *)context = true;
 }
@@ -70,6 +71,65 @@ static void open_peers(struct engine *engine)
         engine_turn(engine, 0);
 }
 
+static struct engine *open_engine(enum engine_zerocopy zerocopy, struct descriptor_budget *descriptors, bool *is_first_closed)
+{
+    struct engine_options options = {.handler = &handler,
+                                     .context = is_first_closed,
+                                     .max_connections = 2 * CONNECTIONS,
+                                     .receive_buffers = 64,
+                                     .receive_buffer_bytes = 1024,
+                                     .sends_per_turn = 256,
+                                     .zerocopy = zerocopy,
+                                     .descriptors = descriptors};
+    struct engine *engine;
+
+    if (process_raise_descriptor_limit() < DESCRIPTORS)
+        skip_because("the limit of open files is too low");
+    if (engine_uring_create(&engine, &options) != 0)
+        skip_because("io_uring is forbidden here");
+    accepted = 0;
+    return engine;
+}
+
+/* Listens, and accepts CONNECTIONS peers. */
+static void listen_for_peers(struct engine *engine)
+{
+    struct address address;
+
+    assert_int_equal(address_parse(&address, "127.0.0.1:0"), 0);
+    assert_int_equal(engine_listen(engine, &address, &(struct engine_listen_options){.backlog = 4 * PEERS_PER_TURN}), 0);
+    open_peers(engine);
+}
+
+static void close_peers(void)
+{
+    for (unsigned i = 0; i < CONNECTIONS; i++)
+        close(peers[i]);
+}
+
+/* Each connection that is reset causes at least two completions: one ends its receive, one closes its socket. */
+static void a_turn_handles_a_bounded_number_of_completions(void **state)
+{
+    struct descriptor_budget budget = {.left = CONNECTIONS};
+    bool is_first_closed = false;
+    struct engine *engine = open_engine(ENGINE_ZEROCOPY_OFF, &budget, &is_first_closed);
+
+    (void)state;
+    listen_for_peers(engine);
+    assert_int_equal(atomic_load(&budget.left), 0);
+    for (unsigned i = 0; i < CONNECTIONS; i++)
+        engine_abort(engine, connections[i]);
+    for (int left = 0; left < CONNECTIONS;) {
+        int before = left;
+
+        engine_turn(engine, 0);
+        left = (int)atomic_load(&budget.left);
+        assert_in_range(left - before, 0, CONNECTIONS - 1);
+    }
+    close_peers();
+    engine_destroy(engine);
+}
+
 /*
  * All connections but the first are reset in the turn that submits a send of the first: their completions come before that of the send,
  * which is then left for the next turn. The first is reset before that.
@@ -79,32 +139,18 @@ static void a_send_is_pinned_from_its_submission_on(void **state)
     static struct channel_marks marks;
     struct channel *channel = make_channel(&marks, 1, 4 << 20, 64);
     bool is_closed = false, kernel_reports;
-    struct engine_options options = {.handler = &handler,
-                                     .context = &is_closed,
-                                     .max_connections = 2 * CONNECTIONS,
-                                     .receive_buffers = 64,
-                                     .receive_buffer_bytes = 1024,
-                                     .sends_per_turn = 256,
-                                     .zerocopy = ENGINE_ZEROCOPY_ON};
-    struct address address;
-    struct engine *engine;
+    struct engine *engine = open_engine(ENGINE_ZEROCOPY_ON, NULL, &is_closed);
     struct holds holds;
     uint64_t sends, mark;
     int number;
 
     (void)state;
-    if (process_raise_descriptor_limit() < DESCRIPTORS)
-        skip_because("the limit of open files is too low");
-    if (engine_uring_create(&engine, &options) != 0)
-        skip_because("io_uring is forbidden here");
     kernel_reports = engine_uring_features(engine)->zerocopy_report;
     assert_int_equal(holds_init(&holds, 64), 0);
     channel_reader_join(channel, 0);
     number = engine_add_channel(engine, channel, &holds);
     assert_true(number >= 0);
-    assert_int_equal(address_parse(&address, "127.0.0.1:0"), 0);
-    assert_int_equal(engine_listen(engine, &address, &(struct engine_listen_options){.backlog = 4 * PEERS_PER_TURN}), 0);
-    open_peers(engine);
+    listen_for_peers(engine);
     append_filled(channel, 1, FRAME_BYTES, 0);
 
     assert_int_equal(engine_append_frames(engine, connections[0], (uint16_t)number, 1, 2), 0);
@@ -122,8 +168,7 @@ static void a_send_is_pinned_from_its_submission_on(void **state)
         engine_turn(engine, 0);
     }
     assert_int_equal(holds_lowest(&holds), HOLDS_NONE);
-    for (unsigned i = 0; i < CONNECTIONS; i++)
-        close(peers[i]);
+    close_peers();
     engine_destroy(engine);
     channel_destroy(channel);
     holds_dispose(&holds);
@@ -133,7 +178,10 @@ static void a_send_is_pinned_from_its_submission_on(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_send_is_pinned_from_its_submission_on)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_turn_handles_a_bounded_number_of_completions),
+        cmocka_unit_test(a_send_is_pinned_from_its_submission_on),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
