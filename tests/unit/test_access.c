@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -61,6 +62,20 @@ static void what_is_not_exactly_a_key_finds_nothing(void **state)
         assert_int_equal(find(wrong[i]), -ENOENT);
     assert_int_equal(access_table_find(table, "secret\0", 7), -ENOENT);
     assert_int_equal(access_table_find(table, "secret\0secret", 13), -ENOENT);
+}
+
+/* A key that is longer than the longest is refused unread: reading these bytes would end the test. */
+static void what_is_longer_than_the_longest_key_is_not_hashed(void **state)
+{
+    enum { LENGTH = 8192 };
+    char *unreadable = mmap(NULL, LENGTH, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void)state;
+    assert_ptr_not_equal(unreadable, MAP_FAILED);
+    assert_int_equal(create(three, 3), 0);
+    assert_int_equal(access_table_find(table, unreadable, LENGTH), -ENOENT);
+    assert_int_equal(access_table_find(table, unreadable, access_table_longest_key_bytes(table) + 1), -ENOENT);
+    munmap(unreadable, LENGTH);
 }
 
 static void nothing_is_longer_than_the_longest_key(void **state)
@@ -157,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(each_key_finds_its_app, destroy),
         cmocka_unit_test_teardown(what_is_not_exactly_a_key_finds_nothing, destroy),
+        cmocka_unit_test_teardown(what_is_longer_than_the_longest_key_is_not_hashed, destroy),
         cmocka_unit_test_teardown(nothing_is_longer_than_the_longest_key, destroy),
         cmocka_unit_test_teardown(a_table_without_keys_has_no_app, destroy),
         cmocka_unit_test_teardown(apps_keep_their_numbers, destroy),

@@ -237,6 +237,28 @@ static void subscribers_that_are_served_at_once_have_no_spread(void **state)
     world_close(world);
 }
 
+/* --- joining --- */
+
+/*
+ * Another channel with the same marks, such as the one that the encoder reads, is ahead of this one, and the shard's mark with it: frames
+ * below the mark may be freed before the subscriber would be sent them.
+ */
+static void a_subscriber_that_joins_begins_at_the_mark_that_another_channel_has_moved(void **state)
+{
+    enum { AHEAD = 5 };
+    struct fanout_world *world = world_open(256);
+    struct subscriber *subscriber = slab_element(&world->subscribers, 0);
+
+    (void)state;
+    run_round(world);
+    fanout_leave(&world->fanout, subscriber, sim_network_now(world->network));
+    world->mark.sequence = world->sequence + AHEAD;
+    fanout_join(&world->fanout, subscriber);
+    assert_int_equal(subscriber->cursor, world->sequence + AHEAD);
+    assert_int_equal(subscriber->next_untaken, subscriber->cursor);
+    world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +267,7 @@ int main(void)
         cmocka_unit_test(everybody_is_first_and_last_as_often_where_a_round_takes_turns),
         cmocka_unit_test(the_spread_is_from_the_first_to_the_last_who_is_served),
         cmocka_unit_test(subscribers_that_are_served_at_once_have_no_spread),
+        cmocka_unit_test(a_subscriber_that_joins_begins_at_the_mark_that_another_channel_has_moved),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
