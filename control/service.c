@@ -7,6 +7,7 @@
 #include "flashrelay/random.h"
 #include "flashrelay/relay.h"
 #include "health.h"
+#include "ingest_settings.h"
 #include "metrics/metrics.h"
 #include "start_report.h"
 
@@ -121,21 +122,6 @@ static int create_limits(struct service *service)
     return result < 0 ? result : admitter_create(&service->admitter, &admitter_options);
 }
 
-static struct ingest_options ingest_options_of(const struct options *options)
-{
-    return (struct ingest_options){
-        .upstreams = options->upstreams.uris,
-        .upstream_count = options->upstreams.count,
-        .ca_file = options->upstream_ca,
-        .max_message_bytes = options->max_message_bytes,
-        .max_backoff_ns = options->subscriber_max_interval_ms * NS_PER_MS,
-        .ping_interval_ns = options->subscriber_ping_interval_ms * NS_PER_MS,
-        .pong_timeout_ns = options->subscriber_pong_timeout_ms * NS_PER_MS,
-        .seed = random_system_seed(),
-        .secret = random_system_seed(),
-    };
-}
-
 static struct shard_options shard_options_of(struct service *service)
 {
     const struct options *options = service->options;
@@ -162,7 +148,7 @@ static int create_relay(struct service *service)
     struct relay_options relay_options = {
         .listen = options->listen_addr,
         .shards = (unsigned)options->shards,
-        .ingest = ingest_options_of(options),
+        .ingest = ingest_settings_of(options),
         .shard = shard_options_of(service),
         .admission = &service->admission,
         .apps = options->api_keys.count,

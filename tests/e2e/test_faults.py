@@ -501,6 +501,31 @@ def test_connections_that_are_no_subscribers_leave_descriptors_to_others(builder
     assert "accepting pauses" not in relay.log()
 
 
+def test_descriptors_are_left_for_each_of_many_upstreams(start_builder, start_relay, raw):
+    """Connections use up their share of the descriptors; all upstreams connect again when the builder restarts."""
+    upstreams = 100
+    builder = start_builder()
+    relay = start_relay(*(f"ws://localhost:{builder.port}/{number}" for number in range(upstreams)), *MANY, descriptors=300)
+    for _ in range(upstreams):
+        builder.accept()
+    crowd = []
+    for _ in range(300):
+        crowd.append(raw(relay))
+        with contextlib.suppress(ConnectionError): # the relay may reset it at once
+            crowd[-1].send(crowd[-1].request_text())
+    silent = [raw(relay) for _ in range(150)]
+    assert raw(relay).request("/healthz").status == 200
+    for connection in builder.connections:
+        connection.reset()
+    builder.close()
+    builder = start_builder(port=builder.port)
+    for _ in range(upstreams):
+        builder.accept()
+    for connection in silent:
+        connection.close()
+    assert "Too many open files" not in relay.log()
+
+
 def has_answer(connection):
     connection.sock.settimeout(0)
     try:
