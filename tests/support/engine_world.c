@@ -138,6 +138,8 @@ static void on_detached(void *context, struct connection *connection, const stru
     end->detaches++;
     end->connection = NULL;
     world->detached_descriptor = handoff->descriptor;
+    if (world->hand_over)
+        world->hand_over(handoff);
     if (!world->move_to)
         return;
     world->attach_error = attach(world->move_to, handoff);

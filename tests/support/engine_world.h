@@ -46,6 +46,8 @@ struct engine_world {
     /* The world that takes over detached connections, as its newest ends; if its engine refuses one, that returns to its own world.
      * NULL: detached connections are not attached again. */
     struct engine_world *move_to;
+    /* Called instead, unless it is NULL: takes over a detached connection and its descriptor; what `handoff` lends ends with the call. */
+    void (*hand_over)(const struct engine_handoff *handoff);
     int attach_error;        /* of the last connection that moved */
     int detached_descriptor; /* of the last detached connection */
 };

@@ -1,4 +1,4 @@
-/* Connections that move from an engine on kernel sockets to another one, of any kind: the peer sees an unbroken stream. */
+/* Connections that move from an engine on kernel sockets to another one, of any kind, also of another process: the peer sees an unbroken stream. */
 #include "support/engine_world.h"
 #include "support/peer.h"
 
@@ -6,8 +6,11 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -60,6 +63,12 @@ static struct end *move(struct engine_world *from, struct engine_world *to)
 
 enum { FRAMES = 20, PAYLOAD = 50000 };
 
+static void append_log(struct engine_world *world)
+{
+    for (uint64_t sequence = 1; sequence <= FRAMES + 5; sequence++)
+        engine_world_append(world, sequence, PAYLOAD);
+}
+
 /*
  * Opens a peer that reads slowly. Its connection has frames to send of which a part was taken, then control bytes, then later frames, and
  * has received bytes that were not consumed.
@@ -72,8 +81,7 @@ static int open_busy_peer(struct engine_world *world)
     end->consume_limit = 3;
     peer_write(peer, "hello world", 11);
     ENGINE_WORLD_UNTIL(world, end->received_bytes == 3);
-    for (uint64_t sequence = 1; sequence <= FRAMES + 5; sequence++)
-        engine_world_append(world, sequence, PAYLOAD);
+    append_log(world);
     engine_world_send_frames(world, 0, 1, FRAMES + 1);
     engine_world_send_text(world, 0, "pong");
     engine_world_send_frames(world, 0, FRAMES + 3, FRAMES + 5);
@@ -373,6 +381,121 @@ static void a_detached_descriptor_is_the_callers(void **state)
     close(peer);
 }
 
+/* --- to another process --- */
+
+/* A handoff as it is sent to another process, with the bytes that it names, in their order, behind it. */
+struct parcel {
+    struct engine_handoff handoff;
+    uint8_t bytes[CONNECTION_EXTENTS * CONTROL_RUN_BYTES + ENGINE_WORLD_RECEIVED];
+};
+
+union rights {
+    struct cmsghdr header;
+    uint8_t bytes[CMSG_SPACE(sizeof(int))];
+};
+
+static int parcels; /* the socket through which handoffs go to the other process */
+
+/* Sends the descriptor, the position in the stream, and the bytes that are lent. */
+static void send_parcel(const struct engine_handoff *handoff)
+{
+    struct iovec parts[CONNECTION_EXTENTS + 2] = {{.iov_base = (void *)(uintptr_t)handoff, .iov_len = sizeof *handoff}};
+    union rights rights = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    struct msghdr message = {
+        .msg_iov = parts, .msg_iovlen = 1, .msg_control = rights.bytes, .msg_controllen = sizeof rights.bytes};
+
+    for (unsigned i = 0; i < handoff->piece_count; i++)
+        if (handoff->pieces[i].kind == EXTENT_BYTES)
+            parts[message.msg_iovlen++] =
+                (struct iovec){.iov_base = (void *)(uintptr_t)handoff->pieces[i].bytes, .iov_len = handoff->pieces[i].length};
+    parts[message.msg_iovlen++] =
+        (struct iovec){.iov_base = (void *)(uintptr_t)handoff->unread, .iov_len = handoff->unread_bytes};
+    memcpy(CMSG_DATA(&rights.header), &handoff->descriptor, sizeof(int));
+    assert_true(sendmsg(parcels, &message, MSG_NOSIGNAL) > (ssize_t)sizeof *handoff);
+    close(handoff->descriptor);
+}
+
+static void receive_parcel(struct parcel *parcel)
+{
+    struct iovec whole = {.iov_base = parcel, .iov_len = sizeof *parcel};
+    union rights rights;
+    struct msghdr message = {
+        .msg_iov = &whole, .msg_iovlen = 1, .msg_control = rights.bytes, .msg_controllen = sizeof rights.bytes};
+    struct engine_handoff *handoff = &parcel->handoff;
+    const uint8_t *bytes = parcel->bytes;
+
+    assert_true(recvmsg(parcels, &message, MSG_CMSG_CLOEXEC) > (ssize_t)sizeof *handoff);
+    assert_int_equal(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC), 0);
+    memcpy(&handoff->descriptor, CMSG_DATA(&rights.header), sizeof(int));
+    for (unsigned i = 0; i < handoff->piece_count; i++) {
+        if (handoff->pieces[i].kind != EXTENT_BYTES)
+            continue;
+        handoff->pieces[i].bytes = bytes;
+        bytes += handoff->pieces[i].length;
+    }
+    handoff->unread = bytes;
+}
+
+/* The other process, with an engine and an equal log of its own. A failed assertion aborts it. */
+_Noreturn static void serve_in_this_process(const char *kind)
+{
+    static struct parcel parcel;
+    struct engine_world *world;
+    struct end *end;
+
+    setenv("CMOCKA_TEST_ABORT", "1", 1);
+    world = engine_world_open_kind(kind, &defaults);
+    end = &world->ends[world->end_count++];
+    append_log(world);
+    receive_parcel(&parcel);
+    assert_int_equal(engine_attach(world->engine, &parcel.handoff, end, &end->connection), 0);
+    memset(&parcel, 0, sizeof parcel); /* the engine has copied what was lent */
+    ENGINE_WORLD_UNTIL(world, end->finishes == 1);
+    assert_int_equal(end->received_bytes, 15);
+    assert_memory_equal(end->received, "lo world, again", 15);
+    engine_finish(world->engine, end->connection);
+    ENGINE_WORLD_UNTIL(world, end->closes == 1);
+    assert_int_equal(end->error, 0);
+    engine_world_close(world);
+    _exit(0);
+}
+
+static void goes_on_in_another_process(const char *kind)
+{
+    struct engine_world *world;
+    int sockets[2], peer, status;
+    pid_t other;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+    other = fork();
+    assert_true(other >= 0);
+    parcels = sockets[other == 0];
+    close(sockets[other != 0]);
+    if (other == 0)
+        serve_in_this_process(kind);
+    world = engine_world_open(&defaults);
+    world->hand_over = send_parcel;
+    peer = open_busy_peer(world);
+    assert_int_equal(engine_detach(world->engine, world->ends[0].connection), 0);
+    ENGINE_WORLD_UNTIL(world, world->ends[0].detaches == 1);
+    assert_int_equal(holds_lowest(&world->holds), HOLDS_NONE);
+    peer_write(peer, ", again", 7);
+    read_all_of_it(world, peer);
+    assert_int_equal(shutdown(peer, SHUT_WR), 0);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_int_equal(status, 0);
+    assert_int_equal(peer_end(peer), 0);
+    close(parcels);
+    close(peer);
+    engine_world_close(world);
+}
+
+static void a_connection_goes_on_in_another_process(void **state)
+{
+    (void)state;
+    with_each_kind(goes_on_in_another_process);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +510,7 @@ int main(void)
         cmocka_unit_test(an_abort_while_it_moves_ends_it),
         cmocka_unit_test(a_connection_that_ends_or_moves_cannot_be_moved),
         cmocka_unit_test(a_detached_descriptor_is_the_callers),
+        cmocka_unit_test(a_connection_goes_on_in_another_process),
     };
 
     return engine_world_run(tests, sizeof tests / sizeof tests[0]);
