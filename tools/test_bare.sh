@@ -42,13 +42,17 @@ copy_tree() {
 }
 
 run_tests() {
-    mount --bind "$root" "$root" # a root that is no mount can't be unshared from, as tests with a network namespace do
+    mount --bind "$root" "$root"
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
     cp -L /etc/resolv.conf "$root/etc/resolv.conf"
-    chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-        sh -c 'cd /flashrelay && exec make test'
+    # The system becomes the root of the mount namespace: tests that make namespaces of their own would leave a chroot.
+    mkdir -p "$root/machine"
+    cd "$root"
+    pivot_root . machine
+    exec chroot . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
+        sh -c 'umount -l /machine && cd /flashrelay && exec make test'
 }
 
 [ -n "$release" ] || fail "expected a release, as in bookworm"
