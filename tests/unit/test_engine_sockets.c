@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -160,6 +161,14 @@ static void a_refused_connect_is_reported_and_gone(void **state)
     engine_world_close(world);
 }
 
+/* Waits until the kernel has brought what was sent: on a loaded machine that is some time after the sending. */
+static void wait_readable(int descriptor)
+{
+    struct pollfd readable = {.fd = descriptor, .events = POLLIN};
+
+    assert_int_equal(poll(&readable, 1, 20000), 1);
+}
+
 /* A port of loopback where connecting takes for ever, because its backlog is full until the caller closes `descriptors`. */
 static struct address busy_port(int descriptors[3])
 {
@@ -174,6 +183,7 @@ static struct address busy_port(int descriptors[3])
     for (unsigned i = 1; i < 3; i++) {
         descriptors[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         (void)connect(descriptors[i], (struct sockaddr *)&sockaddr, length);
+        wait_readable(descriptors[0]);
     }
     assert_int_equal(address_from_sockaddr(&address, (struct sockaddr *)&sockaddr), 0);
     return address;
@@ -761,6 +771,8 @@ static void a_turn_does_not_claim_what_it_has_not_reported(void **state)
     engine_world_settle(world);
     for (unsigned i = 0; i < PEERS; i++)
         peer_write(peers[i], "x", 1);
+    for (unsigned i = 0; i < PEERS; i++)
+        wait_readable(other_end_of(peers[i]));
     written_ns = clock_monotonic_ns();
     do {
         reported_ns = engine_turn(world->engine, 0);
@@ -782,6 +794,7 @@ static void let_another_peer_write(struct engine_world *world, struct end *end)
     if (end != &world->ends[0])
         return;
     peer_write(late_peer, "x", 1);
+    wait_readable(other_end_of(late_peer));
     late_ns = clock_monotonic_ns();
     while (clock_monotonic_ns() == late_ns)
         ;
