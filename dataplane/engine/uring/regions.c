@@ -20,14 +20,13 @@ void uring_regions_add(struct uring_regions *regions, const uint8_t *base, size_
 }
 
 /* Numbers the slices of all regions; returns how many there are. */
-static size_t number_slices(struct uring_regions *regions, size_t slice_bytes)
+static size_t number_slices(struct uring_regions *regions)
 {
     size_t count = 0;
 
-    regions->slice_bytes = slice_bytes;
     for (unsigned i = 0; i < regions->count; i++) {
         regions->list[i].first_slice = count;
-        count += (regions->list[i].length + slice_bytes - 1) / slice_bytes;
+        count += (regions->list[i].length + regions->slice_bytes - 1) / regions->slice_bytes;
     }
     return count;
 }
@@ -35,10 +34,11 @@ static size_t number_slices(struct uring_regions *regions, size_t slice_bytes)
 int uring_regions_open(struct uring_engine *engine)
 {
     struct uring_regions *regions = &engine->regions;
-    size_t slice_bytes = MIN_SLICE_BYTES, count = number_slices(regions, slice_bytes);
+    size_t count;
 
-    while (count > MAX_SLICES && slice_bytes < MAX_SLICE_BYTES)
-        count = number_slices(regions, slice_bytes *= 2);
+    regions->slice_bytes = MIN_SLICE_BYTES;
+    while ((count = number_slices(regions)) > MAX_SLICES && regions->slice_bytes < MAX_SLICE_BYTES)
+        regions->slice_bytes *= 2;
     if (count == 0 || count > MAX_SLICES)
         return -E2BIG;
     regions->is_registered = calloc(count, sizeof *regions->is_registered);
