@@ -36,6 +36,15 @@ static struct sending open_sending(const struct sim_network_options *options)
     return sending;
 }
 
+/* The same on a network whose engines do TCP themselves. */
+static struct sending open_sending_by_own_tcp(void)
+{
+    struct sim_network_options options = pair_plain_network;
+
+    options.own_tcp = true;
+    return open_sending(&options);
+}
+
 static void send_frames(const struct sending *sending, unsigned count, size_t length)
 {
     pair_append_frames(sending->channel, count, length);
@@ -71,13 +80,11 @@ static void notifications_may_take_seconds(void **state)
 
 static void a_tcp_of_its_own_pins_until_acknowledged(void **state)
 {
-    struct sim_network_options options = pair_plain_network;
-
-    (void)state;
-    options.own_tcp = true;
-    struct sending sending = open_sending(&options);
+    struct sending sending = open_sending_by_own_tcp();
     struct engine_pair *pair = sending.pair;
     struct pair_peer *peer = sending.peer, *accepted = sending.accepted;
+
+    (void)state;
     send_frames(&sending, 2, 1000);
     engine_turn(pair->server.engine, 0);
     assert_int_equal(accepted->taken_frames, 2); /* a frame is taken once it was sent for the first time */
@@ -98,19 +105,17 @@ static void a_tcp_of_its_own_pins_until_acknowledged(void **state)
 
 static void acknowledgements_are_told_to_who_is_blocked(void **state)
 {
-    struct sim_network_options options = pair_plain_network;
-
-    (void)state;
-    options.own_tcp = true;
-    struct sending sending = open_sending(&options);
+    struct sending sending = open_sending_by_own_tcp();
     struct engine_pair *pair = sending.pair;
     struct pair_peer *peer = sending.peer, *accepted = sending.accepted;
+
+    (void)state;
     sim_connection_stall(peer->connection, true);
     send_frames(&sending, 2, 8000);
     pair_settle(pair);
     assert_true(accepted->connection->blocked);
     assert_int_equal(accepted->acknowledged_bytes, accepted->taken_bytes);
-    assert_int_equal(accepted->taken_bytes, options.window_bytes);
+    assert_int_equal(accepted->taken_bytes, pair_plain_network.window_bytes);
     engine_abort(pair->server.engine, accepted->connection); /* releases at once what was not acknowledged */
     pair_settle(pair);
     assert_null(accepted->connection);

@@ -477,17 +477,26 @@ static void a_turn_that_tells_of_the_end_of_a_connect_that_has_not_begun_does_no
     engine_world_close(world);
 }
 
+/* Lowers the limit of open files, so that no descriptor above `highest` can be opened; returns the limit before. */
+static struct rlimit forbid_descriptors_above(int highest)
+{
+    struct rlimit before, low;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = before;
+    low.rlim_cur = (rlim_t)highest + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    return before;
+}
+
 static void out_of_descriptors_accepting_waits(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
     int first = peer_open(world, 0), second = peer_connect(world, 0);
-    struct rlimit before, low;
+    struct rlimit before;
 
     (void)state;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    low = before;
-    low.rlim_cur = (rlim_t)second + 1;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    before = forbid_descriptors_above(second);
     engine_world_settle(world);
     assert_int_equal(world->end_count, 1);
     assert_int_equal(counter_read(&world->engine->counters.accept_pauses), 1);
@@ -557,13 +566,10 @@ static void out_of_descriptors_accepting_is_tried_again(void **state)
 {
     struct engine_world *world = engine_world_open(&defaults);
     int peer = peer_connect(world, 0);
-    struct rlimit before, low;
+    struct rlimit before;
 
     (void)state;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    low = before;
-    low.rlim_cur = (rlim_t)peer + 1;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    before = forbid_descriptors_above(peer);
     ENGINE_WORLD_UNTIL(world, counter_read(&world->engine->counters.accept_pauses) == 1);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     alarm(20); /* without a deadline of its own for the retry the engine would sleep for ever */
