@@ -85,12 +85,18 @@ uint64_t channel_count_frames(const struct channel *channel, const struct select
     return count;
 }
 
+uint64_t channel_next_frame(const struct channel *channel, const struct selection *selection, uint64_t from, uint64_t to)
+{
+    while (from < to && sent_bytes(channel, selection, from) == 0)
+        from++;
+    return from;
+}
+
 /* Frames are packed, so a run ends only where a frame is left out (by the selection, or by a view), or where the arena begins again. */
 size_t channel_run(const struct channel *channel, const struct selection *selection, uint64_t from, uint64_t to,
                    uint32_t skip_bytes, size_t limit_bytes, const uint8_t **bytes)
 {
-    while (from < to && sent_bytes(channel, selection, from) == 0)
-        from++;
+    from = channel_next_frame(channel, selection, from, to);
     if (from >= to)
         return 0;
     const struct channel_entry *entry = channel_entry_at(channel, from);

@@ -239,6 +239,33 @@ size_t extents_next_run(struct engine *engine, struct connection *connection, si
     return 0;
 }
 
+bool extents_next_piece(struct engine *engine, struct connection *connection, struct stream_piece *piece)
+{
+    while (connection->extent_count > 0) {
+        struct extent *extent = &connection->extents[0];
+        uint64_t end = end_of(extent);
+        struct channel_frame frame;
+
+        piece->taken_bytes = connection->taken_bytes;
+        piece->is_frame = is_frames(extent);
+        if (!piece->is_frame) {
+            piece->bytes = extent->bytes;
+            piece->length = extent->count;
+            return true;
+        }
+        piece->sequence = channel_next_frame(channel_of(engine, extent), selection_of(engine, connection), extent->from, end);
+        if (piece->sequence < end) {
+            channel_frame_get(channel_of(engine, extent), piece->sequence, &frame);
+            piece->bytes = frame.bytes;
+            piece->length = frame.length;
+            return true;
+        }
+        pop_first(engine, connection);
+        hold_update(engine, connection);
+    }
+    return false;
+}
+
 /* A position in the outgoing stream, not before its first byte that is not taken. */
 struct stream_position {
     unsigned extent;

@@ -48,6 +48,18 @@ unsigned extents_next_runs(struct engine *engine, struct connection *connection,
 void extents_take_runs(struct engine *engine, struct connection *connection, const struct iovec *runs, size_t taken_bytes,
                        struct engine_progress *progress);
 
+/* The first part of the stream that is not taken whole. */
+struct stream_piece {
+    const uint8_t *bytes; /* of the whole frame, or of the whole control run */
+    uint32_t length;
+    uint32_t taken_bytes; /* of it */
+    bool is_frame;
+    uint64_t sequence; /* of the frame */
+};
+
+/* Describes the next frame or control run; false if nothing is left. For an engine that cuts frames into segments by itself. */
+bool extents_next_piece(struct engine *engine, struct connection *connection, struct stream_piece *piece);
+
 /* Lets go of all extents; frames that are pinned stay pinned. */
 void extents_release(struct engine *engine, struct connection *connection);
 

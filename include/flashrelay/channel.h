@@ -145,6 +145,9 @@ const struct selection *channel_selection(const struct channel *channel, uint16_
 /* Counts the selected frames in [from, to), without gaps. Takes constant time if `selection` is NULL (everything). */
 uint64_t channel_count_frames(const struct channel *channel, const struct selection *selection, uint64_t from, uint64_t to);
 
+/* The first selected frame in [from, to) that is no gap; `to` if there is none. */
+uint64_t channel_next_frame(const struct channel *channel, const struct selection *selection, uint64_t from, uint64_t to);
+
 /*
  * Finds the longest run of contiguous bytes of selected frames that starts `skip_bytes` into frame `from` (or, if that is a gap or not
  * selected, at the next selected frame) and ends at the latest with frame `to - 1` or after `limit_bytes`. `*bytes` points into the log.

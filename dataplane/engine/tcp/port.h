@@ -27,7 +27,7 @@
 
 /* A received Ethernet frame, lent to the engine until it calls `release`, or gives the packet back with `reflect`. */
 struct port_packet {
-    uint8_t *bytes;  /* from the Ethernet header on; the engine may change them */
+    uint8_t *bytes;  /* from the Ethernet header on; the engine may change them, and 512 bytes whatever the length */
     uint32_t length; /* of what is contiguous at `bytes`; frames that are not contiguous are dropped and counted by the port */
     bool ip_good;    /* the card has verified the checksum of the IPv4 header */
     bool tcp_good;   /* the card has verified the checksum of TCP */
@@ -115,6 +115,8 @@ struct port_ops {
     void (*wait)(struct port *port, uint64_t deadline_ns);
     /* Ends a `wait`, or the next one. Any thread. */
     void (*wake)(struct port *port);
+    /* Stops sending and receiving: after this call the device reads no payload any more. The engine's last call. */
+    void (*close)(struct port *port);
     /* Updates those counters that the device keeps. */
     void (*update_counters)(struct port *port);
 };

@@ -1,0 +1,70 @@
+/* The life of connections: slots, the table, the queue of those to be served, timers, and their end. */
+#ifndef DATAPLANE_ENGINE_TCP_CONNECTION_H
+#define DATAPLANE_ENGINE_TCP_CONNECTION_H
+
+#include "engine/tcp/internal.h"
+
+/* --- slots.c --- */
+
+/* The hash of a peer's address and port. */
+uint64_t tcp_hash(const struct tcp_engine *engine, const struct ip_address *remote, uint16_t remote_port, uint8_t local);
+
+/* Finds the connection of a packet; NULL if there is none. */
+struct tcp_connection *tcp_find(const struct tcp_engine *engine, const struct packet *packet);
+
+/* Takes a slot for the connection that `packet` has established, and enters it in the table. NULL if there is no room. */
+struct tcp_connection *tcp_open(struct tcp_engine *engine, const struct packet *packet, const struct cookie_options *agreed);
+
+/* Gives the slot back if the connection's end is reported and no queue has the connection. */
+void tcp_release_slot(struct tcp_engine *engine, struct tcp_connection *connection);
+
+/* Pushes a connection whose end is to be reported. */
+void tcp_todo(struct tcp_engine *engine, struct tcp_connection *connection);
+
+/* --- service.c --- */
+
+/* Puts the connection at the end of the queue of those to be served. */
+void tcp_enqueue(struct tcp_engine *engine, struct tcp_connection *connection);
+
+/* Serves queued connections, at most options.sends_per_turn. Returns how many. */
+unsigned tcp_serve_queued(struct tcp_engine *engine);
+
+/* Queues a blocked connection if the windows have room again. */
+void tcp_unblock(struct tcp_engine *engine, struct tcp_connection *connection);
+
+/* Sends our FIN if everything else was sent, and ends the connection once both sides have finished. */
+void tcp_finish_proceed(struct tcp_engine *engine, struct tcp_connection *connection);
+
+/* --- deadlines.c --- */
+
+/*
+ * Sets what is to happen next: to bytes in flight a probe or a time-out, which begins anew if `restart` (una has advanced, or the time-out has
+ * come); to bytes that wait for the peer's window, a probe of it.
+ */
+void tcp_set_deadline(struct tcp_engine *engine, struct tcp_connection *connection, bool restart);
+
+/* Puts off sending until `ticks` from now. */
+void tcp_pace(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t ticks);
+
+/* Sees to it that what was received is acknowledged within 40 ms. */
+void tcp_delay_ack(struct tcp_engine *engine, struct tcp_connection *connection);
+
+/* Handles what is due, at most so much per turn. True if more is due. */
+bool tcp_run_timers(struct tcp_engine *engine);
+
+/* The time of the next timer; CLOCK_NEVER if none runs. */
+uint64_t tcp_next_timer_ns(const struct tcp_engine *engine);
+
+/* --- close.c --- */
+
+/* The connection is gone: calls `closed`. */
+void tcp_end(struct tcp_engine *engine, struct tcp_connection *connection, int error);
+
+/* As engine_finish and engine_abort. */
+void tcp_finish(struct engine *base, struct connection *connection);
+void tcp_abort(struct engine *base, struct connection *connection);
+
+/* Reports the ends that are due. */
+void tcp_report_ends(struct tcp_engine *engine);
+
+#endif

@@ -1,0 +1,297 @@
+/* Timers of connections: entering wheels, and what happens when a deadline comes. */
+#include "engine/tcp/congestion.h"
+#include "engine/tcp/connection.h"
+#include "engine/tcp/recovery.h"
+
+/* Most wheel entries that one turn handles. */
+#define ENTRIES_PER_TURN 1024
+/* Most entries that a connection has in one wheel: an earlier deadline needs another entry than the one before. */
+#define MAX_ENTRIES 3
+#define SLOT_BITS   22
+#define NEAR_TICKS  TICKS_OF_MS(60)
+#define ACK_DELAY   TICKS_OF_MS(40)
+/* A peer that has not acknowledged anything for so long is given up. */
+#define GIVE_UP_TICKS TICKS_OF_MS(100000)
+/* RFC 8985, 7.2: how long a peer may delay the acknowledgement of a single segment. */
+#define PEER_ACK_DELAY TICKS_OF_MS(200)
+/* Segments of 1,220 bytes of payload (1,200 over IPv6) fit nearly everywhere: RFC 8200, 5. */
+#define SAFE_MSS_CLASS 1
+#define SAFE_TIMEOUTS  2
+
+static uint32_t entry_of(const struct tcp_engine *engine, const struct tcp_connection *connection)
+{
+    return tcp_slot(engine, connection) | (uint32_t)connection->generation << SLOT_BITS;
+}
+
+/* Sees to it that the connection is looked at when its deadline comes. */
+static void enter(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    uint32_t left = connection->deadline - engine->now;
+
+    if (left <= NEAR_TICKS && connection->near_count < MAX_ENTRIES) {
+        connection->near_count = (connection->near_count + 1u) & 3;
+        wheel_add(&engine->near_wheel, connection->deadline + (1u << engine->near_wheel.shift), entry_of(engine, connection));
+    } else if (left > NEAR_TICKS && connection->far_count < MAX_ENTRIES) {
+        connection->far_count = (connection->far_count + 1u) & 3;
+        wheel_add(&engine->far_wheel, connection->deadline, entry_of(engine, connection));
+    }
+}
+
+/* Entries that are there find a deadline that is later than theirs was: only an earlier one needs another entry. */
+static void arm(struct tcp_engine *engine, struct tcp_connection *connection, enum tcp_timer timer, uint32_t ticks)
+{
+    bool is_near = ticks <= NEAR_TICKS;
+    bool has_entry = is_near ? connection->near_count > 0 : connection->near_count + connection->far_count > 0;
+    uint32_t deadline = engine->now + ticks;
+    bool is_earlier = connection->timer == TIMER_NONE || sequence_before(deadline, connection->deadline);
+
+    connection->timer = timer & 7;
+    connection->deadline = deadline;
+    if (!has_entry || is_earlier)
+        enter(engine, connection);
+}
+
+static bool may_probe(const struct tcp_connection *connection)
+{
+    return connection->sack && connection->srtt > 0 && !connection->recovering && !connection->probe_out &&
+           connection->recovery == NO_SLOT;
+}
+
+static void arm_for_flight(struct tcp_engine *engine, struct tcp_connection *connection, bool restart)
+{
+    uint32_t timeout = congestion_timeout(connection), reorder = recovery_reorder_ticks(engine, connection);
+    uint32_t probe = 2 * connection->srtt;
+
+    if (reorder > 0) {
+        arm(engine, connection, TIMER_REORDER, reorder);
+        return;
+    }
+    if (tcp_unacknowledged(connection) <= tcp_mss(connection))
+        probe += PEER_ACK_DELAY;
+    if (may_probe(connection) && probe < timeout)
+        arm(engine, connection, TIMER_PROBE, probe);
+    else if (restart || connection->timer != TIMER_RTO)
+        arm(engine, connection, TIMER_RTO, timeout);
+}
+
+void tcp_set_deadline(struct tcp_engine *engine, struct tcp_connection *connection, bool restart)
+{
+    if (connection->una != connection->nxt)
+        arm_for_flight(engine, connection, restart);
+    else if (!connection->base.blocked)
+        connection->timer = TIMER_NONE;
+    else if (restart || connection->timer != TIMER_PERSIST)
+        arm(engine, connection, TIMER_PERSIST, congestion_timeout(connection));
+}
+
+/* --- deadlines that have come --- */
+
+static void give_up(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    connection->is_failed = true;
+    tcp_todo(engine, connection);
+}
+
+static void lower_mss(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    if (connection->backoff < SAFE_TIMEOUTS || connection->mss_class <= SAFE_MSS_CLASS ||
+        tcp_unacknowledged(connection) < tcp_mss(connection))
+        return;
+    connection->mss_class = SAFE_MSS_CLASS;
+    counter_add(&engine->counters.mtu_reductions, 1);
+}
+
+static void on_time_out(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    if (engine->now - connection->last_advance >= GIVE_UP_TICKS) {
+        give_up(engine, connection);
+        return;
+    }
+    if (connection->backoff < UINT8_MAX)
+        connection->backoff++;
+    lower_mss(engine, connection);
+    recovery_time_out(engine, connection);
+    tcp_set_deadline(engine, connection, true);
+    tcp_unblock(engine, connection);
+}
+
+/* New bytes are the better probe: they tell the same, and are of use. */
+static void on_probe(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    if (connection->base.extent_count > 0 && connection->una + connection->window != connection->nxt) {
+        connection->probe_pending = true;
+        connection->base.blocked = false;
+        if (!connection->base.queued && !connection->is_paced)
+            tcp_enqueue(engine, connection);
+    } else {
+        recovery_probe(engine, connection);
+    }
+    arm(engine, connection, TIMER_RTO, congestion_timeout(connection));
+}
+
+static void on_persist(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    if (engine->now - connection->last_advance >= GIVE_UP_TICKS) {
+        give_up(engine, connection);
+        return;
+    }
+    counter_add(&engine->counters.zero_window_probes, 1);
+    output_bare(engine, connection, connection->una - 1, TCP_ACK);
+    if (connection->backoff < UINT8_MAX)
+        connection->backoff++;
+    tcp_set_deadline(engine, connection, true);
+}
+
+static void on_deadline(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    enum tcp_timer timer = connection->timer;
+
+    connection->timer = TIMER_NONE;
+    switch (timer) {
+    case TIMER_NONE:
+        break;
+    case TIMER_RTO:
+        on_time_out(engine, connection);
+        break;
+    case TIMER_PROBE:
+        on_probe(engine, connection);
+        break;
+    case TIMER_REORDER:
+        recovery_reorder_time_out(engine, connection);
+        tcp_unblock(engine, connection);
+        tcp_set_deadline(engine, connection, true);
+        break;
+    case TIMER_PERSIST:
+        on_persist(engine, connection);
+        break;
+    }
+}
+
+static void look(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    if (connection->base.dead || connection->timer == TIMER_NONE)
+        return;
+    if (sequence_before(engine->now, connection->deadline))
+        enter(engine, connection);
+    else
+        on_deadline(engine, connection);
+}
+
+/* --- wheels --- */
+
+/* The connection of an entry; NULL if that has ended. */
+static struct tcp_connection *entered(struct tcp_engine *engine, uint32_t entry)
+{
+    struct tcp_connection *connection = slab_element(&engine->slots, entry & ((1u << SLOT_BITS) - 1));
+
+    return connection->generation == entry >> SLOT_BITS && !connection->reported ? connection : NULL;
+}
+
+static unsigned run_near(struct tcp_engine *engine, unsigned left)
+{
+    uint32_t entry;
+
+    while (left > 0 && wheel_take(&engine->near_wheel, engine->now, &entry)) {
+        struct tcp_connection *connection = entered(engine, entry);
+
+        left--;
+        if (!connection)
+            continue;
+        connection->near_count = (connection->near_count - 1u) & 3;
+        look(engine, connection);
+    }
+    return left;
+}
+
+static unsigned run_far(struct tcp_engine *engine, unsigned left)
+{
+    uint32_t entry;
+
+    while (left > 0 && wheel_take(&engine->far_wheel, engine->now, &entry)) {
+        struct tcp_connection *connection = entered(engine, entry);
+
+        left--;
+        if (!connection)
+            continue;
+        connection->far_count = (connection->far_count - 1u) & 3;
+        look(engine, connection);
+    }
+    return left;
+}
+
+static unsigned run_paced(struct tcp_engine *engine, unsigned left)
+{
+    uint32_t entry;
+
+    while (left > 0 && wheel_take(&engine->pace_wheel, engine->now, &entry)) {
+        struct tcp_connection *connection = entered(engine, entry);
+
+        left--;
+        if (!connection)
+            continue;
+        connection->is_paced = false;
+        tcp_unblock(engine, connection);
+    }
+    return left;
+}
+
+static unsigned run_acks(struct tcp_engine *engine, unsigned left)
+{
+    uint32_t entry;
+
+    while (left > 0 && wheel_take(&engine->ack_wheel, engine->now, &entry)) {
+        struct tcp_connection *connection = entered(engine, entry);
+
+        left--;
+        if (!connection)
+            continue;
+        connection->in_ack_wheel = false;
+        if (connection->base.dead || connection->receive_acked == connection->receive_next)
+            continue;
+        if (!output_bare(engine, connection, connection->nxt, TCP_ACK))
+            tcp_delay_ack(engine, connection);
+    }
+    return left;
+}
+
+bool tcp_run_timers(struct tcp_engine *engine)
+{
+    unsigned left = run_near(engine, ENTRIES_PER_TURN);
+
+    left = run_far(engine, left);
+    left = run_paced(engine, left);
+    return run_acks(engine, left) == 0;
+}
+
+void tcp_pace(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t ticks)
+{
+    uint32_t span = wheel_span(&engine->pace_wheel);
+
+    connection->is_paced = true;
+    wheel_add(&engine->pace_wheel, engine->now + (ticks < span ? ticks : span), entry_of(engine, connection));
+}
+
+void tcp_delay_ack(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    if (connection->in_ack_wheel)
+        return;
+    connection->in_ack_wheel = true;
+    wheel_add(&engine->ack_wheel, engine->now + ACK_DELAY, entry_of(engine, connection));
+}
+
+uint64_t tcp_next_timer_ns(const struct tcp_engine *engine)
+{
+    const struct wheel *wheels[] = {&engine->near_wheel, &engine->far_wheel, &engine->pace_wheel, &engine->ack_wheel};
+    uint64_t next_ns = CLOCK_NEVER;
+
+    for (unsigned i = 0; i < sizeof wheels / sizeof wheels[0]; i++) {
+        uint32_t due;
+
+        if (!wheel_next(wheels[i], &due))
+            continue;
+        uint64_t ns =
+            sequence_after(due, engine->now) ? engine->now_ns + ((uint64_t)(due - engine->now) << TICK_SHIFT) : engine->now_ns;
+        next_ns = ns < next_ns ? ns : next_ns;
+    }
+    return next_ns;
+}

@@ -1,0 +1,68 @@
+/*
+ * Segments on their way to the port: headers are copied from a template that is made once per connection and service, and handed over in
+ * batches.
+ */
+#ifndef DATAPLANE_ENGINE_TCP_OUTPUT_H
+#define DATAPLANE_ENGINE_TCP_OUTPUT_H
+
+#include "engine/tcp/port.h"
+
+/* Longest headers: Ethernet with a VLAN tag, IPv6, TCP with the options of an answer to a SYN. */
+#define OUTPUT_HEADER_BYTES 96
+/* Payload of at most so many bytes is copied behind its headers: then the card reads it with them, and short frames can be padded. */
+#define OUTPUT_COPIED_BYTES 64
+
+struct output {
+    struct port_segment segments[PORT_BURST];
+    uint8_t *headers[PORT_BURST]; /* taken from the port, not used yet */
+    unsigned segment_count, header_count;
+};
+
+struct tcp_engine;
+struct tcp_connection;
+
+/* The headers that all segments of one connection have in common in one service. */
+struct output_template {
+    uint8_t bytes[OUTPUT_HEADER_BYTES];
+    uint64_t ip_sum;  /* over the IPv4 header without its length */
+    uint64_t tcp_sum; /* over pseudo header and TCP header, without length, sequence number, flags and payload */
+    uint8_t link_bytes, ip_bytes, header_bytes;
+    bool is_v6;
+};
+
+/* What one segment is besides its template. */
+struct output_segment {
+    uint32_t sequence;
+    uint8_t flags;
+    const uint8_t *payload; /* in the log; or NULL: `length` bytes of `copied` are copied behind the headers */
+    const uint8_t *copied;
+    uint32_t length;
+    uint64_t payload_sum; /* not for a segment that the card cuts */
+    uint16_t mss;         /* 0, or the size of the segments into which the card cuts it */
+};
+
+/* Makes the template. It acknowledges what was received so far, and notes that in the connection with the first segment sent. */
+void output_prepare(struct tcp_engine *engine, struct tcp_connection *connection, struct output_template *template);
+
+/* True if so many segments, at most PORT_BURST, can be sent now: header buffers are there, after what is waiting was sent. */
+bool output_has_room(struct tcp_engine *engine, unsigned segments);
+
+/* Adds a segment, for which there must be room. */
+void output_send(struct tcp_engine *engine, const struct output_template *template, const struct output_segment *segment);
+
+/*
+ * Holds frame `sequence` of a channel for segments that are sent next with payload of that frame: until the port has sent them. False if no
+ * epoch is free.
+ */
+bool output_hold(struct tcp_engine *engine, uint16_t channel, uint64_t sequence, unsigned segments);
+
+/* Hands over what is waiting to the port. */
+void output_flush(struct tcp_engine *engine);
+
+/* Gives back the header buffers that are not used. */
+void output_dispose(struct tcp_engine *engine);
+
+/* Sends a segment without payload: an acknowledgement, a window probe, a reset. False if there are no header buffers. */
+bool output_bare(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t sequence, uint8_t flags);
+
+#endif

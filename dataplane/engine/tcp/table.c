@@ -1,0 +1,88 @@
+#include "engine/tcp/table.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
+
+#define SLOT_BITS 22
+#define SLOT_MASK ((1u << SLOT_BITS) - 1)
+#define STEPS     (2 * TABLE_BUCKET)
+
+int table_init(struct table *table, uint32_t slots)
+{
+    uint32_t buckets = 1;
+
+    assert(slots <= TABLE_MAX_SLOTS);
+    while (buckets * TABLE_BUCKET < 2 * (size_t)slots)
+        buckets *= 2;
+    table->bucket_mask = buckets - 1;
+    table->mapped_bytes = (size_t)buckets * TABLE_BUCKET * sizeof *table->entries;
+    table->entries = mmap(NULL, table->mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (table->entries != MAP_FAILED)
+        return 0;
+    table->entries = NULL;
+    return -ENOMEM;
+}
+
+void table_dispose(struct table *table)
+{
+    if (table->entries)
+        munmap(table->entries, table->mapped_bytes);
+    table->entries = NULL;
+}
+
+static uint32_t tag_of(uint64_t hash)
+{
+    return (uint32_t)(hash >> (64 - (32 - SLOT_BITS))) << SLOT_BITS;
+}
+
+/*
+ * The place of a step: the entries of the first bucket from one that the hash chooses on, then those of the second. Places within a bucket
+ * come from other bits of the hash than buckets.
+ */
+static uint32_t *place(const struct table *table, uint64_t hash, unsigned step)
+{
+    uint64_t bucket = step < TABLE_BUCKET ? hash : hash >> 22 ^ hash * 0x9e3779b97f4a7c15;
+    uint64_t within = (hash >> 48) + step;
+
+    return &table->entries[(bucket & table->bucket_mask) * TABLE_BUCKET + within % TABLE_BUCKET];
+}
+
+bool table_add(struct table *table, uint64_t hash, uint32_t slot)
+{
+    for (unsigned step = 0; step < STEPS; step++) {
+        uint32_t *entry = place(table, hash, step);
+
+        if (*entry != 0)
+            continue;
+        *entry = tag_of(hash) | (slot + 1);
+        return true;
+    }
+    return false;
+}
+
+void table_remove(struct table *table, uint64_t hash, uint32_t slot)
+{
+    uint32_t wanted = tag_of(hash) | (slot + 1);
+    unsigned step = 0;
+
+    while (step < STEPS && *place(table, hash, step) != wanted)
+        step++;
+    assert(step < STEPS);
+    *place(table, hash, step) = 0;
+}
+
+bool table_next(const struct table *table, struct table_search *search, uint32_t *slot)
+{
+    uint32_t tag = tag_of(search->hash);
+
+    while (search->step < STEPS) {
+        uint32_t entry = *place(table, search->hash, search->step++);
+
+        if (entry == 0 || (entry & ~SLOT_MASK) != tag)
+            continue;
+        *slot = (entry & SLOT_MASK) - 1;
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,45 @@
+/*
+ * The table of an engine's connections: from a packet's addresses to a slot number. Entries have 4 bytes, a slot number and 10 bits of the
+ * hash; the table is at most half full. An entry lies in one of two buckets of 16 entries (one cache line each): in the first if that had
+ * room, so that a look-up reads at most 32 entries, usually one or two. The caller compares the connection's addresses.
+ */
+#ifndef DATAPLANE_ENGINE_TCP_TABLE_H
+#define DATAPLANE_ENGINE_TCP_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TABLE_MAX_SLOTS ((1u << 22) - 1)
+#define TABLE_BUCKET    16
+
+struct table {
+    uint32_t *entries; /* 0: free; else the slot number plus 1, above it the tag */
+    size_t mapped_bytes;
+    uint32_t bucket_mask;
+};
+
+/* Where a look-up goes on. */
+struct table_search {
+    uint64_t hash;
+    unsigned step;
+};
+
+/* Maps a table for `slots` connections, at most TABLE_MAX_SLOTS; memory is touched as it is used. 0 or -ENOMEM. */
+int table_init(struct table *table, uint32_t slots);
+void table_dispose(struct table *table);
+
+/* Adds slot number `slot`. False if both buckets are full, which half a table's load makes practically impossible. */
+bool table_add(struct table *table, uint64_t hash, uint32_t slot);
+void table_remove(struct table *table, uint64_t hash, uint32_t slot);
+
+/* Fetches the first bucket into the cache. */
+static inline void table_prefetch(const struct table *table, uint64_t hash)
+{
+    __builtin_prefetch(&table->entries[(hash & table->bucket_mask) * TABLE_BUCKET]);
+}
+
+/* Finds the next slot number whose hash may be the one of `search`, which begins with step 0. False if there is none. */
+bool table_next(const struct table *table, struct table_search *search, uint32_t *slot);
+
+#endif
