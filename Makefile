@@ -92,7 +92,8 @@ $(BIN)/$(notdir $(1)): $(call objects,$(wildcard $(1)/*.c)) $(2)
 	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $(3) $$(LIBS)
 endef
 $(foreach p,$(call programs,tools),$(eval $(call PROGRAM,$(p),$(COMMON) $(DATAPLANE),$(TOOL_LIBS))))
-$(foreach p,$(call programs,tests) $(call programs,perf),$(eval $(call PROGRAM,$(p),$(COMMON) $(CONTROL) $(DATAPLANE),$(CONTROL_LIBS))))
+$(foreach p,$(call programs,tests),$(eval $(call PROGRAM,$(p),$(SUPPORT) $(COMMON) $(CONTROL) $(DATAPLANE),$(CONTROL_LIBS))))
+$(foreach p,$(call programs,perf),$(eval $(call PROGRAM,$(p),$(COMMON) $(CONTROL) $(DATAPLANE),$(CONTROL_LIBS))))
 
 $(addprefix $(BIN)/,$(UNIT_TESTS)): $(BIN)/test_%: $(OBJ)/tests/unit/test_%.o $(SUPPORT) $(COMMON) $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)

@@ -48,11 +48,21 @@ static bool has_changed(const struct tcp_peer *peer, const struct wire_packet *p
     return false;
 }
 
+/* A peer need not be sent segments shorter than 536 bytes, which every IPv4 host takes, whatever it says. */
+static size_t longest_segment(const struct tcp_peer *peer, bool is_v6)
+{
+    size_t least = is_v6 ? 516 : 536;
+
+    if (peer->options.mss == 0)
+        return is_v6 ? 1220 : 536;
+    return peer->options.mss > least ? peer->options.mss : least;
+}
+
 static void judge_data(struct tcp_peer *peer, const struct wire_packet *packet)
 {
     const struct tcp_peer_receiver *receiver = &peer->receiver;
     uint32_t end = packet->sequence + (uint32_t)packet->payload_bytes;
-    size_t mss = peer->options.mss > 0 ? peer->options.mss : packet->is_v6 ? 1220 : 536;
+    size_t mss = longest_segment(peer, packet->is_v6);
 
     if (packet->payload_bytes > mss)
         tcp_peer_violation(peer, "a segment is longer than the MSS offered");

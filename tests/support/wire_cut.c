@@ -69,7 +69,7 @@ static void cut_pieces(const struct port_segment *segment, wire_cut_packet *on_p
         if (!segment->is_v6)
             wire_packet_store16(ip + 4, (uint16_t)(id + piece));
         finish_piece(segment, packet, length);
-        on_packet(context, packet, segment->header_bytes + length);
+        on_packet(context, packet, wire_packet_pad(packet, segment->header_bytes + length));
         done += length;
     }
 }

@@ -87,7 +87,8 @@ static void take_arrivals(struct wire_port *port)
             continue;
         }
         arrived = &port->arrived[(port->first_arrived + port->arrived_count++) % port->options.receive_buffers];
-        *arrived = (struct arrived){.bytes = malloc(length), .length = (uint32_t)length};
+        *arrived = (struct arrived){.bytes = malloc(length > PORT_PACKET_BYTES ? length : PORT_PACKET_BYTES),
+                                    .length = (uint32_t)length};
         assert(arrived->bytes);
         memcpy(arrived->bytes, bytes, length);
     }
@@ -167,7 +168,7 @@ static void reflect(struct port *base, struct port_packet *packet, uint32_t leng
     struct wire_port *port = wire_port_from(base);
     struct port_segment segment = {.header = packet->buffer, .header_bytes = (uint16_t)length};
 
-    assert(port->lent > 0 && !packet->taken && length <= packet->length);
+    assert(port->lent > 0 && !packet->taken && (length <= packet->length || length <= PORT_PACKET_BYTES));
     packet->taken = true;
     port->headers_used++;
     submit(port, &segment, false);
@@ -297,6 +298,12 @@ static void wake(struct port *base)
     atomic_store(&wire_port_from(base)->is_woken, true);
 }
 
+/* Drops what is not sent yet. */
+static void close_port(struct port *base)
+{
+    wire_ring_dispose(&wire_port_from(base)->ring);
+}
+
 static void update_counters(struct port *base)
 {
     (void)base;
@@ -348,6 +355,7 @@ static const struct port_ops ops = {
     .now = now,
     .wait = wait_for,
     .wake = wake,
+    .close = close_port,
     .update_counters = update_counters,
 };
 

@@ -38,6 +38,8 @@ void wire_ring_dispose(struct wire_ring *ring)
     for (uint32_t i = 0; i < count; i++)
         free_segment(ring, segment_at(ring, i));
     free(ring->segments);
+    ring->segments = NULL;
+    ring->sent = ring->ringed = ring->queued = 0;
 }
 
 static void free_first(struct wire_ring *ring)

@@ -102,6 +102,9 @@ enum wire_packet_verdict wire_packet_parse(struct wire_packet *packet, const uin
 
 /* Writes the options with their padding, at most 40 bytes. Returns the length. */
 size_t wire_packet_write_options(uint8_t *bytes, const struct wire_packet_options *options);
+/* Pads a frame that is shorter than WIRE_SHORTEST_BYTES with zeros. Returns its length. */
+size_t wire_packet_pad(uint8_t *bytes, size_t length);
+
 /* Builds the frame, padded, with its checksums. Returns the length: at most WIRE_HEADERS_BYTES and the payload. */
 size_t wire_packet_write(const struct wire_packet *packet, uint8_t *bytes);
 

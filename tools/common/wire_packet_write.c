@@ -96,7 +96,7 @@ static void write_tcp(const struct wire_packet *packet, uint8_t *tcp, size_t hea
         memcpy(tcp + header_bytes, packet->payload, packet->payload_bytes);
 }
 
-static size_t pad(uint8_t *bytes, size_t length)
+size_t wire_packet_pad(uint8_t *bytes, size_t length)
 {
     if (length >= WIRE_SHORTEST_BYTES)
         return length;
@@ -117,7 +117,7 @@ size_t wire_packet_write(const struct wire_packet *packet, uint8_t *bytes)
     memcpy(tcp + 20, options, option_bytes);
     wire_packet_store16(tcp + 16, wire_packet_fold(wire_packet_sum(
                                       wire_packet_pseudo_sum(ip, packet->is_v6, WIRE_TCP, segment_bytes), tcp, segment_bytes)));
-    return pad(bytes, (size_t)(tcp - bytes) + segment_bytes);
+    return wire_packet_pad(bytes, (size_t)(tcp - bytes) + segment_bytes);
 }
 
 /* What is the beginning of an answer to a packet: its addresses the other way round. Returns the length of both headers. */
@@ -163,7 +163,7 @@ size_t wire_packet_write_icmp(uint8_t *bytes, const uint8_t *packet, size_t leng
         icmp + 2,
         wire_packet_fold(wire_packet_sum(
             layout.is_v6 ? wire_packet_pseudo_sum(bytes + layout.link_bytes, true, protocol, 8 + quoted) : 0, icmp, 8 + quoted)));
-    return pad(bytes, headers + 8 + quoted);
+    return wire_packet_pad(bytes, headers + 8 + quoted);
 }
 
 size_t wire_packet_write_too_big(uint8_t *bytes, const uint8_t *packet, size_t length, uint16_t mtu)

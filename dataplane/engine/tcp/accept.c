@@ -86,7 +86,10 @@ static void on_syn(struct tcp_engine *engine, struct packet *packet)
 /* An old connection's late FIN is acknowledged again; its other segments get what they deserve. */
 static void on_late_segment(struct tcp_engine *engine, struct packet *packet, const struct closed_tuple *closed)
 {
-    const struct reply acknowledgement = {.sequence = closed->nxt, .acknowledgement = closed->receive_next, .flags = TCP_ACK};
+    const struct reply acknowledgement = {.sequence = closed->nxt,
+                                          .acknowledgement = closed->receive_next,
+                                          .flags = TCP_ACK,
+                                          .window = (uint16_t)RECEIVE_WINDOW_BYTES};
 
     if ((packet->flags & TCP_FIN) != 0)
         reply_tcp(engine, packet, &acknowledgement);

@@ -33,7 +33,7 @@ uint8_t mss_class_of(uint16_t mss, uint16_t mtu, bool is_v6)
     if (mss != 0 && mss + difference < largest)
         largest = mss + difference;
     if (mss == 0)
-        largest = mss_classes[0];
+        largest = mss_classes[is_v6 ? 1 : 0]; /* RFC 9293, 3.7.1: 536, and 1,220 over IPv6 */
     while (class > 0 && mss_classes[class] > largest)
         class --;
     return class;

@@ -26,10 +26,8 @@ bool epochs_begin(struct epochs *epochs, struct port *port)
     uint64_t number = port->ops->begin_epoch(port);
 
     epochs->is_open = number != 0;
-    if (number == 0) {
-        counter_add(&port->counters.epochs_waited, 1);
+    if (number == 0)
         return false;
-    }
     if (!epochs_hold_any(epochs))
         epochs->oldest = number;
     epochs->newest = number;

@@ -38,10 +38,14 @@ bool epochs_begin(struct epochs *epochs, struct port *port);
  */
 bool epochs_hold(struct epochs *epochs, struct engine *engine, uint16_t channel, uint64_t sequence, uint32_t segments);
 
-/* Ends the open epoch: at the end of a turn. */
-static inline void epochs_close(struct epochs *epochs)
+/*
+ * Ends the open epoch, at the end of a turn: frames are then let go of turn by turn. Where the port lets go of what it has sent only as it needs
+ * room, small turns would soon use up all epochs: so the epoch stays open while many are in use.
+ */
+static inline void epochs_end_turn(struct epochs *epochs)
 {
-    epochs->is_open = false;
+    if (epochs->newest - epochs->oldest < PORT_EPOCHS / 2)
+        epochs->is_open = false;
 }
 
 /* Lets go of the frames of epochs that are over. Everything that belongs to the open epoch must have been given to the port. */

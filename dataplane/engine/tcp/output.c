@@ -67,7 +67,7 @@ void output_prepare(struct tcp_engine *engine, struct tcp_connection *connection
     write_u16(tcp + 2, connection->remote_port);
     write_u32(tcp + 8, connection->receive_next);
     tcp[12] = TCP_BYTES / 4 << 4;
-    write_u16(tcp + 14, connection->receive_paused ? 0 : (uint16_t)RECEIVE_WINDOW_BYTES);
+    write_u16(tcp + 14, (uint16_t)RECEIVE_WINDOW_BYTES);
     template->tcp_sum = packet_pseudo_sum(ip, is_v6, PROTOCOL_TCP) + checksum_add(tcp, TCP_BYTES);
     connection->receive_acked = connection->receive_next;
 }
@@ -83,7 +83,6 @@ bool output_has_room(struct tcp_engine *engine, unsigned segments)
         return true;
     unsigned wanted = PORT_BURST - output->header_count;
     if (!engine->port->ops->take_headers(engine->port, output->headers + output->header_count, wanted)) {
-        counter_add(&engine->port->counters.buffer_shortages, 1);
         engine->is_short = true;
         return false;
     }

@@ -19,6 +19,8 @@
 
 /* Room in a header buffer: for the headers of a segment, and behind them for a control run of CONTROL_RUN_BYTES. */
 #define PORT_HEADER_BYTES 384
+/* Room in the buffer of a received packet, however short that is: for an answer in its place. */
+#define PORT_PACKET_BYTES 1024
 /* Most segments per call of `send`, and most packets per call of `receive`. */
 #define PORT_BURST 64
 /* Most epochs that are not over, and most segments of one epoch. */
@@ -27,7 +29,7 @@
 
 /* A received Ethernet frame, lent to the engine until it calls `release`, or gives the packet back with `reflect`. */
 struct port_packet {
-    uint8_t *bytes;  /* from the Ethernet header on; the engine may change them, and 512 bytes whatever the length */
+    uint8_t *bytes;  /* from the Ethernet header on; the engine may change them, and all PORT_PACKET_BYTES */
     uint32_t length; /* of what is contiguous at `bytes`; frames that are not contiguous are dropped and counted by the port */
     bool ip_good;    /* the card has verified the checksum of the IPv4 header */
     bool tcp_good;   /* the card has verified the checksum of TCP */

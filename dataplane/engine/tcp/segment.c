@@ -10,11 +10,6 @@
 /* Challenge ACKs per connection and second: never counted for all together, which would be a side channel (CVE-2016-5696). */
 #define CHALLENGES_PER_SECOND 2
 
-static uint32_t receive_window(const struct tcp_connection *connection)
-{
-    return connection->receive_paused ? 0 : RECEIVE_WINDOW_BYTES;
-}
-
 /* An acknowledgement that may be lost: what it answers comes again. */
 static void acknowledge_now(struct tcp_engine *engine, struct tcp_connection *connection)
 {
@@ -43,7 +38,7 @@ static void on_reset(struct tcp_engine *engine, struct tcp_connection *connectio
     if (packet->sequence == connection->receive_next) {
         counter_add(&engine->counters.resets_received, 1);
         tcp_end(engine, connection, -ECONNRESET);
-    } else if (packet->sequence - connection->receive_next < receive_window(connection)) {
+    } else if (packet->sequence - connection->receive_next < RECEIVE_WINDOW_BYTES) {
         challenge(engine, connection);
     }
 }
@@ -51,13 +46,12 @@ static void on_reset(struct tcp_engine *engine, struct tcp_connection *connectio
 /* True if the segment lies in the window, at least in part, or repeats what was received. */
 static bool is_in_window(const struct tcp_connection *connection, const struct packet *packet)
 {
-    uint32_t window = receive_window(connection);
     uint32_t length = packet->payload_bytes + ((packet->flags & TCP_FIN) != 0);
 
     if (length == 0)
-        return packet->sequence == connection->receive_next || packet->sequence - connection->receive_next < window;
+        return packet->sequence == connection->receive_next || packet->sequence - connection->receive_next < RECEIVE_WINDOW_BYTES;
     return sequence_after(packet->sequence + length, connection->receive_next) &&
-           sequence_before(packet->sequence, connection->receive_next + (window > 0 ? window : 1));
+           sequence_before(packet->sequence, connection->receive_next + RECEIVE_WINDOW_BYTES);
 }
 
 /* A segment outside of the window is answered: at once if it carries data (our ACK was lost), else as a challenge. */
@@ -232,12 +226,9 @@ void tcp_segment(struct tcp_engine *engine, struct tcp_connection *connection, s
     tcp_release_slot(engine, connection);
 }
 
+/* What the handler left comes again from the peer, which keeps it until it is acknowledged. */
 void tcp_receive_resume(struct engine *base, struct connection *connection)
 {
-    struct tcp_connection *own = tcp_connection_of(connection);
-
-    if (!own->receive_paused)
-        return;
-    own->receive_paused = false;
-    acknowledge_now(tcp_of(base), own); /* the window is open again */
+    (void)base;
+    tcp_connection_of(connection)->receive_paused = false;
 }

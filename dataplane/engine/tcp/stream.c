@@ -174,6 +174,7 @@ static void next_item(struct tcp_engine *engine, struct tcp_connection *connecti
         connection->una_in_control = false;
         drop_first_mark(engine, connection);
     } else {
+        assert(connection->frames_ahead > 0);
         connection->una_frame++;
         connection->frames_ahead--;
     }
@@ -199,7 +200,7 @@ static void next_item(struct tcp_engine *engine, struct tcp_connection *connecti
 void stream_advance(struct tcp_engine *engine, struct tcp_connection *connection)
 {
     while (!sequence_before(connection->una, connection->una_end)) {
-        if (!sequence_before(connection->una, stream_end(connection))) {
+        if (connection->una_end == stream_end(connection)) {
             forget(engine, connection);
             break;
         }

@@ -81,10 +81,10 @@ static bool publisher_waits(const struct tcp_engine *engine)
 
 static void let_go(struct tcp_engine *engine)
 {
-    epochs_close(&engine->epochs);
+    epochs_end_turn(&engine->epochs);
     epochs_release(&engine->epochs, &engine->base, engine->port);
-    if (epochs_hold_any(&engine->epochs) && engine->now_ns - engine->last_sent_ns >= RECLAIM_NS) {
-        engine->port->ops->reclaim(engine->port, publisher_waits(engine));
+    if (epochs_hold_any(&engine->epochs) && (engine->is_short || engine->now_ns - engine->last_sent_ns >= RECLAIM_NS)) {
+        engine->port->ops->reclaim(engine->port, engine->is_short || publisher_waits(engine));
         epochs_release(&engine->epochs, &engine->base, engine->port);
     }
 }
