@@ -17,7 +17,9 @@
 #define DEFAULT_RECEIVE_BUFFERS 1024
 #define MEMORIES                16
 
-/* A received packet; its bytes are as long as the packet, so that reading beyond it is noticed. */
+/* Bytes of a receive buffer that the engine may change, however short the packet is. */
+
+/* A received packet; its buffer is no longer than it must be, so that reading beyond it is noticed. */
 struct arrived {
     uint8_t *bytes;
     uint32_t length;
@@ -74,6 +76,11 @@ static void on_freed(void *context, uint8_t *header)
     free(header);
 }
 
+static size_t buffer_bytes(size_t length)
+{
+    return length < PORT_PACKET_BYTES ? PORT_PACKET_BYTES : length;
+}
+
 static void take_arrivals(struct wire_port *port)
 {
     uint8_t bytes[WIRE_LONGEST_BYTES];
@@ -87,9 +94,9 @@ static void take_arrivals(struct wire_port *port)
             continue;
         }
         arrived = &port->arrived[(port->first_arrived + port->arrived_count++) % port->options.receive_buffers];
-        *arrived = (struct arrived){.bytes = malloc(length > PORT_PACKET_BYTES ? length : PORT_PACKET_BYTES),
-                                    .length = (uint32_t)length};
+        *arrived = (struct arrived){.bytes = malloc(buffer_bytes(length)), .length = (uint32_t)length};
         assert(arrived->bytes);
+        memset(arrived->bytes, 0xa5, buffer_bytes(length));
         memcpy(arrived->bytes, bytes, length);
     }
 }
@@ -168,7 +175,7 @@ static void reflect(struct port *base, struct port_packet *packet, uint32_t leng
     struct wire_port *port = wire_port_from(base);
     struct port_segment segment = {.header = packet->buffer, .header_bytes = (uint16_t)length};
 
-    assert(port->lent > 0 && !packet->taken && (length <= packet->length || length <= PORT_PACKET_BYTES));
+    assert(port->lent > 0 && !packet->taken && length <= buffer_bytes(packet->length));
     packet->taken = true;
     port->headers_used++;
     submit(port, &segment, false);
@@ -278,6 +285,11 @@ static void reclaim(struct port *base, bool urgent)
         wire_ring_reclaim(&port->ring);
 }
 
+static void close_port(struct port *base)
+{
+    wire_ring_clear(&wire_port_from(base)->ring);
+}
+
 /* --- time --- */
 
 static uint64_t now(struct port *base)
@@ -296,12 +308,6 @@ static void wait_for(struct port *base, uint64_t deadline_ns)
 static void wake(struct port *base)
 {
     atomic_store(&wire_port_from(base)->is_woken, true);
-}
-
-/* Drops what is not sent yet. */
-static void close_port(struct port *base)
-{
-    wire_ring_dispose(&wire_port_from(base)->ring);
 }
 
 static void update_counters(struct port *base)
@@ -352,10 +358,10 @@ static const struct port_ops ops = {
     .begin_epoch = begin_epoch,
     .oldest_epoch = oldest_epoch,
     .reclaim = reclaim,
+    .close = close_port,
     .now = now,
     .wait = wait_for,
     .wake = wake,
-    .close = close_port,
     .update_counters = update_counters,
 };
 

@@ -31,12 +31,18 @@ static void free_segment(struct wire_ring *ring, struct wire_ring_segment *entry
     ring->on_freed(ring->context, entry->segment.header);
 }
 
-void wire_ring_dispose(struct wire_ring *ring)
+void wire_ring_clear(struct wire_ring *ring)
 {
     uint32_t count = ring->sent + ring->ringed + ring->queued;
 
     for (uint32_t i = 0; i < count; i++)
         free_segment(ring, segment_at(ring, i));
+    ring->sent = ring->ringed = ring->queued = 0;
+}
+
+void wire_ring_dispose(struct wire_ring *ring)
+{
+    wire_ring_clear(ring);
     free(ring->segments);
     ring->segments = NULL;
     ring->sent = ring->ringed = ring->queued = 0;

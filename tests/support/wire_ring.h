@@ -40,6 +40,9 @@ struct wire_ring {
 int wire_ring_init(struct wire_ring *ring, const struct wire_ring_options *options, uint64_t seed);
 void wire_ring_dispose(struct wire_ring *ring);
 
+/* Lets go of all segments, sent or not. */
+void wire_ring_clear(struct wire_ring *ring);
+
 /* Adds a segment. False, and nothing happens, if neither ring nor queue has room. */
 bool wire_ring_add(struct wire_ring *ring, const struct port_segment *segment, bool is_copy, uint64_t now_ns);
 /* Sends what leaves by `now_ns`, and fills the ring from the queue. */
