@@ -44,6 +44,7 @@ struct tcp_peer_status {
     uint64_t packets, duplicate_bytes; /* that arrived */
     uint64_t acks, retransmissions;    /* of ours: packets without data, and timeouts */
     uint64_t corrupt;                  /* packets with a wrong checksum */
+    uint64_t windows_taken_back;       /* right edges that moved to the left */
     uint64_t violations;
     const char *violation; /* the first one; NULL: none */
 };

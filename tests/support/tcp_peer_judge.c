@@ -84,14 +84,14 @@ static void judge_data(struct tcp_peer *peer, const struct wire_packet *packet)
         tcp_peer_violation(peer, "bytes that came again have changed");
 }
 
-/* RFC 9293, 3.8.6.2.2: the right edge of a window should not move to the left. Only what is newer than all before tells. */
-static void judge_window(struct tcp_peer *peer, const struct wire_packet *packet)
+/* The right edge of a window should not move to the left, but may: RFC 9293, 3.8.6. Only what is newer than all before tells. */
+static void watch_window(struct tcp_peer *peer, const struct wire_packet *packet)
 {
     struct tcp_peer_sender *sender = &peer->sender;
     uint32_t edge = packet->acknowledgement + ((uint32_t)packet->window << sender->scale);
 
     if (tcp_peer_distance(packet->acknowledgement, sender->una) > 0 && tcp_peer_distance(edge, sender->other_edge) < 0)
-        tcp_peer_violation(peer, "the window was taken back");
+        peer->status.windows_taken_back++;
     if (tcp_peer_distance(edge, sender->other_edge) > 0)
         sender->other_edge = edge;
 }
@@ -121,5 +121,5 @@ void tcp_peer_judge(struct tcp_peer *peer, const struct wire_packet *packet)
     if (options->has_mss || options->has_scale || options->has_sack_permitted)
         tcp_peer_violation(peer, "an option belongs into the SYN only");
     judge_data(peer, packet);
-    judge_window(peer, packet);
+    watch_window(peer, packet);
 }

@@ -334,7 +334,7 @@ static void no_more_is_sent_than_the_window_allows(void **state)
     packet.acknowledgement += 1500;
     give(server, &packet);
     assert_int_equal(server->sent_count, 2);
-    close_server(server);
+    close_server_after(server, NULL);
 }
 
 static void a_window_closes_as_bytes_arrive_and_is_announced_when_it_opens(void **state)
@@ -495,7 +495,8 @@ static void what_acks_may_not_say_is_a_violation(void **state)
     packet.acknowledgement += 5;
     packet.window = 32762;
     give(server, &packet);
-    close_server_after(server, "the window was taken back");
+    assert_int_equal(tcp_peer_status(server->peer)->windows_taken_back, 1);
+    close_server_after(server, NULL);
     server = open_connected(usual_options());
     packet = from_server(server, WIRE_ACK, 1, 0);
     packet.options.has_timestamps = true;
