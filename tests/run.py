@@ -83,6 +83,11 @@ def count_pytest(text, _status):
     return Result(total(r"(\d+) passed", last), total(r"(\d+) (?:failed|error)", last), total(r"(\d+) skipped", last), reasons)
 
 
+def count_scripts(text, _status):
+    last = text.splitlines()[-1] if text.splitlines() else ""
+    return Result(total(r"(\d+) passed", last), total(r"(\d+) failed", last))
+
+
 def count_program(_text, status):
     return Result(1, 0) if status == 0 else Result(0, 1)
 
@@ -96,6 +101,13 @@ def unit_jobs(_options):
     for variant, folder in (("release", BUILD), ("asan", BUILD / "asan"), ("tsan", BUILD / "tsan")):
         for path in programs(folder, "test_*"):
             yield Job("unit", f"{variant}/{path.name}", [path], count_cmocka, 600)
+
+
+def tcp_jobs(_options):
+    scripts = sorted((ROOT / "tests/tcp").glob("*/*.script"))
+    for variant, folder in (("release", BUILD), ("asan", BUILD / "asan"), ("tsan", BUILD / "tsan")):
+        if (folder / "tcp_script").exists():
+            yield Job("tcp", f"{variant}/tcp_script", [folder / "tcp_script", *scripts], count_scripts, 600)
 
 
 def arm64_jobs(options):
@@ -184,7 +196,7 @@ def print_skips(results):
             print(f"skipped {job.name:40} {count} test{'' if count == 1 else 's'}: {reason}")
 
 
-SUITES = {"unit": unit_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs, "epoll": epoll_jobs}
+SUITES = {"unit": unit_jobs, "tcp": tcp_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs, "epoll": epoll_jobs}
 # Suites that run in an emulator, and only if --only names them.
 EMULATED_SUITES = {"arm64": arm64_jobs, "kernel": kernel_jobs}
 

@@ -241,11 +241,11 @@ static size_t write_echo(const struct run *run, uint8_t *frame)
     uint8_t payload[WIRE_LONGEST_BYTES];
     struct wire_packet packet = stage_packet(run->stage, 0, &segment, payload);
     size_t segment_bytes = 8 + (size_t)run->step->icmp.value;
-    size_t headers = WIRE_ETHERNET_BYTES + (packet.is_v6 ? 40 : 20), length;
+    size_t headers = WIRE_ETHERNET_BYTES + (packet.is_v6 ? 40 : 20), length = headers + segment_bytes;
     uint8_t *ip = frame + WIRE_ETHERNET_BYTES, *icmp = frame + headers;
     uint32_t sum = 0;
 
-    length = wire_packet_write(&packet, frame) - (run->step->icmp.value >= 6 ? 12 : 0);
+    wire_packet_write(&packet, frame); /* for its headers of Ethernet and IP */
     memset(icmp, 0, 8);
     icmp[0] = packet.is_v6 ? 128 : 8;
     memcpy(icmp + 8, payload, run->step->icmp.value);
@@ -260,7 +260,6 @@ static size_t write_echo(const struct run *run, uint8_t *frame)
         wire_packet_store16(ip + 10, wire_packet_fold(wire_packet_sum(0, ip, 20)));
     }
     wire_packet_store16(icmp + 2, wire_packet_fold(wire_packet_sum(sum, icmp, segment_bytes)));
-    length = headers + segment_bytes;
     return length < WIRE_SHORTEST_BYTES ? WIRE_SHORTEST_BYTES : length;
 }
 

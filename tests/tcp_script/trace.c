@@ -79,34 +79,44 @@ static void add_icmp(char *text, const struct script_icmp *icmp)
         add(text, " %u", icmp->sequence);
 }
 
-/* Names of the steps that consist of words and a number. */
+/* Steps that consist of words, and what is written behind them. */
+static const struct {
+    const char *words;
+    bool has_number;
+} actions[] = {
+    [STEP_ICMP_OUT] = {"> icmp echo", true},
+    [STEP_PUBLISH] = {"publish", true},
+    [STEP_CONTROL] = {"control", true},
+    [STEP_FINISH] = {"finish", false},
+    [STEP_ABORT] = {"abort", false},
+    [STEP_CONSUME] = {"consume", true},
+    [STEP_RESUME] = {"resume", false},
+    [STEP_PAUSE_ACCEPTING] = {"pause accepting", false},
+    [STEP_RESUME_ACCEPTING] = {"resume accepting", false},
+    [STEP_STOP_LISTENING] = {"stop listening", false},
+    [STEP_PEER] = {"peer", true},
+    [STEP_ACCEPTED] = {"accepted", false},
+    [STEP_RECEIVED] = {"received", true},
+    [STEP_RECEIVED_END] = {"received end", false},
+    [STEP_CLOSED] = {"closed", true},
+    [STEP_BLOCKED] = {"blocked", false},
+    [STEP_NOT_BLOCKED] = {"not blocked", false},
+    [STEP_HOLDS_NOTHING] = {"holds nothing", false},
+    [STEP_OPEN] = {"open", true},
+    [STEP_NOTHING] = {"nothing", false},
+};
+
 static void add_action(char *text, enum script_kind kind, uint64_t number)
 {
-    switch (kind) {
-    case STEP_ACCEPTED:
-        add(text, "accepted");
-        break;
-    case STEP_RECEIVED:
-        add(text, "received %llu", (unsigned long long)number);
-        break;
-    case STEP_RECEIVED_END:
-        add(text, "received end");
-        break;
-    case STEP_CLOSED:
-        add(text, "closed %s", number == 0 ? "0" : strerrorname_np((int)number));
-        break;
-    case STEP_PUBLISH:
-        add(text, "publish %llu", (unsigned long long)number);
-        break;
-    case STEP_CONTROL:
-        add(text, "control %llu", (unsigned long long)number);
-        break;
-    case STEP_ICMP_OUT:
-        add(text, "> icmp echo %llu", (unsigned long long)number);
-        break;
-    default:
-        add(text, "(action %d) %llu", (int)kind, (unsigned long long)number);
-    }
+    add(text, "%s", actions[kind].words);
+    if (!actions[kind].has_number)
+        return;
+    if (kind == STEP_CLOSED && number != 0)
+        add(text, " %s", strerrorname_np((int)number));
+    else if (number == UINT64_MAX)
+        add(text, " all");
+    else
+        add(text, " %llu", (unsigned long long)number);
 }
 
 const char *trace_format_step(const struct script_step *step, char *text)
