@@ -7,7 +7,7 @@ build=(gcc libc6-dev libbrotli-dev libjansson-dev libjemalloc-dev libmicrohttpd-
 bench=(g++ libbenchmark-dev python3)
 lint=(clang-format clang-tidy cppcheck)
 # netbase writes /etc/hosts if there is none: a minimal system cannot resolve localhost without it.
-test=(clang libcmocka-dev llvm netbase openssl python3 python3-pytest python3-websockets)
+test=(clang iproute2 libcmocka-dev llvm netbase openssl python3 python3-pytest python3-websockets)
 arm64=(gcc-aarch64-linux-gnu qemu-user)
 kernel=(busybox-static cpio kmod qemu-system-x86 xz-utils zstd)
 bare=(debootstrap)
