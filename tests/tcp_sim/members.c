@@ -113,7 +113,7 @@ void member_act(struct world *world, struct member *member)
         tcp_peer_reset(member->peer);
         break;
     case 2:
-        member->has_acted = member->has_vanished = true;
+        member->has_acted = true;
         tcp_peer_vanish(member->peer);
         break;
     case 3:
@@ -267,10 +267,10 @@ static void on_closed(void *context, struct connection *connection, int error, u
         world_fail(world, "the end of peer %u is reported twice", member->number);
     if (connection->pinned_sequence != HOLDS_NONE || connection->held_sequence != HOLDS_NONE)
         world_fail(world, "peer %u is closed and holds a frame", member->number);
+    if (error != 0 && world->is_calm && !member->has_acted)
+        world_fail(world, "peer %u was given up (%d) in calm", member->number, error);
     if (error != 0)
         member->has_acted = true;
-    if (error != 0 && world->is_calm && !tcp_peer_status(member->peer)->is_reset && !member->has_vanished)
-        world_fail(world, "peer %u was given up (%d) in calm", member->number, error);
     member->connection = NULL;
 }
 

@@ -41,7 +41,6 @@ struct member {
     bool has_acted;  /* the client has ended, or its side was cut off: not everything need arrive */
     bool is_stalled; /* its window is closed */
     bool is_paused;  /* the owner consumes nothing */
-    bool has_vanished;
 };
 
 struct world {
