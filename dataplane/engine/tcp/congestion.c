@@ -52,6 +52,7 @@ void congestion_init(struct tcp_connection *connection, const struct tcp_engine 
 void congestion_measured(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t rtt)
 {
     rtt = rtt > 0 ? rtt : 1;
+    connection->backoff = 0; /* RFC 6298, 5.7: only a measurement ends the back-off */
     histogram_record(&engine->counters.rtt_us, ((uint64_t)rtt << TICK_SHIFT) / NS_PER_US, 1);
     histogram_record(&engine->counters.cwnd_bytes, connection->cwnd, 1);
     if (rtt < connection->min_rtt)

@@ -29,6 +29,9 @@ void tcp_enqueue(struct tcp_engine *engine, struct tcp_connection *connection);
 /* Serves queued connections, at most options.sends_per_turn. Returns how many. */
 unsigned tcp_serve_queued(struct tcp_engine *engine);
 
+/* Sends one new segment although the congestion window is full, to probe for losses. False if nothing waits, or the peer has no room. */
+bool tcp_send_beyond_window(struct tcp_engine *engine, struct tcp_connection *connection);
+
 /* Queues a blocked connection if the windows have room again. */
 void tcp_unblock(struct tcp_engine *engine, struct tcp_connection *connection);
 

@@ -118,15 +118,14 @@ static void on_time_out(struct tcp_engine *engine, struct tcp_connection *connec
 /* New bytes are the better probe: they tell the same, and are of use. */
 static void on_probe(struct tcp_engine *engine, struct tcp_connection *connection)
 {
-    if (connection->base.extent_count > 0 && connection->una + connection->window != connection->nxt) {
-        connection->probe_pending = true;
-        connection->base.blocked = false;
-        if (!connection->base.queued && !connection->is_paced)
-            tcp_enqueue(engine, connection);
-    } else {
+    connection->probe_out = true;
+    connection->probe_is_new = true;
+    if (tcp_send_beyond_window(engine, connection))
+        connection->recovery_point = connection->nxt;
+    else if (!connection->base.dead)
         recovery_probe(engine, connection);
-    }
-    arm(engine, connection, TIMER_RTO, congestion_timeout(connection));
+    if (!connection->base.dead)
+        arm(engine, connection, TIMER_RTO, congestion_timeout(connection));
 }
 
 static void on_persist(struct tcp_engine *engine, struct tcp_connection *connection)

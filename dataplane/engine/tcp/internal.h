@@ -87,7 +87,7 @@ struct tcp_connection {
     uint32_t receive_paused : 1;
     uint32_t una_in_control : 1; /* the first unacknowledged byte is in the control run of marks[0] */
     uint32_t reordering_seen : 1;
-    uint32_t probe_pending : 1; /* a segment is to be sent although a window is full */
+    uint32_t probe_is_new : 1; /* the probe sent new bytes: it can't have repaired a loss */
     uint32_t is_failed : 1;     /* gives up: `closed` follows with -ETIMEDOUT */
     uint32_t deadline;          /* ticks */
 

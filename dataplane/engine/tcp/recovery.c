@@ -50,10 +50,10 @@ static void merge_closest(struct tcp_connection *connection)
 
 void recovery_note_sent(struct tcp_engine *engine, struct tcp_connection *connection)
 {
-    struct tcp_burst *last = &connection->bursts[connection->burst_count - 1];
+    unsigned count = connection->burst_count;
 
-    if (connection->burst_count > 0 && engine->now - last->sent_at < BURST_TICKS) {
-        last->end = connection->nxt;
+    if (count > 0 && engine->now - connection->bursts[count - 1].sent_at < BURST_TICKS) {
+        connection->bursts[count - 1].end = connection->nxt;
         return;
     }
     if (connection->burst_count == TCP_BURSTS)
@@ -267,8 +267,8 @@ static bool is_duplicate_report(const struct packet *packet)
     return packet->sack_count > 1 && !sequence_before(first->start, second->start) && !sequence_after(first->end, second->end);
 }
 
-/* Takes over the blocks that lie in [una, nxt); others are lies, or old. */
-static void note_sacks(struct tcp_engine *engine, struct tcp_connection *connection, const struct packet *packet)
+/* Takes over the blocks that lie in [una, nxt); others are lies, or old. False if there are some and no scoreboard for them. */
+static bool note_sacks(struct tcp_engine *engine, struct tcp_connection *connection, const struct packet *packet)
 {
     struct tcp_recovery *block = block_of(engine, connection);
 
@@ -282,9 +282,10 @@ static void note_sacks(struct tcp_engine *engine, struct tcp_connection *connect
         if (!block)
             block = take_block(engine, connection);
         if (!block)
-            return;
+            return false;
         note_block(engine, connection, block, start, sack->end);
     }
+    return true;
 }
 
 /* Una has advanced: what lies below it is no hole any more. */
@@ -323,7 +324,7 @@ static uint32_t reorder_window(const struct tcp_connection *connection, const st
 /* For how many ticks after `sent_at` a segment may still arrive. */
 static uint32_t patience(const struct tcp_connection *connection, const struct tcp_recovery *block)
 {
-    return connection->rack_rtt + BURST_TICKS + reorder_window(connection, block);
+    return connection->rack_rtt + reorder_window(connection, block);
 }
 
 /* Up to where the bytes of a hole that were sent only once count as lost; at least hole->next. */
@@ -507,7 +508,6 @@ static void end(struct tcp_engine *engine, struct tcp_connection *connection)
         connection->reorder_steps--;
     connection->recovering = connection->is_loss = false;
     connection->duplicate_acks = 0;
-    connection->backoff = 0;
 }
 
 /* Proportional rate reduction (RFC 6937, 3): `delivered` bytes have left the network. */
@@ -533,20 +533,21 @@ static void reduce_rate(const struct tcp_engine *engine, struct tcp_connection *
     connection->cwnd = in_flight + allowed;
 }
 
-/* Without a scoreboard: RFC 6582. */
-static void acknowledged_without_sacks(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t advanced)
+/* Without a scoreboard: RFC 6582. `is_duplicate`: the acknowledgement says that something has arrived behind a gap. */
+static void acknowledged_without_sacks(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t advanced,
+                                       bool is_duplicate)
 {
     uint32_t mss = tcp_mss(connection);
 
     if (connection->recovering && advanced == 0) {
-        connection->cwnd += connection->is_loss ? 0 : mss;
+        connection->cwnd += connection->is_loss || !is_duplicate ? 0 : mss;
     } else if (connection->recovering) {
         if (connection->is_loss)
             congestion_acknowledged(engine, connection, advanced);
         else
             connection->cwnd = connection->cwnd > advanced ? connection->cwnd - advanced + mss : mss;
         send_again(engine, connection, connection->una, connection->nxt, RETRANSMIT_DUPLICATE);
-    } else if (advanced == 0 && ++connection->duplicate_acks == DUPLICATE_THRESHOLD) {
+    } else if (is_duplicate && ++connection->duplicate_acks == DUPLICATE_THRESHOLD) {
         begin(engine, connection, false);
         connection->cwnd = connection->ssthresh + DUPLICATE_THRESHOLD * mss;
         send_again(engine, connection, connection->una, connection->nxt, RETRANSMIT_DUPLICATE);
@@ -576,11 +577,16 @@ static void acknowledged_with_block(struct tcp_engine *engine, struct tcp_connec
         reduce_rate(engine, connection, block, delivered);
 }
 
-/* RFC 8985, 7.4.2: a probe that was not needed is reported as a duplicate; else it has repaired a loss. */
-static void judge_probe(struct tcp_connection *connection, bool has_duplicate, uint32_t advanced)
+void recovery_judge_probe(struct tcp_connection *connection, const struct packet *packet, uint32_t advanced)
 {
-    if (sequence_before(connection->una, connection->recovery_point))
+    bool has_duplicate = connection->sack && is_duplicate_report(packet);
+
+    if (!connection->probe_out || sequence_before(connection->una, connection->recovery_point))
         return;
+    if (connection->probe_is_new) {
+        connection->probe_out = false;
+        return;
+    }
     if (connection->una == connection->recovery_point && !has_duplicate && advanced > 0)
         return; /* the original and the probe may both be on their way back */
     connection->probe_out = false;
@@ -596,6 +602,7 @@ void recovery_acknowledged(struct tcp_engine *engine, struct tcp_connection *con
     struct tcp_recovery *block = block_of(engine, connection);
     bool has_duplicate = connection->sack && is_duplicate_report(packet);
     uint32_t sacked = 0, delivered = advanced;
+    bool is_duplicate = advanced == 0;
 
     if (block) {
         /* Before una advanced there were so many bytes more below the highest one. */
@@ -605,7 +612,7 @@ void recovery_acknowledged(struct tcp_engine *engine, struct tcp_connection *con
         trim(engine, connection, block);
     }
     if (connection->sack)
-        note_sacks(engine, connection, packet);
+        is_duplicate = !note_sacks(engine, connection, packet) && is_duplicate;
     block = block_of(engine, connection);
     if (block) {
         uint32_t now_sacked = sacked_bytes(block, connection);
@@ -615,14 +622,13 @@ void recovery_acknowledged(struct tcp_engine *engine, struct tcp_connection *con
             connection->reorder_steps++;
         block->has_duplicate |= has_duplicate;
     }
-    if (connection->probe_out)
-        judge_probe(connection, has_duplicate, advanced);
+    recovery_judge_probe(connection, packet, advanced);
     if (connection->recovering && !sequence_before(connection->una, connection->recovery_point))
         end(engine, connection);
     if (block)
         acknowledged_with_block(engine, connection, block, delivered, advanced);
     else
-        acknowledged_without_sacks(engine, connection, advanced);
+        acknowledged_without_sacks(engine, connection, advanced, is_duplicate);
     if (block && !connection->recovering && block->hole_count == 0)
         recovery_release(engine, connection);
 }
@@ -656,6 +662,21 @@ void recovery_reorder_time_out(struct tcp_engine *engine, struct tcp_connection 
         acknowledged_with_block(engine, connection, block, 0, 0);
 }
 
+/* The bytes from `from` on were sent now, for the last time: an acknowledgement of them is one of the probe. */
+static void note_probe(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t from)
+{
+    unsigned count = 0;
+
+    while (count < connection->burst_count && sequence_before(connection->bursts[count].end, from))
+        count++;
+    if (count < connection->burst_count && from != connection->una)
+        connection->bursts[count++].end = from;
+    connection->burst_count = count & 7;
+    if (count == TCP_BURSTS)
+        merge_closest(connection);
+    connection->bursts[connection->burst_count++] = (struct tcp_burst){.end = connection->nxt, .sent_at = engine->now};
+}
+
 void recovery_probe(struct tcp_engine *engine, struct tcp_connection *connection)
 {
     uint32_t last = connection->nxt - 1, mss = tcp_mss(connection), offset;
@@ -663,6 +684,7 @@ void recovery_probe(struct tcp_engine *engine, struct tcp_connection *connection
 
     counter_add(&engine->counters.probes, 1);
     connection->probe_out = true;
+    connection->probe_is_new = false;
     connection->recovery_point = connection->nxt;
     if (last != stream_end(connection)) {
         stream_find(engine, connection, last, &item);
@@ -670,5 +692,6 @@ void recovery_probe(struct tcp_engine *engine, struct tcp_connection *connection
         last = item.sequence + offset - offset % mss;
         last = sequence_higher(last, connection->una);
     }
-    send_again(engine, connection, last, connection->nxt, RETRANSMIT_PROBE);
+    if (send_again(engine, connection, last, connection->nxt, RETRANSMIT_PROBE) > 0)
+        note_probe(engine, connection, last);
 }

@@ -1,8 +1,7 @@
 /*
  * Finding and repeating what was lost: RACK-TLP (RFC 8985) with selective acknowledgements (RFC 2018), paced by PRR (RFC 6937); without them
  * NewReno (RFC 6582). A recovery block, from a pool, keeps the holes in what the peer has; transmit times are kept per burst, not per
- * segment. Departures from RFC 8985: a segment counts as sent when its burst began, so a loss is found up to 1 ms later; and the reordering
- * window shrinks by one step with each recovery without DSACK, not after 16 of them.
+ * segment. A departure from RFC 8985: the reordering window shrinks by one step with each recovery without DSACK, not after 16 of them.
  */
 #ifndef DATAPLANE_ENGINE_TCP_RECOVERY_H
 #define DATAPLANE_ENGINE_TCP_RECOVERY_H
@@ -48,6 +47,12 @@ void recovery_measure(struct tcp_engine *engine, struct tcp_connection *connecti
 /* Looks at selective and duplicate acknowledgements, begins, continues or ends a recovery, and sets cwnd. */
 void recovery_acknowledged(struct tcp_engine *engine, struct tcp_connection *connection, const struct packet *packet,
                            uint32_t advanced);
+
+/*
+ * Judges a tail loss probe by an acknowledgement: one that was not needed is reported as a duplicate, else it has repaired a loss (RFC 8985,
+ * 7.4.2). Called for acknowledgements that recovery_acknowledged does not get, because nothing is in flight.
+ */
+void recovery_judge_probe(struct tcp_connection *connection, const struct packet *packet, uint32_t advanced);
 
 /* --- timers --- */
 

@@ -88,6 +88,8 @@ static bool update_window(struct tcp_connection *connection, const struct packet
     if (sequence_before(packet->sequence, connection->window_sequence))
         return false;
     connection->window_sequence = packet->sequence;
+    if (connection->window == 0 && window > 0)
+        connection->backoff = 0; /* of the probes */
     connection->window = window;
     if (bits > connection->largest_window_bits)
         connection->largest_window_bits = bits;
@@ -99,8 +101,6 @@ static void advance(struct tcp_engine *engine, struct tcp_connection *connection
     connection->una += bytes;
     connection->last_advance = engine->now;
     counter_subtract(&engine->counters.unacknowledged_bytes, bytes);
-    if (!connection->recovering)
-        connection->backoff = 0;
     if (!sequence_before(connection->una, connection->una_end))
         stream_advance(engine, connection);
 }
@@ -124,6 +124,7 @@ static void on_acknowledged(struct tcp_engine *engine, struct tcp_connection *co
     changed = update_window(connection, packet);
     if (connection->una == connection->nxt) {
         connection->last_advance = engine->now; /* an answer to a probe of the window */
+        recovery_judge_probe(connection, packet, 0);
     } else if (advanced > 0 || packet->sack_count > 0 || (!changed && packet->payload_bytes == 0)) {
         if (connection->window == 0)
             connection->last_advance = engine->now;

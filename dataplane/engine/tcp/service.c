@@ -31,6 +31,7 @@ enum stop {
 struct service {
     struct output_template template;
     unsigned segments; /* that may still be sent */
+    bool is_probe;     /* the congestion window does not count */
     struct engine_progress progress;
 };
 
@@ -74,8 +75,6 @@ static uint32_t congestion_room(const struct tcp_engine *engine, const struct tc
 {
     uint32_t in_flight = recovery_in_flight(engine, connection);
 
-    if (connection->probe_pending)
-        return UINT32_MAX;
     return connection->cwnd > in_flight ? connection->cwnd - in_flight : 0;
 }
 
@@ -146,7 +145,8 @@ static void send_frame_segment(struct tcp_engine *engine, struct tcp_connection 
 static enum stop send_frame(struct tcp_engine *engine, struct tcp_connection *connection, struct service *service,
                             const struct stream_piece *piece)
 {
-    uint32_t offset = piece->taken_bytes, window = window_room(connection), congestion = congestion_room(engine, connection);
+    uint32_t offset = piece->taken_bytes, window = window_room(connection);
+    uint32_t congestion = service->is_probe ? UINT32_MAX : congestion_room(engine, connection);
     bool is_cut_by_card = engine->port->limits.tso_bytes > 0;
     enum stop stop = STOP_DONE;
     bool held = false;
@@ -172,11 +172,7 @@ static enum stop send_frame(struct tcp_engine *engine, struct tcp_connection *co
         send_frame_segment(engine, connection, service, piece, offset, length);
         offset += length;
         window -= length;
-        congestion -= congestion != UINT32_MAX ? length : 0;
-        if (connection->probe_pending) {
-            connection->probe_pending = false;
-            congestion = 0;
-        }
+        congestion -= length;
         if (service->segments == 0 && offset < piece->length) {
             stop = STOP_QUANTUM;
             break;
@@ -197,7 +193,8 @@ static enum stop send_frame(struct tcp_engine *engine, struct tcp_connection *co
 static enum stop send_control(struct tcp_engine *engine, struct tcp_connection *connection, struct service *service,
                               const struct stream_piece *piece)
 {
-    uint32_t window = window_room(connection), congestion = congestion_room(engine, connection);
+    uint32_t window = window_room(connection);
+    uint32_t congestion = service->is_probe ? UINT32_MAX : congestion_room(engine, connection);
     uint32_t room = window < congestion ? window : congestion, length = piece->length - piece->taken_bytes;
     struct output_segment segment = {.sequence = connection->nxt, .flags = TCP_ACK, .copied = piece->bytes + piece->taken_bytes};
     struct engine_progress progress;
@@ -223,7 +220,6 @@ static enum stop send_control(struct tcp_engine *engine, struct tcp_connection *
     output_send(engine, &service->template, &segment);
     counter_add(&engine->counters.segments_sent, 1);
     connection->nxt += length;
-    connection->probe_pending = false;
     service->segments--;
     extents_take(&engine->base, &connection->base, length, &progress);
     service->progress.bytes += progress.bytes;
@@ -246,12 +242,16 @@ static enum stop send_new(struct tcp_engine *engine, struct tcp_connection *conn
     return stop;
 }
 
+static unsigned quantum_of(const struct tcp_engine *engine)
+{
+    return engine->port->limits.tso_bytes > 0 ? QUANTUM_TSO_SEGMENTS : QUANTUM_SEGMENTS;
+}
+
 /* More than a quantum waits: it is spread over the round-trip time if that is long, else others come first. */
 static void go_on_later(struct tcp_engine *engine, struct tcp_connection *connection)
 {
     uint32_t segments = connection->cwnd / tcp_mss(connection);
-    uint32_t quantum = engine->port->limits.tso_bytes > 0 ? QUANTUM_TSO_SEGMENTS : QUANTUM_SEGMENTS;
-    uint64_t ticks = (uint64_t)connection->srtt * quantum / (PACING_GAIN * (segments > 0 ? segments : 1));
+    uint64_t ticks = (uint64_t)connection->srtt * quantum_of(engine) / (PACING_GAIN * (segments > 0 ? segments : 1));
 
     if (connection->srtt > PACED_RTT)
         tcp_pace(engine, connection, ticks > PACED_RTT ? (uint32_t)ticks : PACED_RTT);
@@ -283,9 +283,10 @@ static void go_on(struct tcp_engine *engine, struct tcp_connection *connection, 
         tcp_enqueue(engine, connection);
 }
 
-static void serve(struct tcp_engine *engine, struct tcp_connection *connection)
+/* Returns how many bytes were sent for the first time. */
+static uint32_t serve_with(struct tcp_engine *engine, struct tcp_connection *connection, unsigned segments, bool is_probe)
 {
-    struct service service = {.segments = engine->port->limits.tso_bytes > 0 ? QUANTUM_TSO_SEGMENTS : QUANTUM_SEGMENTS};
+    struct service service = {.segments = segments, .is_probe = is_probe};
     uint32_t from = connection->nxt;
     enum stop stop;
 
@@ -295,7 +296,6 @@ static void serve(struct tcp_engine *engine, struct tcp_connection *connection)
         recovery_send(engine, connection, &service.segments);
     output_prepare(engine, connection, &service.template);
     stop = send_new(engine, connection, &service);
-    connection->probe_pending = false;
     if (stop == STOP_DONE && (service.segments == 0 || engine->is_short) && recovery_is_due(engine, connection))
         stop = engine->is_short ? STOP_SHORT : STOP_QUANTUM;
     counter_add(&engine->base.counters.sends, 1);
@@ -308,9 +308,20 @@ static void serve(struct tcp_engine *engine, struct tcp_connection *connection)
     tcp_set_deadline(engine, connection, false);
     tcp_handler(engine)->progressed(engine->base.options.context, &connection->base, &service.progress, engine->now_ns);
     if (connection->base.dead)
-        return;
+        return connection->nxt - from;
     go_on(engine, connection, stop);
+    return connection->nxt - from;
+}
+
+static void serve(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    serve_with(engine, connection, quantum_of(engine), false);
     tcp_finish_proceed(engine, connection);
+}
+
+bool tcp_send_beyond_window(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    return connection->base.extent_count > 0 && serve_with(engine, connection, 1, true) > 0;
 }
 
 unsigned tcp_serve_queued(struct tcp_engine *engine)

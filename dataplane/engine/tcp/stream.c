@@ -91,10 +91,13 @@ void stream_begin_frame(struct tcp_engine *engine, struct tcp_connection *connec
 /* The run to which bytes at `nxt` may be added; NULL if the stream's last part is no run, or has no room. */
 static struct control_run *open_run(const struct tcp_engine *engine, const struct tcp_connection *connection, uint32_t length)
 {
-    const struct tcp_mark *last = &connection->marks[connection->mark_count - 1];
+    const struct tcp_mark *last;
     struct control_run *run;
 
-    if (connection->mark_count == 0 || is_jump(last))
+    if (connection->mark_count == 0)
+        return NULL;
+    last = &connection->marks[connection->mark_count - 1];
+    if (is_jump(last))
         return NULL;
     run = run_of(engine, last);
     return last->sequence + run->length == connection->nxt && run->capacity - run->length >= length ? run : NULL;
