@@ -71,11 +71,20 @@ static const char *read_option(struct scan *scan, struct wire_packet_options *op
     return "expected mss, wscale, sackOK, sack, TS, nop or eol";
 }
 
+/* What follows the first dot of "<...>". */
+static bool read_other_dots(struct scan *scan)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (!scan_mark(scan, '.'))
+            return false;
+    return scan_mark(scan, '>');
+}
+
 static const char *read_options(struct scan *scan, struct script_segment *segment)
 {
     segment->has_options = true;
     if (scan_mark(scan, '.')) {
-        segment->any_options = scan_mark(scan, '.') && scan_mark(scan, '.') && scan_mark(scan, '>');
+        segment->any_options = read_other_dots(scan);
         return segment->any_options ? NULL : "expected <...>";
     }
     if (scan_mark(scan, '>'))

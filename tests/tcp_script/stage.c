@@ -26,6 +26,15 @@ uint8_t stage_pattern(uint64_t offset)
     return (uint8_t)(offset * 31 + 7);
 }
 
+static void *allocate(size_t bytes)
+{
+    void *memory = calloc(1, bytes);
+
+    if (!memory)
+        abort();
+    return memory;
+}
+
 /* --- the handler --- */
 
 static struct stage_event *note(struct stage *stage, enum script_kind kind, unsigned peer, uint64_t number)
@@ -166,15 +175,13 @@ static void open_engine(struct stage *stage)
 
 struct stage *stage_open(const struct script_settings *settings)
 {
-    struct stage *stage = calloc(1, sizeof *stage);
+    struct stage *stage = allocate(sizeof *stage);
 
-    must(stage != NULL);
     stage->now_ns = START_NS;
     stage->settings = *settings;
     for (unsigned i = 0; i < SCRIPT_PEERS; i++) {
         stage->peers[i].initial = settings->has_initial ? settings->initial_sequence : 1000000 * (i + 1);
-        stage->peers[i].stream = malloc(STAGE_STREAM_BYTES);
-        must(stage->peers[i].stream != NULL);
+        stage->peers[i].stream = allocate(STAGE_STREAM_BYTES);
     }
     stage->channel = make_channel(&stage->marks, 1, ARENA_BYTES, ENTRIES);
     must(holds_init(&stage->holds, ENTRIES) == 0);
@@ -271,8 +278,7 @@ static void take_frames(struct stage *stage)
         if (!is_for_peer(frame, length))
             continue;
         event = note(stage, STEP_OUT, 0, 0);
-        event->frame = malloc(length);
-        must(event->frame != NULL);
+        event->frame = allocate(length);
         memcpy(event->frame, frame, length);
         verdict = wire_packet_parse(&event->packet, event->frame, length, &event->error);
         if (verdict == WIRE_OTHER)
@@ -410,8 +416,7 @@ bool stage_publish(struct stage *stage, unsigned peer, size_t length)
 
     if (!to->connection || payload_bytes == 0)
         return false;
-    payload = malloc(payload_bytes);
-    must(payload != NULL);
+    payload = allocate(payload_bytes);
     stage->published++;
     for (size_t i = 0; i < payload_bytes; i++)
         payload[i] = (uint8_t)(i * 7 + (i >> 8) + 50 * stage->published);
@@ -433,8 +438,7 @@ bool stage_control(struct stage *stage, unsigned peer, size_t length)
 
     if (!to->connection)
         return false;
-    bytes = malloc(length);
-    must(bytes != NULL);
+    bytes = allocate(length);
     for (size_t i = 0; i < length; i++)
         bytes[i] = (uint8_t)(i * 3 + length);
     must(engine_append_bytes(stage->engine, to->connection, bytes, length) == 0);

@@ -104,7 +104,8 @@ static struct server *open_server(struct tcp_peer_options options, bool is_v6)
 {
     struct server *server = calloc(1, sizeof *server);
 
-    must(server != NULL);
+    if (!server)
+        abort();
     now_ns = NS_PER_S;
     server->is_v6 = is_v6;
     set_addresses(&options.local, &options.remote, is_v6);

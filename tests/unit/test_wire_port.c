@@ -81,6 +81,7 @@ static enum wire_packet_verdict take(struct world *world, struct wire_packet *pa
     static uint8_t frame[WIRE_LONGEST_BYTES];
     size_t length = wire_take(world->wire, WIRE_FORTH, clock_ns, frame);
 
+    *packet = (struct wire_packet){0};
     return length > 0 ? wire_packet_parse(packet, frame, length, NULL) : WIRE_OTHER;
 }
 

@@ -198,7 +198,7 @@ enum wire_packet_verdict wire_packet_parse(struct wire_packet *packet, const uin
 {
     struct wire_packet_layout layout;
     const uint8_t *ip, *tcp;
-    const char *unused;
+    const char *unused = NULL;
     size_t header_bytes;
 
     error = error ? error : &unused;
