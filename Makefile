@@ -51,14 +51,26 @@ LIBS := -luring -lxxhash -lssl -lcrypto -lbrotlienc -lbrotlidec -lbrotlicommon $
 CONTROL_LIBS := -lmicrohttpd
 TOOL_LIBS := -ljansson
 
+# The DPDK engine is built where libdpdk is installed. Its objects are linked only into the programs that drive a port: DPDK_TESTS of
+# tests/unit, and DPDK_PROGRAMS. All others, and the variants left out here, have engine/no_dpdk.c in its place. EAL does not run under the
+# thread sanitizer. -march, which DPDK's headers need, is given to no other object.
+DPDK := $(if $(filter release debug asan,$(VARIANT)),$(shell pkg-config --exists 'libdpdk >= 22.11' 2>/dev/null && echo yes))
+DPDK_CFLAGS := $(if $(DPDK),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)))
+DPDK_LIBS := $(if $(DPDK),$(shell pkg-config --libs libdpdk))
+DPDK_PROGRAMS :=
+DPDK_TESTS := test_dpdk_port
+
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
+# Objects stand before archives, so that what they define is not taken from an archive too.
+link_order = $(filter %.o,$^) $(filter-out %.o,$^)
 programs = $(sort $(filter-out %/common %/unit %/support %/fuzz %/e2e %/results %/cbench,$(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c)))))
 
-DATAPLANE_SOURCES := $(wildcard dataplane/*/*.c dataplane/*/*/*.c)
+DATAPLANE_SOURCES := $(filter-out dataplane/engine/dpdk/%,$(wildcard dataplane/*/*.c dataplane/*/*/*.c))
 CONTROL_SOURCES := $(filter-out control/main.c,$(wildcard control/*.c control/*/*.c))
 COMMON_SOURCES := $(wildcard tools/common/*.c)
 SUPPORT_SOURCES := $(wildcard tests/support/*.c)
 DATAPLANE := $(OBJ)/libdataplane.a
+DPDK_OBJECTS := $(if $(DPDK),$(patsubst %.c,$(OBJ)/%.o,$(wildcard dataplane/engine/dpdk/*.c)))
 CONTROL := $(OBJ)/libcontrol.a
 COMMON := $(OBJ)/libcommon.a
 SUPPORT := $(OBJ)/libsupport.a
@@ -67,7 +79,7 @@ TOOLS := $(sort $(notdir $(call programs,tools)))
 TEST_PROGRAMS := $(sort $(notdir $(call programs,tests)))
 PERF_PROGRAMS := $(sort $(notdir $(call programs,perf)))
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+UNIT_TESTS := $(filter-out $(if $(DPDK),,$(DPDK_TESTS)),$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c)))
 
 # The output is one line per file; V=1 shows the commands.
 Q := $(if $(V),,@)
@@ -82,14 +94,14 @@ tests: $(addprefix $(BIN)/,$(TEST_PROGRAMS) $(UNIT_TESTS)) ## build the test pro
 $(BIN)/flashrelay: $(OBJ)/control/main.o $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(link_order) $(CONTROL_LIBS) $(LIBS)
 
 # $(1): folder, $(2): our own libraries, $(3): other libraries
 define PROGRAM
 $(BIN)/$(notdir $(1)): $(call objects,$(wildcard $(1)/*.c)) $(2)
 	@mkdir -p $$(@D)
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $(3) $$(LIBS)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(link_order) $(3) $$(LIBS)
 endef
 $(foreach p,$(call programs,tools),$(eval $(call PROGRAM,$(p),$(COMMON) $(DATAPLANE),$(TOOL_LIBS))))
 $(foreach p,$(call programs,tests),$(eval $(call PROGRAM,$(p),$(SUPPORT) $(COMMON) $(CONTROL) $(DATAPLANE),$(CONTROL_LIBS))))
@@ -98,7 +110,10 @@ $(foreach p,$(call programs,perf),$(eval $(call PROGRAM,$(p),$(COMMON) $(CONTROL
 $(addprefix $(BIN)/,$(UNIT_TESTS)): $(BIN)/test_%: $(OBJ)/tests/unit/test_%.o $(SUPPORT) $(COMMON) $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CONTROL_LIBS) $(LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(link_order) $(CONTROL_LIBS) $(LIBS) -lcmocka
+
+$(addprefix $(BIN)/,flashrelay $(DPDK_PROGRAMS) $(DPDK_TESTS)): $(DPDK_OBJECTS)
+$(addprefix $(BIN)/,flashrelay $(DPDK_PROGRAMS) $(DPDK_TESTS)): LIBS += $(DPDK_LIBS)
 
 fuzzers: $(addprefix build/fuzz/,$(FUZZERS))
 ifeq ($(VARIANT),fuzz)
@@ -120,6 +135,8 @@ $(OBJ)/%.a:
 
 # Include paths: every source finds include/ and its own top-level folder; tests/ and perf/ also find tools/, control/ and dataplane/.
 $(OBJ)/dataplane/%.o: CPPFLAGS += -iquote dataplane
+$(OBJ)/dataplane/engine/dpdk/%.o: CPPFLAGS += $(DPDK_CFLAGS)
+$(addprefix $(OBJ)/,$(DPDK_PROGRAMS:%=perf/%/%.o) $(DPDK_TESTS:%=tests/unit/%.o)): CPPFLAGS += $(DPDK_CFLAGS)
 $(OBJ)/control/%.o: CPPFLAGS += -iquote control
 $(OBJ)/control/version.o: CPPFLAGS += -DFLASHRELAY_VERSION='"$(VERSION)"'
 $(OBJ)/control/version.o: build/obj/version

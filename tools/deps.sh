@@ -3,7 +3,7 @@
 # which the tests in other systems need. tools/deps.sh --list SET... lists the packages instead.
 set -euo pipefail
 
-build=(gcc libc6-dev libbrotli-dev libjansson-dev libjemalloc-dev libmicrohttpd-dev libssl-dev liburing-dev libxxhash-dev)
+build=(gcc libc6-dev libbrotli-dev libdpdk-dev libjansson-dev libjemalloc-dev libmicrohttpd-dev libssl-dev liburing-dev libxxhash-dev pkg-config)
 bench=(g++ libbenchmark-dev python3)
 lint=(clang-format clang-tidy cppcheck)
 # netbase writes /etc/hosts if there is none: a minimal system cannot resolve localhost without it.
