@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#undef NS_PER_S /* of rte_cycles.h: flashrelay/clock.h defines it too */
+
 struct dpdk_burst {
     /*
      * Takes packets to be sent, the first ones of `packets`, and returns how many it took: less than `count` if the ring is full. What it
