@@ -20,8 +20,8 @@ static const struct dpdk_driver drivers[] = {
     {.name = "net_af_packet", .reads_by_cpu = true, .frees_in_order = true, .steers_flows = true},
     {.name = "net_af_xdp", .reads_by_cpu = true, .never_chains = true, .steers_flows = true},
     {.name = "net_pcap", .reads_by_cpu = true},
-    {.name = "net_virtio", .steers_flows = true},
-    {.name = "net_virtio_user", .steers_flows = true},
+    {.name = "net_virtio", .steers_flows = true, .frees_when_short = true},
+    {.name = "net_virtio_user", .steers_flows = true, .frees_when_short = true},
     {.name = "mlx5_pci", .frees_by_status = true},
     {.name = "mlx5_auxiliary", .frees_by_status = true},
 };

@@ -12,6 +12,7 @@ struct dpdk_driver {
     bool cuts_in_software;   /* offers TSO, but cuts on the CPU into further mbufs */
     bool steers_flows;       /* gives all packets of a connection to one queue without RSS */
     bool frees_in_order;     /* frees the packets of a queue in the order in which they were sent */
+    bool frees_when_short;   /* frees only once fewer descriptors than tx_free_thresh are left */
     bool frees_by_status;    /* rte_eth_tx_descriptor_status frees what was sent */
     bool interrupts_by_data; /* the interrupt's descriptor is readable while packets wait: nothing needs enabling */
 };

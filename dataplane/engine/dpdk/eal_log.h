@@ -2,6 +2,7 @@
 #ifndef DATAPLANE_ENGINE_DPDK_EAL_LOG_H
 #define DATAPLANE_ENGINE_DPDK_EAL_LOG_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /* Sends the log of EAL and of the drivers to log_line: errors as warnings, what is less important as debug lines. 0 or a negative errno. */
@@ -16,6 +17,9 @@ struct eal_console {
 };
 int eal_log_enter(struct eal_console *console);
 void eal_log_leave(struct eal_console *console);
+
+/* While true, errors are the answer to a question asked of a driver, and are logged as debug lines. */
+void eal_log_expect_errors(bool expected);
 
 /* As dpdk_eal_take_error. */
 const char *eal_log_take_error(void);
