@@ -58,7 +58,7 @@ DPDK := $(if $(filter release debug asan,$(VARIANT)),$(shell pkg-config --exists
 DPDK_CFLAGS := $(if $(DPDK),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)))
 DPDK_LIBS := $(if $(DPDK),$(shell pkg-config --libs libdpdk))
 DPDK_PROGRAMS :=
-DPDK_TESTS := test_dpdk_port
+DPDK_TESTS := test_dpdk_port test_dpdk_system
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 # Objects stand before archives, so that what they define is not taken from an archive too.

@@ -2,8 +2,8 @@
 #ifndef DATAPLANE_ENGINE_DPDK_INTERNAL_H
 #define DATAPLANE_ENGINE_DPDK_INTERNAL_H
 
-#include "engine/dpdk/epochs.h"
 #include "engine/dpdk/port.h"
+#include "engine/dpdk/port_epochs.h"
 #include "engine/dpdk/regions.h"
 #include "engine/dpdk/sleeper.h"
 
@@ -24,7 +24,7 @@ struct dpdk_port {
     struct rte_mempool *payloads; /* mbufs without room, for payloads by reference; NULL without chains */
     struct rte_mempool *copies;   /* mbufs for payloads that the device can't read where they lie; NULL without chains */
     struct regions regions;
-    struct epochs epochs;
+    struct port_epochs epochs;
     struct waiting waiting;
     struct sleeper sleeper;
     struct rte_mbuf *early[PORT_BURST]; /* received before a sleep that did not come about */

@@ -89,7 +89,7 @@ int dpdk_port_create(struct port **out, const struct dpdk_port_options *options)
     port->port.limits = options->limits;
     port->options = *options;
     port->sleeper = (struct sleeper){.set = -1, .event = -1};
-    epochs_init(&port->epochs);
+    port_epochs_init(&port->epochs);
     error = create_pools(port);
     if (error == 0)
         error = sleeper_init(&port->sleeper, interrupt_of(options));
@@ -224,7 +224,7 @@ static void reflect(struct port *base, struct port_packet *packet, uint32_t leng
 static uint64_t begin_epoch(struct port *base)
 {
     struct dpdk_port *port = (struct dpdk_port *)base;
-    uint64_t number = epochs_begin(&port->epochs);
+    uint64_t number = port_epochs_begin(&port->epochs);
 
     if (number == 0)
         counter_add(&base->counters.epochs_waited, 1);
@@ -233,7 +233,7 @@ static uint64_t begin_epoch(struct port *base)
 
 static uint64_t oldest_epoch(struct port *base)
 {
-    return epochs_oldest(&((struct dpdk_port *)base)->epochs);
+    return port_epochs_oldest(&((struct dpdk_port *)base)->epochs);
 }
 
 /* --- time and sleep --- */

@@ -187,7 +187,7 @@ static void count_in_epoch(struct batch *batch)
     if (batch->used == 0)
         return;
     assert(port->epochs.open);
-    epochs_hold(&port->epochs, batch->used - first);
+    port_epochs_hold(&port->epochs, batch->used - first);
     for (unsigned i = first; i < batch->used; i++) {
         batch->payloads[i]->ol_flags = RTE_MBUF_F_EXTERNAL;
         batch->payloads[i]->shinfo = &port->epochs.open->info;

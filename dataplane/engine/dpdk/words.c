@@ -72,7 +72,8 @@ bool words_have(const struct words *words, const char *word)
     size_t length = strlen(word);
 
     for (int i = 0; i < words->count; i++)
-        if (strncmp(words->words[i], word, length) == 0 && (words->words[i][length] == '\0' || words->words[i][length] == '='))
+        if (strncmp(words->words[i], word, length) == 0 &&
+            (length == 2 || words->words[i][length] == '\0' || words->words[i][length] == '='))
             return true;
     return false;
 }

@@ -21,7 +21,7 @@ int words_split(struct words *words, const char *text);
 /* Adds a copy of one word. 0, -E2BIG or -ENOMEM. */
 int words_add(struct words *words, const char *word);
 
-/* True if one of the words is `word`, or begins with it and then "=". */
+/* True if one of the words is the option `word`, alone or with its value behind it: "-m512", "--lcores=0@1". */
 bool words_have(const struct words *words, const char *word);
 
 void words_dispose(struct words *words);
