@@ -51,9 +51,9 @@ LIBS := -luring -lxxhash -lssl -lcrypto -lbrotlienc -lbrotlidec -lbrotlicommon $
 CONTROL_LIBS := -lmicrohttpd
 TOOL_LIBS := -ljansson
 
-# The DPDK engine is built where libdpdk is installed. Its objects are linked only into the programs that drive a port: DPDK_TESTS of
-# tests/unit, and DPDK_PROGRAMS. All others, and the variants left out here, have engine/no_dpdk.c in its place. EAL does not run under the
-# thread sanitizer. -march, which DPDK's headers need, is given to no other object.
+# The DPDK engine is built where libdpdk is installed. flashrelay has its kind; the ports alone are linked into DPDK_TESTS of tests/unit and
+# DPDK_PROGRAMS of perf/. All other programs, and the variants left out here, have engine/no_dpdk.c in its place. EAL does not run under
+# the thread sanitizer. -march, which DPDK's headers need, is given to no other object.
 DPDK := $(if $(filter release debug asan,$(VARIANT)),$(shell pkg-config --exists 'libdpdk >= 22.11' 2>/dev/null && echo yes))
 DPDK_CFLAGS := $(if $(DPDK),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)))
 DPDK_LIBS := $(if $(DPDK),$(shell pkg-config --libs libdpdk))
@@ -61,8 +61,8 @@ DPDK_PROGRAMS :=
 DPDK_TESTS := test_dpdk_port test_dpdk_system
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
-# Objects stand before archives, so that what they define is not taken from an archive too.
-link_order = $(filter %.o,$^) $(filter-out %.o,$^)
+# Objects stand before archives, so that what they define is not taken from an archive too; the ports stand before what they use.
+link_order = $(filter %.o,$^) $(filter $(DPDK_PORTS),$^) $(filter-out %.o $(DPDK_PORTS),$^)
 programs = $(sort $(filter-out %/common %/unit %/support %/fuzz %/e2e %/results %/cbench,$(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c)))))
 
 DATAPLANE_SOURCES := $(filter-out dataplane/engine/dpdk/%,$(wildcard dataplane/*/*.c dataplane/*/*/*.c))
@@ -70,7 +70,8 @@ CONTROL_SOURCES := $(filter-out control/main.c,$(wildcard control/*.c control/*/
 COMMON_SOURCES := $(wildcard tools/common/*.c)
 SUPPORT_SOURCES := $(wildcard tests/support/*.c)
 DATAPLANE := $(OBJ)/libdataplane.a
-DPDK_OBJECTS := $(if $(DPDK),$(patsubst %.c,$(OBJ)/%.o,$(wildcard dataplane/engine/dpdk/*.c)))
+DPDK_KIND := $(if $(DPDK),$(patsubst %.c,$(OBJ)/%.o,$(wildcard dataplane/engine/dpdk/kind.c)))
+DPDK_PORTS := $(if $(DPDK),$(OBJ)/libdpdkports.a)
 CONTROL := $(OBJ)/libcontrol.a
 COMMON := $(OBJ)/libcommon.a
 SUPPORT := $(OBJ)/libsupport.a
@@ -112,7 +113,8 @@ $(addprefix $(BIN)/,$(UNIT_TESTS)): $(BIN)/test_%: $(OBJ)/tests/unit/test_%.o $(
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(link_order) $(CONTROL_LIBS) $(LIBS) -lcmocka
 
-$(addprefix $(BIN)/,flashrelay $(DPDK_PROGRAMS) $(DPDK_TESTS)): $(DPDK_OBJECTS)
+$(BIN)/flashrelay: $(DPDK_KIND)
+$(addprefix $(BIN)/,flashrelay $(DPDK_PROGRAMS) $(DPDK_TESTS)): $(DPDK_PORTS)
 $(addprefix $(BIN)/,flashrelay $(DPDK_PROGRAMS) $(DPDK_TESTS)): LIBS += $(DPDK_LIBS)
 
 fuzzers: $(addprefix build/fuzz/,$(FUZZERS))
@@ -124,6 +126,7 @@ $(addprefix build/fuzz/,$(FUZZERS)): build/fuzz/%: $(OBJ)/tests/fuzz/%.o $(SUPPO
 endif
 
 $(DATAPLANE): $(call objects,$(DATAPLANE_SOURCES))
+$(DPDK_PORTS): $(call objects,$(filter-out %/kind.c,$(wildcard dataplane/engine/dpdk/*.c)))
 $(CONTROL): $(call objects,$(CONTROL_SOURCES))
 $(COMMON): $(call objects,$(COMMON_SOURCES))
 $(SUPPORT): $(call objects,$(SUPPORT_SOURCES))

@@ -48,7 +48,7 @@ static int start_eal(void **state)
         print_error("%s\n", error);
         return -1;
     }
-    source = dpdk_memory_source(SOCKET_ID_ANY);
+    source = dpdk_memory_source(NULL);
     must(source.map(source.context, &arena, LOG_BYTES) == 0);
     for (size_t i = 0; i < LOG_BYTES; i++)
         arena.base[i] = (uint8_t)(i ^ i >> 8 ^ i >> 16);
@@ -578,6 +578,8 @@ static void a_device_that_does_not_fit_is_refused_with_what_to_type(void **state
     (void)state;
     refused(&(struct dpdk_device_options){.name = "net_null7", .queues = 1, .mtu = 1500}, "no driver of DPDK took");
     refused(&(struct dpdk_device_options){.name = "net_null0", .queues = 2000, .mtu = 1500}, "--shards 1024");
+    if (has_tap)
+        refused(&(struct dpdk_device_options){.name = "net_tap0", .queues = 5, .mtu = 1500}, "--shards 4");
     if (has_tap)
         refused(&(struct dpdk_device_options){.name = "net_tap0", .queues = 1, .mtu = 9000}, "--dpdk-mtu 9000 is above the 150");
 }

@@ -54,8 +54,8 @@ size_t dpdk_device_memory(const struct dpdk_device_options *options)
 {
     const struct dpdk_port_options port = {.packets = SEND_DESCRIPTORS, .chains = true, .limits = {.mtu = options->mtu}};
     const struct dpdk_port_options copying = {.packets = SEND_DESCRIPTORS, .limits = {.mtu = options->mtu}};
-    size_t mbuf = sizeof(struct rte_mbuf) + 2 * RTE_CACHE_LINE_SIZE + receive_buffer_bytes(options->mtu);
-    size_t receiving = receive_buffers(RECEIVE_DESCRIPTORS, SEND_DESCRIPTORS) * mbuf;
+    size_t receiving =
+        dpdk_pool_memory(receive_buffers(RECEIVE_DESCRIPTORS, SEND_DESCRIPTORS), receive_buffer_bytes(options->mtu));
 
     return options->queues * (receiving + RTE_MAX(dpdk_port_memory(&port), dpdk_port_memory(&copying)));
 }
@@ -210,14 +210,14 @@ static int check(const struct dpdk_device *device, char *error, size_t capacity)
     unsigned queues = dpdk_device_queue_pairs(device);
 
     if (options->queues > queues)
-        return explain(error, capacity, -ENOSPC, "%s has %u queue pairs, fewer than %u shards: --shards %u", options->name,
-                       queues, options->queues, queues);
+        return explain(error, capacity, -ENOSPC, "%s has %u queue pairs, fewer than %u shards: --shards %u", device->name, queues,
+                       options->queues, queues);
     if (options->queues > 1 && !device->driver->steers_flows && hashes_of(device) == 0)
-        return explain(error, capacity, -ENOTSUP, "%s (%s) can't spread connections over %u queues: --shards 1", options->name,
+        return explain(error, capacity, -ENOTSUP, "%s (%s) can't spread connections over %u queues: --shards 1", device->name,
                        info->driver_name, options->queues);
     if (options->mtu > largest_mtu(info))
         return explain(error, capacity, -EMSGSIZE, "--dpdk-mtu %u is above the %u of %s", options->mtu, largest_mtu(info),
-                       options->name);
+                       device->name);
     return 0;
 }
 
@@ -230,9 +230,12 @@ int dpdk_configure(struct dpdk_device *device, char *error, size_t error_capacit
     choose(device);
     for (unsigned i = 0; i < RTE_DIM(attempts) && !device->is_started; i++)
         result = start(device, &attempts[i]);
+    if (result == -ENOMEM || result == -ENOBUFS)
+        return explain(error, error_capacity, result,
+                       "too little memory of EAL for the buffers of %s: give --eal no -m, or a larger one", device->name);
     if (result != 0)
-        return explain(error, error_capacity, result, "%s (%s) does not start: %s", device->options.name,
-                       device->info.driver_name, strerror(-result));
+        return explain(error, error_capacity, result, "%s (%s) does not start: %s", device->name, device->info.driver_name,
+                       strerror(-result));
     eal_log_expect_errors(true);
     device->has_interrupts = all_have_interrupts(device);
     device->reclaim = reclaim_of(device);

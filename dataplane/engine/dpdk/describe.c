@@ -7,7 +7,7 @@
 
 void dpdk_device_describe(const struct dpdk_device *device, char *text, size_t capacity)
 {
-    snprintf(text, capacity, "%s (%s), %u queues, %s%s%s", device->options.name, device->info.driver_name, device->options.queues,
+    snprintf(text, capacity, "%s (%s), %u queues, %s%s%s", device->name, device->info.driver_name, device->options.queues,
              device->chains ? "payloads by reference" : "payloads copied", device->cuts ? ", TSO" : "",
              device->has_interrupts ? ", interrupts" : ", naps of 50 us");
 }
@@ -56,8 +56,8 @@ void dpdk_device_report(const struct dpdk_device *device, FILE *out)
 
     rte_malloc_get_socket_stats(device->socket < 0 ? 0 : device->socket, &heap);
     rte_eth_link_get_nowait(device->id, &link);
-    fprintf(out, "port              %s, MAC address %02x:%02x:%02x:%02x:%02x:%02x\n", device->options.name, mac[0], mac[1],
-            mac[2], mac[3], mac[4], mac[5]);
+    fprintf(out, "port              %s, MAC address %02x:%02x:%02x:%02x:%02x:%02x\n", device->name, mac[0], mac[1], mac[2],
+            mac[3], mac[4], mac[5]);
     fprintf(out, "driver            %s, %s\n", info->driver_name, rte_version());
     fprintf(out, "link              %s, %u Mbit/s\n", link.link_status ? "up" : "down", link.link_speed);
     fprintf(out, "queue pairs       %u used, %u there\n", device->options.queues, dpdk_device_queue_pairs(device));

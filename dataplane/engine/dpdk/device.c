@@ -23,9 +23,9 @@ static void log_link(struct dpdk_device *device, const struct rte_eth_link *link
     if (was == link->link_status)
         return;
     if (link->link_status == RTE_ETH_LINK_DOWN)
-        log_line(LOG_WARN, "dpdk", "%s: the link is down", device->options.name);
+        log_line(LOG_WARN, "dpdk", "%s: the link is down", device->name);
     else
-        log_line(LOG_INFO, "dpdk", "%s: the link is up, %u Mbit/s", device->options.name, link->link_speed);
+        log_line(LOG_INFO, "dpdk", "%s: the link is up, %u Mbit/s", device->name, link->link_speed);
 }
 
 /* Called by EAL's interrupt thread. */
@@ -80,15 +80,18 @@ static int create_ports(struct dpdk_device *device)
 static int find(struct dpdk_device *device, char *error, size_t capacity)
 {
     struct rte_ether_addr mac;
-    int result = rte_eth_dev_get_port_by_name(device->options.name, &device->id);
+    int result = rte_eth_dev_get_port_by_name(device->name, &device->id);
 
     if (result == 0)
         result = rte_eth_dev_info_get(device->id, &device->info);
     if (result == 0)
         result = rte_eth_macaddr_get(device->id, &mac);
-    if (result != 0)
-        return explain(error, capacity, -ENODEV, "no driver of DPDK took the port %s: see dpdk-devbind.py --status-dev net",
-                       device->options.name);
+    if (result != 0) {
+        const char *why = dpdk_eal_take_error();
+
+        return explain(error, capacity, -ENODEV, "no driver of DPDK took the port %s (%s): see dpdk-devbind.py --status-dev net",
+                       device->name, *why ? why : "none knows it");
+    }
     memcpy(device->mac, mac.addr_bytes, sizeof device->mac);
     device->driver = dpdk_driver_find(device->info.driver_name);
     device->socket = rte_eth_dev_socket_id(device->id);
@@ -120,7 +123,7 @@ static int open_device(struct dpdk_device *device, char *error, size_t capacity)
         device->queues[i] = (struct dpdk_queue){.device = device->id, .queue = (uint16_t)i};
     result = create_ports(device);
     if (result != 0)
-        return explain(error, capacity, result, "no memory for the buffers of %s: %s", device->options.name, strerror(-result));
+        return explain(error, capacity, result, "no memory for the buffers of %s: %s", device->name, strerror(-result));
     rte_eth_dev_callback_register(device->id, RTE_ETH_EVENT_INTR_LSC, on_link_changed, device);
     wait_for_link(device);
     return 0;
@@ -134,6 +137,8 @@ int dpdk_device_open(struct dpdk_device **out, const struct dpdk_device_options 
     if (!device)
         return explain(error, error_capacity, -ENOMEM, "%s", strerror(ENOMEM));
     device->options = *options;
+    snprintf(device->name, sizeof device->name, "%s", options->name);
+    device->options.name = device->name;
     atomic_init(&device->link, -1);
     result = open_device(device, error, error_capacity);
     if (result != 0) {
@@ -144,14 +149,20 @@ int dpdk_device_open(struct dpdk_device **out, const struct dpdk_device_options 
     return 0;
 }
 
+void dpdk_device_stop(struct dpdk_device *device)
+{
+    if (device->is_started)
+        rte_eth_dev_stop(device->id);
+    device->is_started = false;
+}
+
 /* The device lets go of all it held before the pools are freed. */
 void dpdk_device_close(struct dpdk_device *device)
 {
     if (!device)
         return;
     rte_eth_dev_callback_unregister(device->id, RTE_ETH_EVENT_INTR_LSC, on_link_changed, device);
-    if (device->is_started)
-        rte_eth_dev_stop(device->id);
+    dpdk_device_stop(device);
     if (device->is_configured)
         rte_eth_dev_close(device->id);
     for (unsigned i = 0; i < device->options.queues && device->ports; i++)

@@ -3,6 +3,7 @@
 #define DATAPLANE_ENGINE_DPDK_DEVICE_H
 
 #include "engine/dpdk/drivers.h"
+#include "engine/dpdk/eal.h"
 #include "engine/dpdk/port.h"
 
 #include <rte_ethdev.h>
@@ -11,7 +12,7 @@
 #include <stdio.h>
 
 struct dpdk_device_options {
-    const char *name; /* in DPDK: dpdk_eal_device_name */
+    const char *name; /* in DPDK (dpdk_eal_device_name); copied */
     unsigned queues;
     uint16_t mtu;
     bool offload; /* let the card cut segments (TSO), where it can */
@@ -19,7 +20,8 @@ struct dpdk_device_options {
 
 struct dpdk_device {
     uint16_t id;
-    struct dpdk_device_options options;
+    char name[DPDK_NAME_BYTES];
+    struct dpdk_device_options options; /* its name is the one above */
     struct rte_eth_dev_info info;
     const struct dpdk_driver *driver;
     uint8_t mac[6];
@@ -43,13 +45,19 @@ struct dpdk_device {
 int dpdk_device_open(struct dpdk_device **out, const struct dpdk_device_options *options, char *error, size_t error_capacity);
 void dpdk_device_close(struct dpdk_device *device);
 
+/* Stops the device: it reads no memory any more, and its ports may only be destroyed. */
+void dpdk_device_stop(struct dpdk_device *device);
+
 /* Bytes of EAL's memory that a device needs at most. */
 size_t dpdk_device_memory(const struct dpdk_device_options *options);
 
 /* How many queue pairs the device can have. */
 static inline unsigned dpdk_device_queue_pairs(const struct dpdk_device *device)
 {
-    return device->info.max_rx_queues < device->info.max_tx_queues ? device->info.max_rx_queues : device->info.max_tx_queues;
+    unsigned queues = device->info.max_rx_queues < device->info.max_tx_queues ? device->info.max_rx_queues : device->info.max_tx_queues;
+    unsigned most = device->driver->most_queues;
+
+    return most == 0 || queues < most ? queues : most;
 }
 
 /* Writes what the device is and what it is used for: one line, or a report of several lines. */

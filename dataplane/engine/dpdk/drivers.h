@@ -6,6 +6,7 @@
 
 struct dpdk_driver {
     const char *name;
+    unsigned most_queues;    /* with more queue pairs it fails; 0: as many as it says */
     bool reads_by_cpu;       /* the driver itself reads the packets: any memory will do, and no IOVA is needed */
     bool never_chains;       /* sends only the first mbuf of a packet, whatever it says */
     bool discards;           /* reads no packet, so chains are as good as any */

@@ -108,7 +108,9 @@ static int init(void)
     if (result != 0)
         return result;
     memcpy(words, arguments.words, sizeof words); /* getopt changes their order */
+    eal_log_expect_errors(true);
     result = rte_eal_init(arguments.count, words) < 0 ? -rte_errno : 0;
+    eal_log_expect_errors(false);
     eal_log_leave(&console);
     if (has_cores)
         sched_setaffinity(0, sizeof cores, &cores);

@@ -17,11 +17,11 @@ static void note_error(const char *line, int length)
         snprintf(first_error, sizeof first_error, "%.*s", length, line);
 }
 
-static void write_line(const char *line, int length, uint32_t level)
+static void write_line(const char *line, int length, uint32_t level, bool is_harmless)
 {
     if (level <= RTE_LOG_ERR)
         note_error(line, length);
-    if (level <= RTE_LOG_WARNING)
+    if (level <= RTE_LOG_WARNING && !is_harmless)
         log_line(LOG_WARN, "dpdk", "%.*s", length, line);
     else
         log_line(LOG_DEBUG, "dpdk", "%.*s", length, line);
@@ -51,10 +51,11 @@ static bool is_about_other_processes(const char *line, int length)
 
 static void take_logged(const char *line, int length)
 {
-    bool is_harmless = errors_are_expected || is_about_other_processes(line, length);
-    int level = is_harmless ? (int)RTE_LOG_DEBUG : rte_log_cur_msg_loglevel();
+    int level = rte_log_cur_msg_loglevel();
 
-    write_line(line, length, level > 0 ? (uint32_t)level : RTE_LOG_INFO);
+    if (is_about_other_processes(line, length))
+        level = RTE_LOG_DEBUG;
+    write_line(line, length, level > 0 ? (uint32_t)level : RTE_LOG_INFO, errors_are_expected);
 }
 
 static ssize_t write_log(void *context, const char *text, size_t size)

@@ -18,7 +18,7 @@ struct eal_console {
 int eal_log_enter(struct eal_console *console);
 void eal_log_leave(struct eal_console *console);
 
-/* While true, errors are the answer to a question asked of a driver, and are logged as debug lines. */
+/* While true, errors are logged as debug lines: they answer a question asked of a driver, or the caller says what went wrong. */
 void eal_log_expect_errors(bool expected);
 
 /* As dpdk_eal_take_error. */

@@ -35,13 +35,20 @@ static uint16_t header_room(const struct dpdk_port_options *options)
     return (uint16_t)RTE_ALIGN_CEIL(RTE_PKTMBUF_HEADROOM + bytes, RTE_CACHE_LINE_SIZE);
 }
 
+/* Each mbuf has a header and a trailer of the pool, each lcore a cache, and the free ones stand in a ring. */
+size_t dpdk_pool_memory(unsigned count, uint16_t room)
+{
+    size_t mbufs = count * (sizeof(struct rte_mbuf) + 2 * RTE_CACHE_LINE_SIZE + room);
+
+    return mbufs + RTE_MAX_LCORE * sizeof(struct rte_mempool_cache) + rte_align32pow2(count + 1) * sizeof(void *);
+}
+
 size_t dpdk_port_memory(const struct dpdk_port_options *options)
 {
-    size_t mbuf_bytes = sizeof(struct rte_mbuf) + 2 * RTE_CACHE_LINE_SIZE; /* with the pool's own header and trailer */
-    size_t bytes = mbufs_of(options, 1) * (mbuf_bytes + header_room(options));
+    size_t bytes = dpdk_pool_memory(mbufs_of(options, 1), header_room(options));
 
     if (options->chains)
-        bytes += mbufs_of(options, 2) * mbuf_bytes + COPIES * (mbuf_bytes + RTE_PKTMBUF_HEADROOM + COPY_BYTES);
+        bytes += dpdk_pool_memory(mbufs_of(options, 2), 0) + dpdk_pool_memory(COPIES, RTE_PKTMBUF_HEADROOM + COPY_BYTES);
     return bytes;
 }
 

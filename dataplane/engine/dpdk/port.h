@@ -38,7 +38,8 @@ struct dpdk_port_options {
 int dpdk_port_create(struct port **out, const struct dpdk_port_options *options);
 void dpdk_port_destroy(struct port *port);
 
-/* Bytes of EAL's memory that a port needs for its own buffers. */
+/* Bytes of EAL's memory that a port needs for its own buffers, and that a pool of `count` mbufs with `room` bytes each needs. */
 size_t dpdk_port_memory(const struct dpdk_port_options *options);
+size_t dpdk_pool_memory(unsigned count, uint16_t room);
 
 #endif
