@@ -1,9 +1,11 @@
 /* flashrelay: reads its options, starts the service, and ends it when it is told to. */
 #include "flashrelay/clock.h"
+#include "flashrelay/engine_kind.h"
 #include "flashrelay/shard.h"
 #include "log_file.h"
 #include "machine/machine.h"
 #include "options/dotenv_file.h"
+#include "options/dpdk_settings.h"
 #include "options/options.h"
 #include "service.h"
 #include "version.h"
@@ -122,9 +124,9 @@ static int run(const struct options *options, const struct warnings *warnings)
 {
     struct log_file file = {0};
     struct service *service;
-    char error[256];
+    char error[512];
     sigset_t signals;
-    int status;
+    int status, result;
 
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
@@ -137,10 +139,11 @@ static int run(const struct options *options, const struct warnings *warnings)
     if (log_start() < 0)
         log_line(LOG_WARN, "main", "cannot start the log's threads: a slow reader of the log will delay flashblocks");
     warnings_log(warnings);
-    if (service_start(&service, options, error, sizeof error) < 0) {
+    result = service_start(&service, options, error, sizeof error);
+    if (result < 0) {
         log_stop(); /* writes the queued lines, which explain the error, before it */
         fprintf(stderr, "flashrelay: %s\n", error);
-        status = STATUS_FAILED;
+        status = result == -ENOTSUP ? STATUS_USAGE : STATUS_FAILED;
     } else {
         status = drain(service, &signals, wait_for_signal(&signals, service, &file));
         service_destroy(service);
@@ -149,6 +152,21 @@ static int run(const struct options *options, const struct warnings *warnings)
     if (file.directory)
         log_file_close(&file);
     return status;
+}
+
+/* --dpdk-check. Returns the exit status. */
+static int check_port(const struct options *options)
+{
+    const struct engine_dpdk_options dpdk = dpdk_settings_of(options);
+    const struct engine_kind_options kind_options = {
+        .engines = (unsigned)options->shards, .channel_bytes = options->log_memory_bytes, .dpdk = &dpdk};
+    char error[512] = "";
+
+    log_configure(options->log_level, options->log_format, STDERR_FILENO);
+    if (engine_kind_find("dpdk")->check(&kind_options, stdout, error, sizeof error) == 0)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "flashrelay: %s\n", error);
+    return STATUS_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -166,7 +184,7 @@ int main(int argc, char **argv)
     dotenv_file_read(&dotenv, environ, &warnings);
     switch (options_read(&options, &sources, &warnings, error)) {
     case OPTIONS_RUN:
-        status = run(&options, &warnings);
+        status = options.dpdk_check ? check_port(&options) : run(&options, &warnings);
         break;
     case OPTIONS_HELP:
         options_print_help(stdout);

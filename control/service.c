@@ -9,6 +9,7 @@
 #include "health.h"
 #include "ingest_settings.h"
 #include "metrics/metrics.h"
+#include "options/dpdk_settings.h"
 #include "start_report.h"
 
 #include <errno.h>
@@ -18,6 +19,8 @@
 
 struct service {
     const struct options *options;
+    struct engine_dpdk_options dpdk;
+    char refusal[512]; /* of the engine that was asked for; empty: none */
     struct descriptor_plan descriptor_plan;
     struct descriptor_budget descriptors;
     struct snapshot_group *snapshots; /* readers: the shards by their index, then the admitter */
@@ -55,6 +58,7 @@ int service_start(struct service **service, const struct options *options, char 
     if (!s)
         return explain(error, error_capacity, -ENOMEM, "start", NULL);
     s->options = options;
+    s->dpdk = dpdk_settings_of(options);
     s->health = (struct health){.grace_ns = options->health_grace_ms * NS_PER_MS, .upstreams = options->upstreams.count};
     s->descriptor_plan = descriptors_plan(options);
     result = start(s, error, error_capacity);
@@ -142,6 +146,14 @@ static struct shard_options shard_options_of(struct service *service)
     };
 }
 
+/* Such an engine is never the system's choice: if it can't be had, the flag is wrong. */
+static bool is_only_by_name(const char *engine)
+{
+    const struct engine_kind *kind = engine_kind_find(engine);
+
+    return kind && kind->only_by_name;
+}
+
 static int create_relay(struct service *service)
 {
     const struct options *options = service->options;
@@ -158,6 +170,9 @@ static int create_relay(struct service *service)
         .descriptors = &service->descriptors,
         .busy_poll = options->busy_poll,
         .engine = options->engine,
+        .dpdk = &service->dpdk,
+        .refusal = is_only_by_name(options->engine) ? service->refusal : NULL,
+        .refusal_bytes = sizeof service->refusal,
         .zerocopy = options->zerocopy,
         .cpu_list = options->cpu_list.cores,
         .cpu_count = options->cpu_list.count,
@@ -215,6 +230,10 @@ static int start(struct service *service, char *error, size_t error_capacity)
     if (result < 0)
         return explain(error, error_capacity, result, "count connections", NULL);
     result = create_relay(service);
+    if (*service->refusal) {
+        snprintf(error, error_capacity, "%s", service->refusal);
+        return -ENOTSUP;
+    }
     if (result == -EADDRINUSE || result == -EADDRNOTAVAIL || result == -EACCES)
         return explain(error, error_capacity, result, "listen on", &options->listen_addr);
     if (result < 0)

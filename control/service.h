@@ -9,7 +9,8 @@
 struct service;
 
 /*
- * Creates everything, listens and starts. 0; or a negative errno and in `error` one line that says what could not be done.
+ * Creates everything, listens and starts. 0; or a negative errno and in `error` one line that says what could not be done: -ENOTSUP if the
+ * engine was asked for by name, and can't be had.
  * `options` stays the caller's and outlives the service.
  */
 int service_start(struct service **service, const struct options *options, char *error, size_t error_capacity);

@@ -4,6 +4,7 @@
 #include "flashrelay/relay.h"
 #include "flashrelay/ws_uri.h"
 #include "options/defaults.h"
+#include "options/dpdk_settings.h"
 #include "options/types.h"
 
 #include <assert.h>
@@ -218,7 +219,7 @@ static enum options_outcome read_argument(struct reader *reader, char *const **a
         return fail_unknown(reader, argument, length);
     if (!value && !option->type->is_switch && !option->type->is_count) {
         value = **at;
-        if (!value || strncmp(value, "--", 2) == 0)
+        if (!value || (strncmp(value, "--", 2) == 0 && !option->type->is_arguments))
             return fail(reader, "--%s: expected a value: --%s %s", option->name, option->name, option->type->value_name);
         (*at)++;
     }
@@ -261,14 +262,33 @@ static enum options_outcome check_log_memory(const struct reader *reader)
         options->enable_compression ? " with --enable-compression" : "", needed);
 }
 
+/* Checks what the engine dpdk needs, where it is chosen; says that it is not where something was set for it. */
+static enum options_outcome check_dpdk(const struct reader *reader)
+{
+    const struct options *options = reader->options;
+    char error[OPTIONS_ERROR_BYTES];
+
+    if (strcmp(options->engine, "dpdk") == 0 || options->dpdk_check)
+        return dpdk_settings_check(options, error, sizeof error) == 0 ? OPTIONS_RUN : fail(reader, "%s", error);
+    if (options->dpdk_port)
+        warnings_add(reader->warnings, "--dpdk-port has no effect without --engine dpdk");
+    return OPTIONS_RUN;
+}
+
 static enum options_outcome complete(const struct reader *reader)
 {
     struct options *options = reader->options;
+    enum options_outcome outcome;
 
     drop_empty(&options->upstream_ca);
     drop_empty(&options->log_directory);
+    drop_empty(&options->dpdk_port);
+    drop_empty(&options->eal);
     defaults_choose(options, reader->sources->machine);
-    if (options->upstreams.count == 0)
+    outcome = check_dpdk(reader);
+    if (outcome != OPTIONS_RUN)
+        return outcome;
+    if (options->upstreams.count == 0 && !options->dpdk_check)
         return fail(reader, "--upstream-ws: expected at least one URI, as in ws://builder:1111");
     return check_log_memory(reader);
 }
@@ -298,5 +318,7 @@ void options_dispose(struct options *options)
     free(options->metrics_global_labels);
     free(options->log_directory);
     free(options->cpu_list.cores);
+    free(options->dpdk_port);
+    free(options->eal);
     *options = (struct options){0};
 }

@@ -8,6 +8,7 @@
 #include "access/keys.h"
 #include "flashrelay/address.h"
 #include "flashrelay/engine.h"
+#include "flashrelay/engine_dpdk.h"
 #include "flashrelay/log.h"
 #include "flashrelay/ws_uri.h"
 #include "machine/machine.h"
@@ -22,6 +23,17 @@ enum log_rotation { LOG_ROTATION_NEVER, LOG_ROTATION_MINUTELY, LOG_ROTATION_HOUR
 
 struct uri_list {
     struct ws_uri *uris;
+    unsigned count;
+};
+
+/* The addresses of a port, with their networks. */
+struct network_list {
+    struct engine_dpdk_address networks[ENGINE_DPDK_ADDRESSES];
+    unsigned count;
+};
+
+struct ip_list {
+    struct ip_address ips[ENGINE_DPDK_ADDRESSES];
     unsigned count;
 };
 
@@ -68,6 +80,13 @@ struct options {
     const char *engine; /* name of a kind, or "auto"; static */
     enum engine_zerocopy zerocopy;
     struct core_list cpu_list; /* empty: threads are not pinned */
+
+    char *dpdk_port, *eal; /* NULL: none */
+    struct network_list dpdk_addresses;
+    struct ip_list dpdk_gateways;
+    uint64_t dpdk_mtu, dpdk_vlan; /* vlan 0: none */
+    bool dpdk_offload;
+    bool dpdk_check; /* only say what the port can do, and end */
 
     /* The machine, and which values no source has set, so that they were chosen for it. */
     struct machine machine;

@@ -128,8 +128,21 @@ static int read_header_name(const struct option *option, void *field, const char
     return read_text(option, field, text, expected);
 }
 
-static int add_uri(struct uri_list *list, const char *text, char expected[OPTION_EXPECTED_BYTES])
+/* Splits a list at its commas and calls `add` with each item. */
+static int read_list(void *list, const char *text, int (*add)(void *list, const char *item, char *expected), char *expected)
 {
+    char *copy = strdup(text), *rest = copy, *item;
+    int result = copy ? 0 : -ENOMEM;
+
+    while (result == 0 && (item = strsep(&rest, ",")))
+        result = add(list, item, expected);
+    free(copy);
+    return result;
+}
+
+static int add_uri(void *field, const char *text, char *expected)
+{
+    struct uri_list *list = field;
     struct ws_uri *uris;
     const char *error;
     int result;
@@ -149,14 +162,8 @@ static int add_uri(struct uri_list *list, const char *text, char expected[OPTION
 
 static int read_uris(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
 {
-    char *copy = strdup(text), *rest = copy, *item;
-    int result = copy ? 0 : -ENOMEM;
-
     (void)option;
-    while (result == 0 && (item = strsep(&rest, ",")))
-        result = add_uri(field, item, expected);
-    free(copy);
-    return result;
+    return read_list(field, text, add_uri, expected);
 }
 
 static int read_keys(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
@@ -292,6 +299,74 @@ static int read_cores(const struct option *option, void *field, const char *text
     return result;
 }
 
+/* True for the address of one machine in a network: not unspecified, loopback, multicast or broadcast (RFC 1122, 3.2.1.3; RFC 4291). */
+static bool is_host_address(const struct ip_address *ip)
+{
+    const uint8_t *bytes = ip->bytes;
+    static const uint8_t zeros[15];
+
+    if (ip_address_is_v4(ip))
+        return bytes[12] != 0 && bytes[12] != 127 && bytes[12] < 224;
+    return bytes[0] != 0xff && (memcmp(bytes, zeros, 15) != 0 || bytes[15] > 1);
+}
+
+static int add_network(void *field, const char *item, char *expected)
+{
+    struct network_list *list = field;
+    struct engine_dpdk_address *network = &list->networks[list->count];
+    size_t length = strcspn(item, "/");
+    const char *end = item;
+    uint64_t bits = 0;
+
+    if (list->count == ENGINE_DPDK_ADDRESSES)
+        return refuse(expected, "expected at most %d addresses", ENGINE_DPDK_ADDRESSES);
+    if (item[length] != '/' || ip_address_parse(&network->ip, item, length) < 0 || !is_host_address(&network->ip) ||
+        read_digits(item + length + 1, &bits, &end) < 0 || *end || bits < 1 || bits > (ip_address_is_v4(&network->ip) ? 32 : 128))
+        return refuse(expected, "expected addresses of the port with their prefix, as in 192.0.2.10/24,2001:db8::10/64");
+    for (unsigned i = 0; i < list->count; i++)
+        if (ip_address_equal(&list->networks[i].ip, &network->ip))
+            return refuse(expected, "expected each address once");
+    network->prefix_bits = (uint8_t)bits;
+    list->count++;
+    return 0;
+}
+
+static int read_networks(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
+{
+    (void)option;
+    return read_list(field, text, add_network, expected);
+}
+
+static int add_ip(void *field, const char *item, char *expected)
+{
+    struct ip_list *list = field;
+
+    if (list->count == ENGINE_DPDK_ADDRESSES)
+        return refuse(expected, "expected at most %d addresses", ENGINE_DPDK_ADDRESSES);
+    if (ip_address_parse(&list->ips[list->count], item, strlen(item)) < 0 || !is_host_address(&list->ips[list->count]))
+        return refuse(expected, "expected IP addresses, as in 192.0.2.1,fe80::1");
+    list->count++;
+    return 0;
+}
+
+static int read_ips(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
+{
+    (void)option;
+    return read_list(field, text, add_ip, expected);
+}
+
+static int read_offload(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
+{
+    static const struct word words[] = {{"auto", true}, {"off", false}};
+    int value;
+
+    (void)option;
+    if (FIND_WORD(words, text, &value) < 0)
+        return refuse(expected, "expected auto or off");
+    *(bool *)field = value;
+    return 0;
+}
+
 static int read_refused(const struct option *option, void *field, const char *text, char expected[OPTION_EXPECTED_BYTES])
 {
     (void)option;
@@ -324,8 +399,13 @@ const struct option_type option_level = {.value_name = "LEVEL", .read = read_lev
 const struct option_type option_verbosity = {.is_count = true, .read = read_level};
 const struct option_type option_log_format = {.value_name = "FORMAT", .read = read_log_format};
 const struct option_type option_rotation = {.value_name = "WHEN", .read = read_rotation};
-const struct option_type option_engine = {.value_name = "auto|uring|epoll", .read = read_engine};
+const struct option_type option_engine = {.value_name = "auto|uring|epoll|dpdk", .read = read_engine};
 const struct option_type option_zerocopy = {.value_name = "auto|on|off", .read = read_zerocopy};
 const struct option_type option_cores = {.value_name = "CORES", .read = read_cores};
+const struct option_type option_port = {.value_name = "PORT", .read = read_text};
+const struct option_type option_networks = {.value_name = "IP/PREFIX,...", .is_list = true, .read = read_networks};
+const struct option_type option_ips = {.value_name = "IP,...", .is_list = true, .read = read_ips};
+const struct option_type option_offload = {.value_name = "auto|off", .read = read_offload};
+const struct option_type option_words = {.value_name = "ARGS", .is_arguments = true, .read = read_text};
 const struct option_type option_refused = {.value_name = "TEXT", .read = read_refused};
 const struct option_type option_unused = {.value_name = "TEXT", .read = read_unused};

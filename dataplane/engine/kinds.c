@@ -1,4 +1,5 @@
 /* The kinds of engines there are, and choosing one. */
+#include "engine/dpdk_kind.h"
 #include "engine/epoll/kind.h"
 #include "engine/uring/kind.h"
 
@@ -7,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct engine_kind *const engine_kinds[] = {&engine_kind_uring, &engine_kind_epoll, NULL};
+const struct engine_kind *const engine_kinds[] = {&engine_kind_uring, &engine_kind_epoll, &engine_kind_dpdk, NULL};
 
-static const struct engine_kind *find(const char *name)
+const struct engine_kind *engine_kind_find(const char *name)
 {
     for (unsigned i = 0; engine_kinds[i]; i++)
         if (strcmp(engine_kinds[i]->name, name) == 0)
@@ -28,7 +29,7 @@ static void append_reason(struct engine_choice *choice, const struct engine_kind
 static int open_kind(struct engine_choice *choice, const struct engine_kind *kind)
 {
     char why[sizeof choice->reason / 2] = "";
-    int error = kind->open(&choice->shared, choice->engines, why, sizeof why);
+    int error = kind->open(&choice->shared, &choice->options, why, sizeof why);
 
     if (error != 0)
         append_reason(choice, kind, why);
@@ -37,10 +38,12 @@ static int open_kind(struct engine_choice *choice, const struct engine_kind *kin
     return error;
 }
 
-/* Opens the first kind that can be, from that list on. Returns `error` if the list is empty. */
+/* Opens the first kind for "auto" that can be, from that list on. Returns `error` if there is none. */
 static int open_first(struct engine_choice *choice, const struct engine_kind *const *kinds, int error)
 {
     for (; *kinds; kinds++) {
+        if ((*kinds)->only_by_name)
+            continue;
         error = open_kind(choice, *kinds);
         if (error == 0)
             return 0;
@@ -48,11 +51,11 @@ static int open_first(struct engine_choice *choice, const struct engine_kind *co
     return error;
 }
 
-int engine_choose(struct engine_choice *choice, const char *name, unsigned engines)
+int engine_choose(struct engine_choice *choice, const char *name, const struct engine_kind_options *options)
 {
-    const struct engine_kind *kind = find(name);
+    const struct engine_kind *kind = engine_kind_find(name);
 
-    *choice = (struct engine_choice){.engines = engines, .is_automatic = strcmp(name, "auto") == 0};
+    *choice = (struct engine_choice){.options = *options, .is_automatic = strcmp(name, "auto") == 0};
     if (choice->is_automatic)
         return open_first(choice, engine_kinds, -ENOENT);
     return kind ? open_kind(choice, kind) : -ENOENT;

@@ -32,7 +32,9 @@ struct relay {
     unsigned channel_count;
 
     int engine_error;             /* 0, or why the last engine could not be created */
-    struct engine_choice engines; /* the kind in use, opened for these: 0 the ingest's, from 1 the shards' */
+    struct engine_choice engines; /* the kind in use, opened for the shards' engines, and before them for the ingest's */
+    struct engine_choice
+        ingest_engines; /* where the shards' kind only accepts, another kind, for the ingest's; else not opened */
     struct ingest *ingest;
     struct engine *ingest_engine;
     struct encoder *encoder;

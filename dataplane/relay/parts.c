@@ -31,6 +31,14 @@ static int create_marks(struct channel_marks **marks, unsigned count)
     return 0;
 }
 
+/* Where the shards' engines want the log to lie; NULL: anywhere. */
+static const struct channel_memory_source *log_memory_source(const struct relay *relay)
+{
+    const struct engine_choice *engines = &relay->engines;
+
+    return engines->kind->memory ? engines->kind->memory(engines->shared) : NULL;
+}
+
 static int create_channel(struct relay *relay, const char *name, unsigned readers)
 {
     unsigned index = relay->channel_count;
@@ -40,6 +48,7 @@ static int create_channel(struct relay *relay, const char *name, unsigned reader
         .arena_bytes = relay->options.log_memory_bytes / relay_channels_needed(relay->options.compress),
         .entries = SHARD_MAX_CHANNEL_ENTRIES,
         .marks = relay->marks[index],
+        .memory = log_memory_source(relay),
     };
 
     if (error == 0)
@@ -61,10 +70,21 @@ static int create_channels(struct relay *relay)
     return error == 0 ? create_channel(relay, brotli_encoding.name, options->shards) : error;
 }
 
-/* Notes an error, which create_loops handles, in relay->engine_error. */
-static int create_engine(struct relay *relay, struct engine **out, const struct engine_options *options, unsigned index)
+/* Both functions note an error, which create_loops handles, in relay->engine_error. */
+static int create_ingest_engine(struct relay *relay, const struct engine_options *options)
 {
-    relay->engine_error = engine_choice_create(&relay->engines, out, options, index);
+    if (relay->ingest_engines.kind)
+        relay->engine_error = engine_choice_create_one(&relay->ingest_engines, &relay->ingest_engine, options);
+    else
+        relay->engine_error = engine_choice_create(&relay->engines, &relay->ingest_engine, options, 0);
+    return relay->engine_error;
+}
+
+static int create_engine_of_shard(struct relay *relay, unsigned shard, const struct engine_options *options)
+{
+    unsigned index = relay->ingest_engines.kind ? shard : 1 + shard;
+
+    relay->engine_error = engine_choice_create(&relay->engines, &relay->shard_engines[shard], options, index);
     return relay->engine_error;
 }
 
@@ -82,7 +102,7 @@ static int create_ingest(struct relay *relay)
     if (error != 0)
         return error; /* ingest_create has logged why */
     ingest_engine_options(relay->ingest, &engine_options);
-    error = create_engine(relay, &relay->ingest_engine, &engine_options, 0);
+    error = create_ingest_engine(relay, &engine_options);
     if (error != 0)
         return error;
     ingest_attach(relay->ingest, relay->ingest_engine);
@@ -152,7 +172,7 @@ static int create_shard_engine(struct relay *relay, unsigned index)
     int error;
 
     shard_engine_options(relay->shards[index].shard, &options);
-    error = create_engine(relay, &relay->shard_engines[index], &options, 1 + index);
+    error = create_engine_of_shard(relay, index, &options);
     if (error != 0)
         return error;
     relay->shard_wakers[index] = engine_waker(relay->shard_engines[index]);
@@ -220,17 +240,42 @@ static int create_arrays(struct relay *relay)
     return 0;
 }
 
-/* Chooses the kind of engines, and opens it for one engine for the ingest and one per shard. */
+/* Says why there is no engine: to the caller where it asks for that, else in the log. */
+static void explain_refusal(const struct relay *relay, const struct engine_choice *choice)
+{
+    const struct relay_options *options = &relay->options;
+
+    if (options->refusal)
+        snprintf(options->refusal, options->refusal_bytes, "no engine: %s", choice->reason);
+    else
+        log_line(LOG_ERROR, "relay", "no engine: %s", choice->reason);
+}
+
+static int choose(const struct relay *relay, struct engine_choice *choice, const char *name, unsigned engines)
+{
+    const struct relay_options *options = &relay->options;
+    const struct engine_kind_options kind_options = {
+        .engines = engines, .channel_bytes = options->log_memory_bytes, .dpdk = options->dpdk};
+    int error = engine_choose(choice, name, &kind_options);
+
+    if (error == -ENOENT && !engine_kind_find(name))
+        log_line(LOG_ERROR, "relay", "there is no engine called %s", name);
+    else if (error != 0)
+        explain_refusal(relay, choice);
+    return error;
+}
+
+/* Chooses the kind of engines, and opens it for one engine per shard and one for the ingest, or another kind for that. */
 static int choose_engines(struct relay *relay)
 {
     const struct relay_options *options = &relay->options;
-    int error = engine_choose(&relay->engines, options->engine, 1 + options->shards);
+    const struct engine_kind *kind = engine_kind_find(options->engine);
+    int error;
 
-    if (error == -ENOENT)
-        log_line(LOG_ERROR, "relay", "there is no engine called %s", options->engine);
-    else if (error != 0)
-        log_line(LOG_ERROR, "relay", "no engine: %s", relay->engines.reason);
-    return error;
+    if (!kind || !kind->only_accepts)
+        return choose(relay, &relay->engines, options->engine, 1 + options->shards);
+    error = choose(relay, &relay->engines, options->engine, options->shards);
+    return error == 0 ? choose(relay, &relay->ingest_engines, "auto", 1) : error;
 }
 
 static int create_loops_of_kind(struct relay *relay)
@@ -256,7 +301,7 @@ static int create_loops(struct relay *relay)
             return error;
         relay_destroy_loops(relay);
     } while (engine_choice_next(&relay->engines, error) == 0);
-    log_line(LOG_ERROR, "relay", "no engine: %s", relay->engines.reason);
+    log_line(LOG_ERROR, "relay", "no engine: %s", *relay->engines.reason ? relay->engines.reason : relay->ingest_engines.reason);
     return error;
 }
 

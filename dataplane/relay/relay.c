@@ -78,11 +78,12 @@ void relay_destroy(struct relay *relay)
 {
     relay_threads_stop(relay->threads, relay->thread_count);
     relay_destroy_loops(relay);
-    engine_choice_close(&relay->engines);
+    engine_choice_close(&relay->ingest_engines);
     for (unsigned i = 0; i < 2; i++) {
         channel_destroy(relay->channels[i]);
         free(relay->marks[i]);
     }
+    engine_choice_close(&relay->engines); /* the channels' memory may come from it */
     free(relay->threads);
     free(relay->answers);
     free(relay->shard_wakers);

@@ -6,19 +6,39 @@
 #define FLASHRELAY_ENGINE_KIND_H
 
 #include "flashrelay/engine.h"
+#include "flashrelay/engine_dpdk.h"
+
+#include <stdio.h>
+
+struct engine_kind_options {
+    unsigned engines;                       /* how many will be created at most */
+    size_t channel_bytes;                   /* memory that channels will take from the kind's source, if it has one */
+    const struct engine_dpdk_options *dpdk; /* for the kind "dpdk"; NULL where that is not chosen */
+};
 
 struct engine_kind {
-    const char *name; /* as in --engine: "uring", "epoll" */
+    const char *name;  /* as in --engine: "uring", "epoll", "dpdk" */
+    bool only_by_name; /* "auto" does not choose it */
+    bool only_accepts; /* its engines can't connect: engine_connect returns NULL */
 
     /*
-     * Opens what the engines of all threads share (a network port; nothing for kernel sockets), for `engines` of them; `close` takes
-     * *shared back. 0, or a negative errno: `error` says why and what would help. Called once per process that uses the kind.
+     * Opens what the engines of all threads share (a network port; nothing for kernel sockets); `close` takes *shared back. 0, or a negative
+     * errno: `error` says why and what would help. Called once per process that uses the kind.
      */
-    int (*open)(void **shared, unsigned engines, char *error, size_t error_capacity);
+    int (*open)(void **shared, const struct engine_kind_options *options, char *error, size_t error_capacity);
     void (*close)(void *shared);
 
+    /* Where the memory of channels comes from, until `close`. NULL: the kind reads any memory. */
+    const struct channel_memory_source *(*memory)(void *shared);
+
     /*
-     * Creates engine `index`, below the number in `open`. The calling thread hands it to the thread that will run it. 0, or a negative
+     * Writes to `out` what the port can do and what it would be used for, and closes it again. 0, or a negative errno as from `open`. NULL
+     * where there is nothing to check.
+     */
+    int (*check)(const struct engine_kind_options *options, FILE *out, char *error, size_t error_capacity);
+
+    /*
+     * Creates engine `index`, below the number in the options of `open`. The calling thread hands it to the thread that will run it. 0, or a negative
      * errno: `error` says why and what would help.
      */
     int (*create)(struct engine **out, const struct engine_options *options, void *shared, unsigned index, char *error,
@@ -34,20 +54,23 @@ struct engine_kind {
 /* All kinds, the best first; ends with NULL. */
 extern const struct engine_kind *const engine_kinds[];
 
+/* The kind called `name`, or NULL. */
+const struct engine_kind *engine_kind_find(const char *name);
+
 /* The kind that engine_choose opened. */
 struct engine_choice {
     const struct engine_kind *kind;
     void *shared;
-    unsigned engines;  /* for how many it is opened */
-    bool is_automatic; /* the name was "auto" */
-    char reason[512];  /* why the kinds that were tried before it can't be used; empty if there were none */
+    struct engine_kind_options options; /* with which it is opened */
+    bool is_automatic;                  /* the name was "auto" */
+    char reason[512];                   /* why the kinds that were tried before it can't be used; empty if there were none */
 };
 
 /*
  * Opens the kind called `name`, or with "auto" the first kind that this system allows. 0; -ENOENT for an unknown name; or the negative errno
  * of the last kind tried, with the reasons of all in choice->reason. The caller calls engine_choice_close after the engines' end.
  */
-int engine_choose(struct engine_choice *choice, const char *name, unsigned engines);
+int engine_choose(struct engine_choice *choice, const char *name, const struct engine_kind_options *options);
 void engine_choice_close(struct engine_choice *choice);
 
 /* Creates engine `index` of the chosen kind, as engine_kind.create says. On failure the reason is appended to choice->reason. */

@@ -24,7 +24,10 @@ struct relay_options {
     uint32_t notsent_lowat_bytes;
     struct descriptor_budget *descriptors; /* budget of the subscribers' connections; NULL: no limit */
     bool busy_poll;
-    const char *engine; /* name of a kind in engine_kinds, or "auto" */
+    const char *engine; /* name of a kind in engine_kinds, or "auto"; beside one that only accepts, the ingest's is "auto" */
+    const struct engine_dpdk_options *dpdk; /* for the engine "dpdk"; may be NULL else */
+    char *refusal; /* where to write why the engine that `engine` names is refused; NULL: only into the log */
+    size_t refusal_bytes;
     enum engine_zerocopy zerocopy;
     const int *cpu_list; /* cores of ingest, shard 0, shard 1 ..., repeated if there are fewer */
     unsigned cpu_count;  /* 0: threads are not pinned */
@@ -71,7 +74,7 @@ unsigned relay_shard_count(const struct relay *relay);
 /* A shard, for its counters. `index` is below relay_shard_count. */
 const struct shard *relay_shard(const struct relay *relay, unsigned index);
 
-/* The kind of engines that was chosen, and why no kind before it. */
+/* The kind of engines that was chosen for the shards, and why no kind before it. */
 const struct engine_choice *relay_engines(const struct relay *relay);
 
 /* The engine of the shard `index`, for its counters. `index` is below relay_shard_count. */

@@ -106,7 +106,7 @@ def test_io_uring_that_finds_no_memory_is_refused_with_the_limit():
 def test_an_unknown_engine_is_refused():
     status, _, errors = run("--upstream-ws=ws://127.0.0.1:1", "--engine=steam")
     assert status == 2
-    assert errors.splitlines() == ["flashrelay: --engine steam: expected auto, uring or epoll"]
+    assert errors.splitlines() == ["flashrelay: --engine steam: expected auto, uring, epoll or dpdk"]
 
 
 def test_zero_copy_sends_that_epoll_has_not_are_one_line(builder, start_relay, subscribe):

@@ -20,7 +20,7 @@ int engine_world_run(const struct CMUnitTest *tests, size_t count)
 {
     int failed = 0;
 
-    for (unsigned i = 0; engine_kinds[i]; i++)
+    for (unsigned i = 0; engine_kinds[i] && !engine_kinds[i]->only_by_name; i++)
         failed += engine_world_run_kind(engine_kinds[i]->name, tests, count);
     return failed;
 }
@@ -33,7 +33,7 @@ const char *engine_world_kind(void)
 bool engine_world_has_kind(const char *name)
 {
     struct engine_choice engines;
-    bool has = engine_choose(&engines, name, 1) == 0;
+    bool has = engine_choose(&engines, name, &(struct engine_kind_options){.engines = 1}) == 0;
 
     engine_choice_close(&engines);
     return has;
@@ -189,7 +189,7 @@ static struct engine_world *open_world(const char *kind, const struct engine_opt
 
     world = aligned_alloc(64, sizeof *world);
     assert_non_null(world);
-    if (engine_choose(&engines, kind, 1) != 0) {
+    if (engine_choose(&engines, kind, &(struct engine_kind_options){.engines = 1}) != 0) {
         free(world);
         skip_because(engines.reason);
     }

@@ -187,7 +187,7 @@ static void open_side(struct churn_side *side, const char *kind, struct churn_si
     };
 
     side->other = other;
-    assert_int_equal(engine_choose(&side->engines, kind, 1), 0);
+    assert_int_equal(engine_choose(&side->engines, kind, &(struct engine_kind_options){.engines = 1}), 0);
     assert_int_equal(engine_choice_create(&side->engines, &side->engine, &options, 0), 0);
     assert_int_equal(engine_add_channel(side->engine, churn->channel, other ? &churn->holds : NULL), 0);
 }

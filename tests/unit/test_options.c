@@ -1,4 +1,5 @@
 /* The command line, environment variables and the .env file: defaults, values of every type, precedence, and error texts. */
+#include "options/dpdk_settings.h"
 #include "options/options.h"
 #include "options/types.h"
 
@@ -125,7 +126,9 @@ static void every_kind_of_engine_can_be_asked_for(void **state)
     assert_int_equal(READ(UPSTREAM), OPTIONS_RUN);
     assert_string_equal(options.engine, "auto");
     for (unsigned i = 0; engine_kinds[i]; i++) {
-        assert_int_equal(READ(UPSTREAM, "--engine", engine_kinds[i]->name), OPTIONS_RUN);
+        assert_int_equal(
+            READ(UPSTREAM, "--engine", engine_kinds[i]->name, "--dpdk-port=net_null0", "--dpdk-address=192.0.2.10/24"),
+            OPTIONS_RUN);
         assert_string_equal(options.engine, engine_kinds[i]->name);
         assert_non_null(strstr(option_engine.value_name, engine_kinds[i]->name));
     }
@@ -134,10 +137,91 @@ static void every_kind_of_engine_can_be_asked_for(void **state)
     assert_int_equal(read_all(LIST(UPSTREAM), LIST("ENGINE=epoll"), NULL), OPTIONS_RUN);
     assert_string_equal(options.engine, "epoll");
     assert_int_equal(READ(UPSTREAM, "--engine", "steam"), OPTIONS_BAD);
-    assert_non_null(strstr(error, "expected auto, uring or epoll"));
+    assert_non_null(strstr(error, "expected auto, uring, epoll or dpdk"));
     assert_int_equal(read_all(LIST(UPSTREAM), LIST("ENGINE=steam"), NULL), OPTIONS_RUN);
     assert_string_equal(options.engine, "auto");
-    assert_non_null(strstr(warnings.texts[0], "ENGINE=steam is left out: expected auto, uring or epoll"));
+    assert_non_null(strstr(warnings.texts[0], "ENGINE=steam is left out: expected auto, uring, epoll or dpdk"));
+}
+
+#define DPDK "--engine=dpdk", "--dpdk-port=3b:00.0"
+
+static void a_port_of_dpdk_has_addresses_and_gateways(void **state)
+{
+    struct engine_dpdk_options dpdk;
+
+    (void)state;
+    assert_int_equal(READ(UPSTREAM, DPDK, "--dpdk-address", "192.0.2.10/24,2001:db8::10/64", "--dpdk-address=198.51.100.1/31",
+                          "--dpdk-gateway=192.0.2.1,fe80::1", "--dpdk-vlan=7", "--dpdk-offload=off", "--eal", "--no-huge -m 512"),
+                     OPTIONS_RUN);
+    dpdk = dpdk_settings_of(&options);
+    assert_string_equal(dpdk.port, "3b:00.0");
+    assert_string_equal(dpdk.eal, "--no-huge -m 512");
+    assert_int_equal(dpdk.address_count, 3);
+    assert_int_equal(dpdk.addresses[0].prefix_bits, 24);
+    assert_int_equal(dpdk.addresses[0].ip.bytes[15], 10);
+    assert_int_equal(dpdk.addresses[1].prefix_bits, 64);
+    assert_int_equal(dpdk.addresses[2].prefix_bits, 31);
+    assert_int_equal(dpdk.gateway_count, 2);
+    assert_int_equal(dpdk.gateways[1].bytes[0], 0xfe);
+    assert_int_equal(dpdk.mtu, 1500);
+    assert_int_equal(dpdk.vlan, 7);
+    assert_false(dpdk.offload);
+    assert_false(options.dpdk_check);
+}
+
+static void what_the_engine_dpdk_lacks_is_named(void **state)
+{
+    static const struct {
+        const char *flags[3];
+        const char *text;
+    } cases[] = {
+        {{"--dpdk-address=192.0.2.10/24"}, "--dpdk-port: expected a port"},
+        {{"--dpdk-port=3b:00.0"}, "--dpdk-address: expected an address"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10"}, "--dpdk-address 192.0.2.10: expected addresses"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/33"}, "expected addresses of the port with their prefix"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/0"}, "expected addresses of the port with their prefix"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/24x"}, "expected addresses of the port with their prefix"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=224.0.0.1/24"}, "expected addresses of the port with their prefix"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=::1/128"}, "expected addresses of the port with their prefix"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/24,192.0.2.10/25"}, "expected each address once"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/24", "--dpdk-gateway=192.0.3.1"},
+         "--dpdk-gateway 192.0.3.1: expected an address in one of the networks"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/30", "--dpdk-gateway=192.0.2.12"},
+         "--dpdk-gateway 192.0.2.12: expected an address in one of the networks"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/24", "--dpdk-gateway=fe80::1"}, "--dpdk-gateway fe80::1: expected"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=2001:db8::1/64", "--dpdk-mtu=1279"}, "--dpdk-mtu 1279: expected at least 1280"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/24", "--dpdk-mtu=575"},
+         "--dpdk-mtu 575: expected a whole number from 576"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/24", "--dpdk-offload=on"}, "--dpdk-offload on: expected auto or off"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/24", "--listen-addr=192.0.2.11:1"},
+         "--listen-addr 192.0.2.11:1: expected 0.0.0.0, [::] or one of --dpdk-address"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *const *flags = cases[i].flags;
+
+        assert_int_equal(READ(UPSTREAM, "--engine=dpdk", flags[0], flags[1], flags[2]), OPTIONS_BAD);
+        if (!strstr(error, cases[i].text))
+            fail_msg("\"%s\" does not say: %s", error, cases[i].text);
+    }
+    assert_int_equal(READ(UPSTREAM, DPDK, "--dpdk-address=192.0.2.10/24", "--listen-addr=192.0.2.10:1"), OPTIONS_RUN);
+    assert_int_equal(READ(UPSTREAM, DPDK, "--dpdk-address=192.0.2.10/25", "--dpdk-gateway=192.0.2.127"), OPTIONS_RUN);
+}
+
+static void a_port_can_be_checked_without_upstreams(void **state)
+{
+    (void)state;
+    assert_int_equal(READ("--dpdk-check", "--dpdk-port=net_tap0", "--dpdk-address=192.0.2.10/24"), OPTIONS_RUN);
+    assert_true(options.dpdk_check);
+    assert_int_equal(READ("--dpdk-check", "--dpdk-port=net_tap0"), OPTIONS_BAD);
+}
+
+static void a_port_without_its_engine_is_a_warning(void **state)
+{
+    (void)state;
+    assert_int_equal(READ(UPSTREAM, "--dpdk-port=net_tap0"), OPTIONS_RUN);
+    assert_string_equal(warnings.texts[0], "--dpdk-port has no effect without --engine dpdk");
 }
 
 static void flag_over_variable_over_file(void **state)
@@ -503,6 +587,10 @@ int main(void)
         cmocka_unit_test_teardown(defaults_are_the_references, dispose),
         cmocka_unit_test_teardown(table_is_sound, dispose),
         cmocka_unit_test_teardown(every_kind_of_engine_can_be_asked_for, dispose),
+        cmocka_unit_test_teardown(a_port_of_dpdk_has_addresses_and_gateways, dispose),
+        cmocka_unit_test_teardown(what_the_engine_dpdk_lacks_is_named, dispose),
+        cmocka_unit_test_teardown(a_port_can_be_checked_without_upstreams, dispose),
+        cmocka_unit_test_teardown(a_port_without_its_engine_is_a_warning, dispose),
         cmocka_unit_test_teardown(flag_over_variable_over_file, dispose),
         cmocka_unit_test_teardown(lists_are_replaced_by_the_stronger_source, dispose),
         cmocka_unit_test_teardown(switches, dispose),

@@ -64,7 +64,7 @@ static int make_engine(struct builder *builder, const struct address *listen)
     };
     struct engine_listen_options listening = {.backlog = LISTEN_BACKLOG};
     struct engine_choice *engines = &builder->engines;
-    int result = engine_choose(engines, "auto", 1);
+    int result = engine_choose(engines, "auto", &(struct engine_kind_options){.engines = 1});
 
     shard_engine_options(builder->shard, &options);
     if (result == 0)

@@ -55,7 +55,7 @@ static int make_engine(struct fleet *fleet)
         .zerocopy = ENGINE_ZEROCOPY_OFF,
     };
 
-    int result = engine_choose(&fleet->engines, "auto", 1);
+    int result = engine_choose(&fleet->engines, "auto", &(struct engine_kind_options){.engines = 1});
 
     return result == 0 ? engine_choice_create_one(&fleet->engines, &fleet->engine, &options) : result;
 }

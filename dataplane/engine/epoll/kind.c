@@ -14,13 +14,13 @@ static const struct epoll_features {
     bool has_epoll_pwait2;
 } with_pwait2 = {true}, without_pwait2 = {false};
 
-static int open_kind(void **shared, unsigned engines, char *error, size_t error_capacity)
+static int open_kind(void **shared, const struct engine_kind_options *options, char *error, size_t error_capacity)
 {
     const struct timespec none = {0};
     struct epoll_event event;
     int descriptor = epoll_create1(EPOLL_CLOEXEC), result = descriptor < 0 ? -errno : 0;
 
-    (void)engines;
+    (void)options;
     if (result != 0) {
         snprintf(error, error_capacity, "no epoll set can be made: %s", strerror(-result));
         return result;

@@ -7,13 +7,13 @@
 #include <string.h>
 
 /* Finds out whether rings can be had; they share nothing. */
-static int open_kind(void **shared, unsigned engines, char *error, size_t error_capacity)
+static int open_kind(void **shared, const struct engine_kind_options *options, char *error, size_t error_capacity)
 {
     struct uring_features features;
     unsigned setup_flags;
     int result = uring_probe(&features, &setup_flags);
 
-    (void)engines;
+    (void)options;
     *shared = NULL;
     if (result != 0)
         uring_explain_refusal(result, error, error_capacity);
