@@ -48,7 +48,7 @@ static int start_eal(void **state)
         print_error("%s\n", error);
         return -1;
     }
-    source = dpdk_memory_source(NULL);
+    source = dpdk_memory_source(SOCKET_ID_ANY);
     must(source.map(source.context, &arena, LOG_BYTES) == 0);
     for (size_t i = 0; i < LOG_BYTES; i++)
         arena.base[i] = (uint8_t)(i ^ i >> 8 ^ i >> 16);
@@ -60,6 +60,8 @@ static struct dpdk_device *tap; /* opened by the first test that needs it: a dev
 static int stop_eal(void **state)
 {
     (void)state;
+    if (tap)
+        tap->ports[0]->ops->close(tap->ports[0]);
     dpdk_device_close(tap);
     source.unmap(source.context, &arena);
     dpdk_eal_stop();
@@ -502,6 +504,23 @@ static void a_packet_that_the_device_never_takes_is_dropped_in_the_end(void **st
     dispose(device);
 }
 
+static void a_closed_port_holds_no_packet(void **state)
+{
+    struct device *device = device_with(&by_reference);
+    const struct port_ops *ops = device->port->ops;
+
+    (void)state;
+    device->capacity = 2;
+    ops->begin_epoch(device->port);
+    send_log(device->port, 5);
+    device->capacity = 3;
+    ops->close(device->port);
+    assert_int_equal(device->count, 3);
+    free_first(device, 3);
+    assert_int_equal(ops->oldest_epoch(device->port), 2);
+    dispose(device);
+}
+
 /* --- receiving --- */
 
 static void received_packets_are_lent_with_the_verdict_on_their_checksums(void **state)
@@ -741,6 +760,7 @@ int main(void)
         cmocka_unit_test(what_a_full_ring_refuses_is_sent_later_in_order),
         cmocka_unit_test(what_finds_no_room_behind_a_full_ring_is_dropped_and_held_by_no_epoch),
         cmocka_unit_test(a_packet_that_the_device_never_takes_is_dropped_in_the_end),
+        cmocka_unit_test(a_closed_port_holds_no_packet),
         cmocka_unit_test(received_packets_are_lent_with_the_verdict_on_their_checksums),
         cmocka_unit_test(a_packet_turned_round_is_sent_in_its_own_buffer),
         cmocka_unit_test(a_device_that_does_not_fit_is_refused_with_what_to_type),

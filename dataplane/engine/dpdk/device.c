@@ -61,6 +61,7 @@ static int create_ports(struct dpdk_device *device)
         .socket = device->socket,
         .packets = device->send_descriptors,
         .chains = device->chains,
+        .device = device,
         .needs_iova = !device->driver->reads_by_cpu,
         .frees_in_order = device->driver->frees_in_order && !device->cuts,
         .has_interrupts = device->has_interrupts,

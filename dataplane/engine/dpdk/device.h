@@ -54,7 +54,8 @@ size_t dpdk_device_memory(const struct dpdk_device_options *options);
 /* How many queue pairs the device can have. */
 static inline unsigned dpdk_device_queue_pairs(const struct dpdk_device *device)
 {
-    unsigned queues = device->info.max_rx_queues < device->info.max_tx_queues ? device->info.max_rx_queues : device->info.max_tx_queues;
+    unsigned queues =
+        device->info.max_rx_queues < device->info.max_tx_queues ? device->info.max_rx_queues : device->info.max_tx_queues;
     unsigned most = device->driver->most_queues;
 
     return most == 0 || queues < most ? queues : most;

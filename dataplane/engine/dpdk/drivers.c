@@ -12,7 +12,8 @@ static const struct dpdk_driver drivers[] = {
     {.name = "net_null", .reads_by_cpu = true, .discards = true, .frees_in_order = true, .steers_flows = true},
     {.name = "net_ring", .reads_by_cpu = true, .steers_flows = true},
     {.name = "net_tap",
-     .most_queues = 4, /* before 24.11 its message to other processes overflows with more: two descriptors per queue, room for 8 */
+     .most_queues =
+         4, /* before 24.11 its message to other processes overflows with more: two descriptors per queue, room for 8 */
      .reads_by_cpu = true,
      .cuts_in_software = true,
      .steers_flows = true,

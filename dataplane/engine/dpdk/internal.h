@@ -47,6 +47,7 @@ void dpdk_port_submit(struct dpdk_port *port, struct rte_mbuf **packets, uint16_
 /* Lets a packet wait for the next flush. */
 void dpdk_port_append(struct dpdk_port *port, struct rte_mbuf *packet);
 bool dpdk_port_flush(struct port *port);
+void dpdk_port_drop_waiting(struct dpdk_port *port);
 
 /* How many packets can wait in addition. */
 static inline uint32_t dpdk_port_room(const struct dpdk_port *port)

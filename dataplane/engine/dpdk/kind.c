@@ -104,7 +104,7 @@ static int open_kind(void **shared, const struct engine_kind_options *options, c
         close_kind(kind);
         return result;
     }
-    kind->source = dpdk_memory_source(kind->device);
+    kind->source = dpdk_memory_source(kind->device->socket);
     *shared = kind;
     return 0;
 }

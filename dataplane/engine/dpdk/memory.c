@@ -13,14 +13,13 @@
 
 static int map(void *context, struct channel_memory *memory, size_t bytes)
 {
-    const struct dpdk_device *device = context;
     static _Atomic unsigned zones;
     const struct rte_memzone *zone;
     char name[RTE_MEMZONE_NAMESIZE];
 
     snprintf(name, sizeof name, "flashrelay-log-%u", atomic_fetch_add(&zones, 1));
     bytes = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    zone = rte_memzone_reserve_aligned(name, bytes, device ? device->socket : SOCKET_ID_ANY, 0, ALIGNMENT);
+    zone = rte_memzone_reserve_aligned(name, bytes, (int)(intptr_t)context, 0, ALIGNMENT);
     if (!zone)
         return -rte_errno;
     *memory = (struct channel_memory){
@@ -51,14 +50,13 @@ static void unmap(void *context, struct channel_memory *memory)
 {
     struct search search = {.base = memory->base};
 
-    if (context)
-        dpdk_device_stop(context);
+    (void)context;
     rte_memzone_walk(on_zone, &search);
     rte_memzone_free(search.zone);
     memory->base = NULL;
 }
 
-struct channel_memory_source dpdk_memory_source(struct dpdk_device *device)
+struct channel_memory_source dpdk_memory_source(int socket)
 {
-    return (struct channel_memory_source){.map = map, .unmap = unmap, .context = device};
+    return (struct channel_memory_source){.map = map, .unmap = unmap, .context = (void *)(intptr_t)socket};
 }

@@ -1,5 +1,6 @@
 #include "engine/dpdk/port.h"
 
+#include "engine/dpdk/device.h"
 #include "engine/dpdk/internal.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/log.h"
@@ -19,6 +20,8 @@
 #define COPY_BYTES 2048
 #define COPIES     2048
 
+#define SMALL_PAGE_BYTES ((size_t)4096)
+
 static const struct port_ops ops;
 
 /* --- life --- */
@@ -35,10 +38,15 @@ static uint16_t header_room(const struct dpdk_port_options *options)
     return (uint16_t)RTE_ALIGN_CEIL(RTE_PKTMBUF_HEADROOM + bytes, RTE_CACHE_LINE_SIZE);
 }
 
-/* Each mbuf has a header and a trailer of the pool, each lcore a cache, and the free ones stand in a ring. */
+/*
+ * Each mbuf has a header and a trailer of the pool, each lcore a cache, and the free ones stand in a ring. Without huge pages no mbuf lies
+ * across the border of a page.
+ */
 size_t dpdk_pool_memory(unsigned count, uint16_t room)
 {
-    size_t mbufs = count * (sizeof(struct rte_mbuf) + 2 * RTE_CACHE_LINE_SIZE + room);
+    size_t mbuf = sizeof(struct rte_mbuf) + 2 * RTE_CACHE_LINE_SIZE + room;
+    size_t per_page = RTE_MAX(SMALL_PAGE_BYTES / mbuf, (size_t)1), bytes = RTE_ALIGN_CEIL(mbuf * per_page, SMALL_PAGE_BYTES);
+    size_t mbufs = (count / per_page + 1) * bytes;
 
     return mbufs + RTE_MAX_LCORE * sizeof(struct rte_mempool_cache) + rte_align32pow2(count + 1) * sizeof(void *);
 }
@@ -114,11 +122,7 @@ void dpdk_port_destroy(struct port *base)
 
     if (!port)
         return;
-    while (port->waiting.count > 0) {
-        rte_pktmbuf_free(port->waiting.packets[port->waiting.first]);
-        port->waiting.first = (port->waiting.first + 1) % DPDK_PORT_WAITING;
-        port->waiting.count--;
-    }
+    dpdk_port_drop_waiting(port);
     rte_pktmbuf_free_bulk(port->early, port->early_count);
     sleeper_dispose(&port->sleeper);
     regions_dispose(&port->regions);
@@ -126,6 +130,17 @@ void dpdk_port_destroy(struct port *base)
     rte_mempool_free(port->payloads);
     rte_mempool_free(port->headers);
     free(port);
+}
+
+/* What waits now is not sent any more; what was given to the device before is, as far as there is time. */
+static void close_port(struct port *base)
+{
+    struct dpdk_port *port = (struct dpdk_port *)base;
+
+    dpdk_port_flush(base);
+    dpdk_port_drop_waiting(port);
+    if (port->options.device)
+        dpdk_device_stop(port->options.device);
 }
 
 static void add_memory(struct port *base, const void *memory, size_t length)
@@ -325,5 +340,6 @@ static const struct port_ops ops = {
     .now = now,
     .wait = wait,
     .wake = wake,
+    .close = close_port,
     .update_counters = update_counters,
 };

@@ -16,6 +16,8 @@ enum dpdk_reclaim {
     DPDK_RECLAIM_FRAME,   /* by sending a frame, to the port's own MAC address */
 };
 
+struct dpdk_device;
+
 struct dpdk_port_options {
     struct port_limits limits;
     struct dpdk_burst burst;
@@ -27,7 +29,8 @@ struct dpdk_port_options {
 
     /* A device's queue pair. NULL: `burst` is not one; then there are no interrupts, and what follows is not used. */
     const struct dpdk_queue *queue;
-    bool has_interrupts; /* the queue has a descriptor that ends the sleep */
+    struct dpdk_device *device; /* stopped when one of its ports is closed */
+    bool has_interrupts;        /* the queue has a descriptor that ends the sleep */
     enum dpdk_reclaim reclaim;
 };
 

@@ -38,6 +38,14 @@ static void remove_first(struct waiting *waiting, uint32_t count)
     waiting->count -= count;
 }
 
+void dpdk_port_drop_waiting(struct dpdk_port *port)
+{
+    while (port->waiting.count > 0) {
+        drop(port, port->waiting.packets[port->waiting.first]);
+        remove_first(&port->waiting, 1);
+    }
+}
+
 /* Notes that the device took nothing, and drops the first packet once that has lasted too long. */
 static void on_refused(struct dpdk_port *port)
 {
