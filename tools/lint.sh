@@ -24,11 +24,15 @@ format() {
     clang-format --dry-run -Werror "${sources[@]}" "${headers[@]}"
 }
 
+# Files that include DPDK's headers are checked with its flags.
 tidy() {
-    local flags="-std=gnu17 -D_GNU_SOURCE -DFLASHRELAY_VERSION=\"lint\" ${includes[*]}"
+    local flags="-std=gnu17 -D_GNU_SOURCE -DFLASHRELAY_VERSION=\"lint\" ${includes[*]}" dpdk
+    dpdk=$(pkg-config --cflags libdpdk | sed 's/-I/-isystem /g')
     # shellcheck disable=SC2016  # the inner shell expands it
     printf '%s\0' "${sources[@]}" |
-        FLAGS=$flags xargs -0 -n 1 -P "$(nproc)" sh -c 'clang-tidy --quiet "$@" -- $FLAGS 2>/dev/null' clang-tidy
+        FLAGS=$flags DPDK=$dpdk xargs -0 -n 1 -P "$(nproc)" sh -c '
+            case $1 in dataplane/engine/dpdk/* | tests/unit/test_dpdk_*) FLAGS="$FLAGS $DPDK" ;; esac
+            clang-tidy --quiet "$1" -- $FLAGS 2>/dev/null' clang-tidy
 }
 
 # tests/ is left out: cppcheck does not understand its macros and functions that never return.

@@ -13,10 +13,10 @@ fail() {
     exit 1
 }
 
-# Unpacks the libraries again only if the list of packages has changed.
+# Unpacks the libraries again only if the list of packages has changed. The DPDK engine is not built for arm64 here.
 unpack_libraries() {
     local packages
-    packages=$(tools/deps.sh --list build | grep -v '^gcc$'; echo libcmocka-dev)
+    packages=$(tools/deps.sh --list build | grep -vE '^(gcc|libdpdk-dev|pkg-config)$'; echo libcmocka-dev)
     [ "$packages" != "$(cat "$root/packages" 2>/dev/null)" ] || return 0
     rm -rf "$root" "$state"
     apt_prepare "$state" arm64 "$(. /etc/os-release && echo "$VERSION_CODENAME")" || fail "cannot read the lists of packages for arm64"

@@ -15,6 +15,7 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -118,7 +119,8 @@ static struct device *device_with(const struct dpdk_port_options *given)
     struct dpdk_port_options options = *given;
     char name[32];
 
-    must(device != NULL);
+    if (!device)
+        abort();
     snprintf(name, sizeof name, "arrivals-%u", devices++);
     device->capacity = KEPT;
     device->arrivals = rte_pktmbuf_pool_create(name, 255, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);

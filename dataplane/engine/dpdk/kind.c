@@ -142,10 +142,10 @@ static void describe(const void *shared, char *text, size_t capacity)
 
 static int check(const struct engine_kind_options *options, FILE *out, char *error, size_t error_capacity)
 {
-    void *shared;
+    void *shared = NULL;
     int result = open_kind(&shared, options, error, error_capacity);
 
-    if (result != 0)
+    if (!shared)
         return result;
     dpdk_device_report(((const struct dpdk_kind *)shared)->device, out);
     close_kind(shared);

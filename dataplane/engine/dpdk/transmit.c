@@ -17,6 +17,7 @@
 struct batch {
     struct dpdk_port *port;
     struct rte_mbuf *payloads[PORT_BURST * PIECES]; /* taken from the pool */
+    unsigned taken;                                 /* how many; 0: the device sends no chains */
     unsigned used;                                  /* of them, the first ones */
 };
 
@@ -155,7 +156,7 @@ static struct rte_mbuf *build(struct batch *batch, const struct port_segment *se
     uint32_t length = segment->header_bytes + (segment->payload ? segment->payload_bytes : 0);
     const struct region *region;
 
-    if (!segment->payload || length < SHORTEST_FRAME_BYTES || !port->options.chains) {
+    if (!segment->payload || length < SHORTEST_FRAME_BYTES || batch->taken == 0) {
         copy_behind(packet, segment);
         if (segment->payload)
             counter_add(&port->port.counters.copied_segments, 1);
@@ -220,6 +221,7 @@ void dpdk_port_send(struct port *base, const struct port_segment *segments, unsi
 
     assert(count <= PORT_BURST);
     batch.port = port;
+    batch.taken = taken;
     batch.used = 0;
     if (taken > 0 && rte_mempool_get_bulk(port->payloads, (void **)batch.payloads, taken) != 0) {
         counter_add(&base->counters.buffer_shortages, 1);
