@@ -271,7 +271,8 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &(struct sigaction){.sa_handler = request_stop}, NULL);
     list_init(&echo.sessions);
     random_seed(&echo.random, random_system_seed());
-    if (engine_choose(&engines, "auto", &(struct engine_kind_options){.engines = 1}) != 0 || engine_choice_create_one(&engines, &echo.engine, &engine_options) != 0)
+    if (engine_choose(&engines, "auto", &(struct engine_kind_options){.engines = 1}) != 0 ||
+        engine_choice_create_one(&engines, &echo.engine, &engine_options) != 0)
         errx(EXIT_FAILURE, "no engine: %s", engines.reason);
     status = run(&echo, &line, listen_on, connect_to);
     engine_destroy(echo.engine);
