@@ -72,21 +72,23 @@ static uint64_t read_number(const char *path)
     return number;
 }
 
-/* The default size, from a line of /proc/meminfo. */
-static uint64_t read_page_bytes(const char *root)
+/* The number behind `name` at the beginning of a line of the file; `otherwise` if there is none. */
+static uint64_t read_field(const char *root, const char *file_name, const char *name, int base, uint64_t otherwise)
 {
     char path[PATH_BYTES], line[128];
-    uint64_t kib = 2048;
+    size_t length = strlen(name);
     FILE *file;
 
-    snprintf(path, sizeof path, "%s/proc/meminfo", root);
+    snprintf(path, sizeof path, "%s%s", root, file_name);
     file = fopen(path, "re");
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "Hugepagesize: %" SCNu64, &kib) == 1)
+        if (strncmp(line, name, length) == 0) {
+            otherwise = strtoull(line + length, NULL, base);
             break;
+        }
     if (file)
         fclose(file);
-    return kib << 10;
+    return otherwise;
 }
 
 void system_read_huge_pages(struct system_huge_pages *pages, const char *root)
@@ -96,7 +98,7 @@ void system_read_huge_pages(struct system_huge_pages *pages, const char *root)
     uint64_t kib;
     DIR *sizes;
 
-    *pages = (struct system_huge_pages){.page_bytes = read_page_bytes(root)};
+    *pages = (struct system_huge_pages){.page_bytes = read_field(root, "/proc/meminfo", "Hugepagesize:", 10, 2048) << 10};
     snprintf(folder, sizeof folder, "%s/sys/kernel/mm/hugepages", root);
     sizes = opendir(folder);
     while (sizes && (entry = readdir(sizes))) {
@@ -201,18 +203,7 @@ static int check_pci(const char *port, const char *root, char *error, size_t cap
 
 static bool has_capability(const char *root, int capability)
 {
-    char path[PATH_BYTES], line[128];
-    uint64_t effective = 0;
-    FILE *file;
-
-    snprintf(path, sizeof path, "%s/proc/self/status", root);
-    file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "CapEff: %" SCNx64, &effective) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return effective >> capability & 1;
+    return read_field(root, "/proc/self/status", "CapEff:", 16, 0) >> capability & 1;
 }
 
 int system_check_port(const char *port, const char *root, char *error, size_t error_capacity)
