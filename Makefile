@@ -2,7 +2,7 @@
 #
 # Everything is built out of tree: build/ holds the release binaries, build/<variant>/ those of debug, asan and tsan.
 # A folder is a program: tools/<name>/, tests/<name>/ and perf/<name>/ each become build/<name>. Code that several programs share is in
-# tools/common/ and tests/support/.
+# tools/common/, tests/support/ and perf/population/.
 
 VARIANT ?= release
 VARIANTS := release debug asan tsan fuzz arm64
@@ -58,12 +58,12 @@ DPDK := $(if $(filter release debug asan,$(VARIANT)),$(shell pkg-config --exists
 DPDK_CFLAGS := $(if $(DPDK),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)))
 DPDK_LIBS := $(if $(DPDK),$(shell pkg-config --libs libdpdk))
 DPDK_PROGRAMS :=
-DPDK_TESTS := test_dpdk_port test_dpdk_system
+DPDK_TESTS := test_dpdk_port test_dpdk_system test_population
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
 # Objects stand before archives, so that what they define is not taken from an archive too; the ports stand before what they use.
 link_order = $(filter %.o,$^) $(filter $(DPDK_PORTS),$^) $(filter-out %.o $(DPDK_PORTS),$^)
-programs = $(sort $(filter-out %/common %/unit %/support %/fuzz %/e2e %/results %/cbench,$(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c)))))
+programs = $(sort $(filter-out %/common %/unit %/support %/fuzz %/e2e %/results %/cbench %/population,$(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c)))))
 
 DATAPLANE_SOURCES := $(filter-out dataplane/engine/dpdk/%,$(wildcard dataplane/*/*.c dataplane/*/*/*.c))
 CONTROL_SOURCES := $(filter-out control/main.c,$(wildcard control/*.c control/*/*.c))

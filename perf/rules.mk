@@ -19,6 +19,12 @@ $(BIN)/test_flashbench: $(addprefix $(OBJ)/perf/flashbench/,member.o messages.o 
 $(BIN)/test_flashbench: LIBS := $(DATAPLANE) $(LIBS)
 $(OBJ)/tests/unit/test_flashbench.o: CPPFLAGS += -iquote perf
 
+# The population of simulated clients needs DPDK, as the programs that use it do.
+POPULATION := $(if $(DPDK),$(call objects,$(wildcard perf/population/*.c)))
+$(POPULATION): CPPFLAGS += $(DPDK_CFLAGS)
+$(BIN)/test_population: $(POPULATION)
+$(OBJ)/tests/unit/test_population.o: CPPFLAGS += -iquote perf
+
 # The revision to compare with is built in a git work tree of its own, below build/.
 BENCH_BASE := build/bench-base
 BENCH_ROUNDS ?= 7

@@ -1,0 +1,34 @@
+/* Answers of clients that are on their way. All take equally long, so they arrive in the order in which they were sent. */
+#ifndef PERF_POPULATION_DELAY_LINE_H
+#define PERF_POPULATION_DELAY_LINE_H
+
+#include <stdint.h>
+
+enum answer_kind { ANSWER_ACK, ANSWER_SYN, ANSWER_REQUEST, ANSWER_FIN };
+
+struct answer {
+    uint32_t client;
+    uint32_t acknowledged; /* next sequence number that the client expects */
+    uint32_t due_us;       /* modulo 2^32 */
+    uint16_t sack_blocks;  /* number of its blocks in the pool; 0: none */
+    uint8_t kind;          /* enum answer_kind */
+};
+
+struct delay_line {
+    struct answer *answers;
+    uint32_t mask;       /* the capacity less 1; it grows */
+    uint32_t head, tail; /* numbers of the next to be added and of the oldest */
+};
+
+/* 0 or -ENOMEM. */
+int delay_line_init(struct delay_line *line);
+void delay_line_dispose(struct delay_line *line);
+
+/* Adds an answer, after all others. Ends the program where memory is wanting. */
+void delay_line_add(struct delay_line *line, const struct answer *answer);
+
+/* The oldest answer, or NULL. */
+const struct answer *delay_line_oldest(const struct delay_line *line);
+void delay_line_remove_oldest(struct delay_line *line);
+
+#endif
