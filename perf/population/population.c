@@ -1,3 +1,4 @@
+#include "population/huge_memory.h"
 #include "population/internal.h"
 
 #include <rte_cycles.h>
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define FIRST_IP            UINT32_C(0x0a000001) /* 10.0.0.1 */
 #define FIRST_PORT          32768
@@ -49,24 +49,12 @@ static struct rte_mempool *create_packets(void)
     return rte_pktmbuf_pool_create(name, PACKETS, PACKET_CACHE, 0, RTE_PKTMBUF_HEADROOM + 512, (int)rte_socket_id());
 }
 
-/* Memory for the clients, on huge pages where the system has them. */
-static struct client *map_clients(uint32_t clients)
-{
-    size_t bytes = clients * sizeof(struct client);
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (memory == MAP_FAILED)
-        return NULL;
-    madvise(memory, bytes, MADV_HUGEPAGE);
-    return memory;
-}
-
 static int allocate(struct population *population)
 {
     const struct population_options *options = &population->options;
     uint32_t records = options->stalled + (options->loss > 0 ? options->clients : 0) + RECORDS_LEAST;
 
-    population->clients = map_clients(options->clients);
+    population->clients = huge_memory_map(options->clients * sizeof *population->clients);
     population->records = calloc(records + (size_t)1, sizeof *population->records);
     population->sacks = calloc(SACK_NUMBERS + (size_t)1, sizeof *population->sacks);
     population->packets = create_packets();
@@ -116,8 +104,7 @@ void population_destroy(struct population *population)
     rte_mempool_free(population->packets);
     free(population->sacks);
     free(population->records);
-    if (population->clients)
-        munmap(population->clients, population->options.clients * sizeof *population->clients);
+    huge_memory_unmap(population->clients, population->options.clients * sizeof *population->clients);
     free(population);
 }
 
