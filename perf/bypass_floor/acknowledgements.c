@@ -12,7 +12,7 @@
 
 struct received {
     const struct rte_tcp_hdr *tcp; /* NULL: not one for a connection */
-    struct connection_key key;
+    const void *key;               /* in the packet, where it lies as struct connection_key does */
     uint64_t hash;
     uint32_t slot, probe;
     uint32_t payload_bytes;
@@ -43,8 +43,8 @@ static inline void parse(const struct floor *floor, const struct rte_mbuf *packe
         return;
     received->tcp = tcp;
     received->payload_bytes = ip_bytes - header_bytes;
-    received->key = (struct connection_key){ip->src_addr, ip->dst_addr, tcp->src_port, tcp->dst_port};
-    received->hash = connection_table_hash(&floor->table, &received->key);
+    received->key = &ip->src_addr;
+    received->hash = connection_table_hash(&floor->table, received->key);
     received->probe = 0;
     rte_prefetch0(connection_table_entry(&floor->table, received->hash));
 }
@@ -65,10 +65,14 @@ static inline void look_up(const struct floor *floor, struct received *received)
 
 /* --- third pass --- */
 
-static inline bool is_of(const struct floor_connection *connection, const struct connection_key *key)
+static inline bool is_of(const struct floor_connection *connection, const void *key_bytes)
 {
-    return memcmp(connection->remote_address, &key->remote_ip, sizeof key->remote_ip) == 0 &&
-           connection->remote_port == key->remote_port;
+    struct connection_key key;
+
+    memcpy(&key, key_bytes, sizeof key);
+    return memcmp(connection->remote_address, &key.remote_ip, sizeof key.remote_ip) == 0 &&
+           connection->remote_port == key.remote_port && key.local_ip == RTE_BE32(SERVER_IP) &&
+           key.local_port == RTE_BE16(SERVER_PORT);
 }
 
 /* The connection with exactly that key; NULL if there is none. */
@@ -77,7 +81,7 @@ static inline struct floor_connection *find(const struct floor *floor, struct re
     while (received->slot != TABLE_NONE) {
         struct floor_connection *connection = &floor->connections[received->slot];
 
-        if (is_of(connection, &received->key))
+        if (is_of(connection, received->key))
             return connection;
         received->slot = connection_table_find(&floor->table, received->hash, &received->probe);
     }

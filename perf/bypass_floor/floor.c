@@ -191,8 +191,10 @@ static uint32_t receive_and_fire(struct floor *floor)
 /* Serves what acknowledgements or the quantum have left in the queue. */
 static void serve_rest(struct floor *floor)
 {
-    if (floor->queue_head != floor->queue_tail)
+    while (floor->queue_head != floor->queue_tail) {
         floor_serve(floor);
+        receive_and_fire(floor);
+    }
 }
 
 /* Receives until no acknowledgement is on its way. */
@@ -214,6 +216,7 @@ void floor_run_round(struct floor *floor)
     uint64_t begun_ns = floor_clock(floor);
 
     shuffle(floor);
+    floor->prefetched = 0;
     append_frame(floor);
     for (uint32_t first = 0; first < floor->options.subscribers; first += SLICE) {
         uint32_t count = RTE_MIN((uint32_t)SLICE, floor->options.subscribers - first);

@@ -12,6 +12,7 @@
 #include "population/population.h"
 
 #include <rte_cycles.h>
+#include <rte_prefetch.h>
 
 #include <stdalign.h>
 #include <stdbool.h>
@@ -108,7 +109,8 @@ struct floor {
 
     struct floor_connection *connections;
     struct floor_subscriber *subscribers;
-    uint32_t *order; /* in which the subscribers are served, shuffled for each round */
+    uint32_t *order;                   /* in which the subscribers are served, shuffled for each round */
+    uint32_t prefetched, prefetch_end; /* places in it: up to which is prefetched, and up to which may be by now */
     struct connection_table table;
     struct timer_wheel wheel;
     struct frame_log log;
@@ -145,10 +147,10 @@ void floor_destroy(struct floor *floor);
 /* Sends one frame to all and waits until all is acknowledged; idle time is left out by putting the clock forward. */
 void floor_run_round(struct floor *floor);
 
-/* Offers the newest frame to the subscribers order[first] to order[first + count - 1]; prefetches those that come next. */
+/* Offers the newest frame to the subscribers order[first] to order[first + count - 1]. */
 void floor_offer(struct floor *floor, uint32_t first, uint32_t count);
 
-/* Serves what is queued, as one turn: its segments are an epoch, and all are handed to the port. */
+/* Serves up to SLICE queued connections, as one turn: its segments are an epoch, and all are handed to the port. */
 void floor_serve(struct floor *floor);
 
 /* The shard's part when bytes are taken, for the same subscribers as floor_offer. */
@@ -171,6 +173,19 @@ static inline void floor_queue(struct floor *floor, struct floor_connection *con
         return;
     connection->flags |= CONNECTION_QUEUED;
     floor->queue[floor->queue_head++ & floor->queue_mask] = slot;
+}
+
+/* Prefetches what the next delivery in order will touch that is not prefetched yet. */
+static inline void floor_prefetch_next(struct floor *floor)
+{
+    uint32_t slot = floor->order[floor->prefetched++];
+    const char *connection = (const char *)&floor->connections[slot];
+
+    rte_prefetch0(&floor->subscribers[slot]);
+    rte_prefetch0(connection);
+    rte_prefetch0(connection + 104);
+    rte_prefetch0(connection + 168);
+    rte_prefetch0(connection + 232);
 }
 
 /* The time in ns. */

@@ -9,7 +9,8 @@
 #include <err.h>
 #include <string.h>
 
-#define WINDOW 32768
+#define WINDOW         32768
+#define PREFETCH_MBUFS 4
 
 /* Places in a header. */
 #define AT_IP_LENGTH    16
@@ -76,14 +77,24 @@ static inline uint16_t fold(uint32_t sum)
 
 /* --- mbufs --- */
 
+static void __attribute__((noinline)) refill(struct mbuf_supply *supply)
+{
+    if (rte_mempool_get_bulk(supply->pool, (void **)supply->mbufs, BURST) != 0)
+        errx(1, "the pool of mbufs %s is empty", supply->pool->name);
+    supply->count = BURST;
+}
+
+/* Takes an mbuf and prefetches one that is taken a little later. */
 static inline struct rte_mbuf *take_mbuf(struct mbuf_supply *supply)
 {
-    if (supply->count == 0) {
-        if (rte_mempool_get_bulk(supply->pool, (void **)supply->mbufs, BURST) != 0)
-            errx(1, "the pool of mbufs %s is empty", supply->pool->name);
-        supply->count = BURST;
-    }
-    return supply->mbufs[--supply->count];
+    if (supply->count == 0)
+        refill(supply);
+    uint32_t index = --supply->count;
+    const char *later = (const char *)supply->mbufs[index >= PREFETCH_MBUFS ? index - PREFETCH_MBUFS : 0];
+
+    rte_prefetch0(later);
+    rte_prefetch0(later + RTE_CACHE_LINE_SIZE);
+    return supply->mbufs[index];
 }
 
 /* Sets the fields that stand together: no headroom, one reference, that many segments, no port. */
@@ -293,6 +304,9 @@ static void serve(struct floor *floor, uint32_t slot)
     uint32_t budget = (floor->options.tso ? TSO_SEGMENTS : QUANTUM) * floor->options.mss;
     bool sent = false;
 
+    /* Spread over the turn, so that memory works while segments are written. */
+    if (floor->prefetched < floor->prefetch_end)
+        floor_prefetch_next(floor);
     connection->flags &= ~(uint32_t)CONNECTION_QUEUED;
     while (connection->extent_count > 0 && budget > 0) {
         struct extent *extent = &connection->extents[0];
@@ -334,7 +348,7 @@ static void end_epoch(struct floor *floor)
 void floor_serve(struct floor *floor)
 {
     struct floor_stamp stamp = floor_begin(floor);
-    uint32_t begin = floor->queue_tail, end = floor->queue_head;
+    uint32_t begin = floor->queue_tail, end = begin + RTE_MIN(floor->queue_head - begin, (uint32_t)SLICE);
 
     floor->epoch = epochs_begin(&floor->epochs, floor->log.head - 1);
     while (floor->queue_tail != end)

@@ -5,18 +5,6 @@
 
 #define LEAST_TIMEOUT_US 10000
 
-/* Prefetches what a delivery will touch. */
-static inline void prefetch_subscriber(const struct floor *floor, uint32_t slot)
-{
-    const char *connection = (const char *)&floor->connections[slot];
-
-    rte_prefetch0(&floor->subscribers[slot]);
-    rte_prefetch0(connection);
-    rte_prefetch0(connection + 104);
-    rte_prefetch0(connection + 168);
-    rte_prefetch0(connection + 232);
-}
-
 static inline void offer(struct floor *floor, uint32_t slot, uint64_t frame, uint32_t length)
 {
     struct floor_subscriber *subscriber = &floor->subscribers[slot];
@@ -40,8 +28,9 @@ void floor_offer(struct floor *floor, uint32_t first, uint32_t count)
     uint64_t frame = floor->log.head - 1;
     uint32_t length = frame_log_get(&floor->log, frame)->length;
 
-    for (uint32_t i = first; i < first + count; i++)
-        prefetch_subscriber(floor, floor->order[i]);
+    while (floor->prefetched < first + count)
+        floor_prefetch_next(floor);
+    floor->prefetch_end = RTE_MIN(first + count + SLICE, floor->options.subscribers);
     for (uint32_t i = first; i < first + count; i++)
         offer(floor, floor->order[i], frame, length);
     floor_measured(floor, PART_SHARD, stamp);
