@@ -43,7 +43,7 @@ static struct record *take_record(struct population *population, struct client *
 
 static void release_record(struct population *population, struct client *client)
 {
-    struct record *record = record_of(population, client);
+    const struct record *record = &population->records[client->offset];
 
     number_pool_give(&population->free_records, client->offset);
     client->has_record = false;
