@@ -480,8 +480,11 @@ void client_take_packet(struct population *population, const struct rte_mbuf *pa
     uint32_t number, header_bytes, ip_end;
 
     population->figures.packets++;
-    if (packet->data_len < sizeof *link + sizeof *ip + sizeof *tcp || link->ether_type != RTE_BE16(RTE_ETHER_TYPE_IPV4) ||
-        ip->version_ihl != RTE_IPV4_VHL_DEF) {
+    if (link->ether_type != RTE_BE16(RTE_ETHER_TYPE_IPV4)) {
+        population->figures.foreign++;
+        return;
+    }
+    if (packet->data_len < sizeof *link + sizeof *ip + sizeof *tcp || ip->version_ihl != RTE_IPV4_VHL_DEF) {
         population->figures.unknown++;
         return;
     }

@@ -13,7 +13,8 @@
 #define FIRST_PORT          32768
 #define CLIENTS_PER_ADDRESS 16
 
-#define PACKETS       4095 /* that may be handed out and not freed yet */
+/* That may be handed out and not freed yet: the transmit ring is full of those that the server turned round as its answers. */
+#define PACKETS       (4 * TRANSMIT_RING_ENTRIES - 1)
 #define PACKET_CACHE  256
 #define SACK_NUMBERS  UINT16_MAX
 #define MAX_WINDOW    ((uint32_t)UINT16_MAX << WINDOW_SCALE)

@@ -48,6 +48,7 @@ struct population_options {
 
 struct population_figures {
     uint64_t packets, segments, payload_bytes; /* sent to clients; a TSO packet is as many segments as a card makes of it */
+    uint64_t foreign;                          /* packets that are not IPv4, such as ARP: the clients ignore them */
     uint64_t control_bytes;            /* payload that lay behind the headers: the answer to the upgrade, pings, close frames */
     uint64_t verified;                 /* segments that were read */
     uint64_t acks, sacks;              /* handed out; `sacks` are those with SACK blocks */

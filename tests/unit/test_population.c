@@ -619,6 +619,28 @@ static void a_client_connects_and_begins_where_it_is_sent(void **state)
     destroy_world(&world);
 }
 
+static void answers_that_stand_in_the_clients_packets_exhaust_no_pool(void **state)
+{
+    enum { CONNECTING = 20000 };
+    struct population_options options = usual;
+
+    (void)state;
+    options.clients = CONNECTING;
+    struct world world = create_world(&options);
+    population_connect(world.population, 0, CONNECTING);
+    for (uint32_t i = 0; i < CONNECTING; i++) {
+        struct rte_mbuf *packet;
+
+        assert_int_equal(world.burst.receive(world.burst.context, &packet, 1), 1);
+        /* What the packet says does not matter, only that the ring keeps it. */
+        rte_pktmbuf_mtod_offset(packet, struct rte_ether_hdr *, 0)->ether_type = RTE_BE16(RTE_ETHER_TYPE_ARP);
+        transmit(&world, packet);
+    }
+    assert_int_equal(population_figures(world.population)->foreign, CONNECTING);
+    assert_int_equal(population_faults(world.population), 0);
+    destroy_world(&world);
+}
+
 static void a_refusal_is_counted(void **state)
 {
     struct world world = create_world(&usual);
@@ -680,6 +702,7 @@ int main(void)
         cmocka_unit_test(a_dead_client_answers_nothing),
         cmocka_unit_test(a_packet_that_the_card_cuts_counts_as_its_segments),
         cmocka_unit_test(a_client_connects_and_begins_where_it_is_sent),
+        cmocka_unit_test(answers_that_stand_in_the_clients_packets_exhaust_no_pool),
         cmocka_unit_test(a_refusal_is_counted),
         cmocka_unit_test(a_client_answers_the_end_with_its_own),
         cmocka_unit_test(packets_are_kept_until_their_descriptors_are_needed),
