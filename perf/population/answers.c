@@ -64,17 +64,14 @@ static uint8_t *write_sack_option(const struct sack_blocks *blocks, uint8_t *at)
     return at;
 }
 
-/* The sequence number of what the client sends now. */
+/* The sequence number of the client's answer. */
 static uint32_t own_sequence(const struct population *population, const struct answer *answer)
 {
-    const struct client *client = &population->clients[answer->client];
     uint32_t sequence = population_client_sequence(population, answer->client);
 
     if (answer->kind == ANSWER_SYN)
         return sequence - 1;
-    if (client->has_requested && answer->kind != ANSWER_REQUEST)
-        sequence += population->request_bytes;
-    return sequence + (client->has_finished && answer->kind != ANSWER_FIN);
+    return sequence + (answer->after_request ? population->request_bytes : 0) + answer->after_finish;
 }
 
 static uint16_t window_of(const struct population *population, const struct answer *answer)

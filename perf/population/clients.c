@@ -68,16 +68,6 @@ void client_open(struct population *population, uint32_t number)
 
 /* --- answers --- */
 
-void client_answer(struct population *population, uint32_t number, enum answer_kind kind)
-{
-    delay_line_add(&population->line, &(struct answer){
-                                          .client = number,
-                                          .acknowledged = population->clients[number].expected,
-                                          .due_us = population->due_us,
-                                          .kind = (uint8_t)kind,
-                                      });
-}
-
 /* Copies the ranges behind the gap that changed last. Returns the number of the copy; 0 if there is none. */
 static uint16_t copy_sack_blocks(struct population *population, const struct record *record)
 {
@@ -94,18 +84,32 @@ static uint16_t copy_sack_blocks(struct population *population, const struct rec
     return (uint16_t)number;
 }
 
+static void add_answer(struct population *population, uint32_t number, enum answer_kind kind, uint16_t sack_blocks)
+{
+    const struct client *client = &population->clients[number];
+
+    delay_line_add(&population->line, &(struct answer){
+                                          .client = number,
+                                          .acknowledged = client->expected,
+                                          .due_us = population->due_us,
+                                          .sack_blocks = sack_blocks,
+                                          .kind = kind & 0xf,
+                                          .after_request = client->has_requested && kind != ANSWER_REQUEST,
+                                          .after_finish = client->has_finished,
+                                      });
+}
+
+void client_answer(struct population *population, uint32_t number, enum answer_kind kind)
+{
+    add_answer(population, number, kind, 0);
+}
+
 void client_acknowledge(struct population *population, uint32_t number)
 {
     struct client *client = &population->clients[number];
 
     client->unacknowledged = 0;
-    delay_line_add(&population->line, &(struct answer){
-                                          .client = number,
-                                          .acknowledged = client->expected,
-                                          .due_us = population->due_us,
-                                          .sack_blocks = copy_sack_blocks(population, record_of(population, client)),
-                                          .kind = ANSWER_ACK,
-                                      });
+    add_answer(population, number, ANSWER_ACK, copy_sack_blocks(population, record_of(population, client)));
 }
 
 void client_end_burst(struct population *population)
@@ -202,16 +206,11 @@ static void take_in_order(struct population *population, struct client *client, 
     population->figures.frames_completed += place_of(population, client).frame - frame;
 }
 
-/* The place of a sequence number beyond the expected one: behind the range that ends there, else counted from the expected one. */
-static struct place place_behind_gap(const struct population *population, const struct client *client,
-                                     const struct record *record, uint32_t sequence)
+/* The place of a sequence number beyond the expected one: the gap has frames only. */
+static struct place place_behind_gap(const struct population *population, const struct client *client, uint32_t sequence)
 {
-    struct place place = record->place;
+    struct place place = place_of(population, client);
 
-    for (unsigned i = 0; i < record->range_count; i++) {
-        if (record->ranges[i].end == sequence)
-            return record->ranges[i].after;
-    }
     frames_walk(&population->frames, &place, NULL, sequence - client->expected);
     return place;
 }
@@ -259,7 +258,7 @@ static void take_behind_gap(struct population *population, struct client *client
         return;
     }
     struct received_range range = {segment->sequence, segment->sequence + segment->length,
-                                   place_behind_gap(population, client, record, segment->sequence)};
+                                   place_behind_gap(population, client, segment->sequence)};
     follow(population, &range.after, segment->payload, segment->length);
     if (!add_range(record, range))
         population->figures.records_wanting++;
@@ -386,11 +385,11 @@ static void take_end(struct population *population, uint32_t number, const struc
     if (client->has_record)
         release_record(population, client);
     client->state = CLIENT_ENDED;
+    if (!was_reset) {
+        client->expected++;
+        client_answer(population, number, ANSWER_FIN);
+    }
     client->has_finished = true;
-    if (was_reset)
-        return;
-    client->expected++;
-    client_answer(population, number, ANSWER_FIN);
 }
 
 /* --- packets --- */

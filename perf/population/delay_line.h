@@ -2,17 +2,22 @@
 #ifndef PERF_POPULATION_DELAY_LINE_H
 #define PERF_POPULATION_DELAY_LINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum answer_kind { ANSWER_ACK, ANSWER_SYN, ANSWER_REQUEST, ANSWER_FIN };
 
 struct answer {
     uint32_t client;
-    uint32_t acknowledged; /* next sequence number that the client expects */
-    uint32_t due_us;       /* modulo 2^32 */
-    uint16_t sack_blocks;  /* number of its blocks in the pool; 0: none */
-    uint8_t kind;          /* enum answer_kind */
+    uint32_t acknowledged;  /* next sequence number that the client expects */
+    uint32_t due_us;        /* modulo 2^32 */
+    uint16_t sack_blocks;   /* number of its blocks in the pool; 0: none */
+    uint8_t kind : 4;       /* enum answer_kind */
+    bool after_request : 1; /* the client has sent its request before */
+    bool after_finish : 1;  /* the client has sent its FIN before */
 };
+
+_Static_assert(sizeof(struct answer) == 16, "answers must take little memory of the cache");
 
 struct delay_line {
     struct answer *answers;

@@ -294,19 +294,50 @@ static void every_second_segment_and_the_last_is_acknowledged(void **state)
     destroy_world(&world);
 }
 
+static void the_end_of_a_frame_is_acknowledged(void **state)
+{
+    struct population_options options = usual;
+
+    (void)state;
+    options.acks = 3;
+    struct world world = create_established(&options);
+    send_frame(&world, 0, 0);
+    assert_acknowledged(&world, 0, 3 * MSS);
+    assert_acknowledged(&world, 0, FRAME_BYTES);
+    assert_no_answer(&world);
+    destroy_world(&world);
+}
+
+static void what_comes_again_is_acknowledged_at_once(void **state)
+{
+    struct world world = create_established(&usual);
+
+    (void)state;
+    send_stream(&world, 0, 0, MSS, 0);
+    send_stream(&world, 0, MSS, MSS, 0);
+    assert_acknowledged(&world, 0, 2 * MSS);
+    send_stream(&world, 0, MSS, MSS, 0);
+    assert_acknowledged(&world, 0, 2 * MSS);
+    assert_int_equal(population_figures(world.population)->duplicates, 1);
+    destroy_world(&world);
+}
+
 static void a_burst_is_acknowledged_once_if_so_configured(void **state)
 {
     struct population_options options = usual;
-    struct rte_mbuf *packets[3];
+    struct rte_mbuf *packets[6];
 
     (void)state;
     options.acks = POPULATION_ACK_PER_BURST;
     struct world world = create_established(&options);
-    for (uint32_t i = 0; i < 3; i++) {
-        packets[i] = make_header(1, population_server_sequence(world.population, 1) + i * MSS, RTE_TCP_ACK_FLAG, MSS);
-        append_payload(packets[i], log_bytes + (size_t)i * MSS, MSS);
+    for (uint32_t i = 0; i < 6; i++) {
+        uint32_t client = i / 3, offset = i % 3 * MSS;
+
+        packets[i] = make_header(client, population_server_sequence(world.population, client) + offset, RTE_TCP_ACK_FLAG, MSS);
+        append_payload(packets[i], log_bytes + offset, MSS);
     }
-    assert_int_equal(world.burst.transmit(world.burst.context, packets, 3), 3);
+    assert_int_equal(world.burst.transmit(world.burst.context, packets, 6), 6);
+    assert_acknowledged(&world, 0, 3 * MSS);
     assert_acknowledged(&world, 1, 3 * MSS);
     assert_no_answer(&world);
     destroy_world(&world);
@@ -436,6 +467,18 @@ static void a_gap_is_reported_until_it_is_filled(void **state)
     assert_int_equal(population_figures(world.population)->duplicates, 1);
     assert_int_equal(population_figures(world.population)->out_of_order, 2);
     assert_int_equal(population_faults(world.population), 0);
+    destroy_world(&world);
+}
+
+static void gaps_are_reported_as_often_as_there_are_segments(void **state)
+{
+    struct world world = create_established(&usual);
+
+    (void)state;
+    for (unsigned i = 0; i < 2 * UINT16_MAX; i++) {
+        send_stream(&world, 0, MSS, MSS, 0);
+        assert_int_equal(assert_acknowledged(&world, 0, 0).sack_count, 1);
+    }
     destroy_world(&world);
 }
 
@@ -573,7 +616,7 @@ static void a_packet_that_the_card_cuts_counts_as_its_segments(void **state)
 /* Answers the SYN of a client, and its request with `response`. */
 static void accept_client(const struct world *world, uint32_t client, const char *response)
 {
-    struct received_answer answer;
+    struct received_answer answer, request;
     struct rte_mbuf *packet;
     char *payload;
 
@@ -588,14 +631,16 @@ static void accept_client(const struct world *world, uint32_t client, const char
     assert_true(take_answer(world, &answer));
     assert_int_equal(answer.acknowledged, 0);
     assert_int_equal(answer.payload_bytes, 0);
-    assert_true(take_answer(world, &answer));
-    assert_true(answer.payload_bytes > 100);
+    assert_true(take_answer(world, &request));
+    assert_int_equal(request.sequence, answer.sequence);
+    assert_true(request.payload_bytes > 100);
     packet = make_header(client, 0, RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG, (uint32_t)strlen(response));
     payload = rte_pktmbuf_append(packet, (uint16_t)strlen(response));
     memcpy(payload, response, strlen(response));
     transmit(world, packet);
     assert_true(take_answer(world, &answer));
     assert_int_equal(answer.acknowledged, strlen(response));
+    assert_int_equal(answer.sequence, request.sequence + request.payload_bytes);
 }
 
 static void a_client_connects_and_begins_where_it_is_sent(void **state)
@@ -632,6 +677,8 @@ static void answers_that_stand_in_the_clients_packets_exhaust_no_pool(void **sta
         struct rte_mbuf *packet;
 
         assert_int_equal(world.burst.receive(world.burst.context, &packet, 1), 1);
+        const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(packet, struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+        assert_int_equal(rte_be_to_cpu_32(ip->src_addr), population_client_ip(i));
         /* What the packet says does not matter, only that the ring keeps it. */
         rte_pktmbuf_mtod_offset(packet, struct rte_ether_hdr *, 0)->ether_type = RTE_BE16(RTE_ETHER_TYPE_ARP);
         transmit(&world, packet);
@@ -658,10 +705,15 @@ static void a_client_answers_the_end_with_its_own(void **state)
     struct received_answer answer;
 
     (void)state;
-    transmit(&world, make_header(4, population_server_sequence(world.population, 4), RTE_TCP_ACK_FLAG | RTE_TCP_FIN_FLAG, 0));
+    send_stream(&world, 4, 0, MSS, RTE_TCP_PSH_FLAG);
+    transmit(&world,
+             make_header(4, population_server_sequence(world.population, 4) + MSS, RTE_TCP_ACK_FLAG | RTE_TCP_FIN_FLAG, 0));
+    answer = assert_acknowledged(&world, 4, MSS);
+    assert_int_equal(answer.sequence, population_client_sequence(world.population, 4));
     assert_true(take_answer(&world, &answer));
+    assert_int_equal(answer.sequence, population_client_sequence(world.population, 4));
     assert_int_equal(answer.flags, RTE_TCP_ACK_FLAG | RTE_TCP_FIN_FLAG);
-    assert_int_equal(answer.acknowledged, population_server_sequence(world.population, 4) + 1);
+    assert_int_equal(answer.acknowledged, population_server_sequence(world.population, 4) + MSS + 1);
     transmit(&world, make_header(6, population_server_sequence(world.population, 6), RTE_TCP_RST_FLAG, 0));
     assert_no_answer(&world);
     assert_int_equal(population_figures(world.population)->ended, 2);
@@ -688,6 +740,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_second_segment_and_the_last_is_acknowledged),
+        cmocka_unit_test(the_end_of_a_frame_is_acknowledged),
+        cmocka_unit_test(what_comes_again_is_acknowledged_at_once),
         cmocka_unit_test(a_burst_is_acknowledged_once_if_so_configured),
         cmocka_unit_test(answers_arrive_after_the_round_trip),
         cmocka_unit_test(a_payload_that_is_not_the_logs_is_a_fault),
@@ -695,6 +749,7 @@ int main(void)
         cmocka_unit_test(bytes_overwritten_in_the_log_are_found),
         cmocka_unit_test(a_wrong_checksum_is_found),
         cmocka_unit_test(a_gap_is_reported_until_it_is_filled),
+        cmocka_unit_test(gaps_are_reported_as_often_as_there_are_segments),
         cmocka_unit_test(a_misplaced_payload_behind_a_gap_is_a_fault),
         cmocka_unit_test(what_is_lost_is_taken_when_it_comes_again),
         cmocka_unit_test(the_seed_decides_what_is_lost),
