@@ -28,17 +28,17 @@ static struct record *record_of(const struct population *population, const struc
     return client->has_record ? &population->records[client->offset] : NULL;
 }
 
-static struct record *take_record(struct population *population, struct client *client)
+/* Gives a client a record. False if none is free. */
+static bool take_record(struct population *population, struct client *client)
 {
     uint32_t number = number_pool_take(&population->free_records);
-    struct record *record = &population->records[number];
 
     if (number == 0)
-        return NULL;
-    *record = (struct record){.place = {client->frame, client->offset}};
+        return false;
+    population->records[number] = (struct record){.place = {client->frame, client->offset}};
     client->has_record = true;
     client->offset = number;
-    return record;
+    return true;
 }
 
 static void release_record(struct population *population, struct client *client)
@@ -61,7 +61,11 @@ void client_open(struct population *population, uint32_t number)
     population->figures.open++;
     if (number < options->dead || number - options->dead >= options->stalled)
         return;
-    struct record *record = take_record(population, client);
+    if (!take_record(population, client)) {
+        population->figures.records_wanting++;
+        return;
+    }
+    struct record *record = &population->records[client->offset];
     record->is_stalled = true;
     record->window_edge = client->expected + options->stalled_bytes;
 }
@@ -246,21 +250,17 @@ static bool add_range(struct record *record, struct received_range added)
 
 static void take_behind_gap(struct population *population, struct client *client, const struct segment *segment)
 {
-    struct record *record = record_of(population, client);
-
     population->figures.out_of_order++;
     if (!client->has_place || !segment->payload)
         return; /* as if it was lost: where it belongs is not known */
-    if (!record)
-        record = take_record(population, client);
-    if (!record) {
+    if (!client->has_record && !take_record(population, client)) {
         population->figures.records_wanting++;
         return;
     }
     struct received_range range = {segment->sequence, segment->sequence + segment->length,
                                    place_behind_gap(population, client, segment->sequence)};
     follow(population, &range.after, segment->payload, segment->length);
-    if (!add_range(record, range))
+    if (!add_range(&population->records[client->offset], range))
         population->figures.records_wanting++;
 }
 

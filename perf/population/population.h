@@ -57,7 +57,7 @@ struct population_figures {
     uint64_t skipped_frames;           /* frames left out between two that a client got */
     uint64_t open, ended;              /* clients that were answered with 101; that got a FIN or RST */
     uint64_t frames_completed;         /* deliveries: frames that a client has whole */
-    uint64_t records_wanting;          /* segments dropped because no record of gaps was free */
+    uint64_t records_wanting;          /* segments dropped, and clients that do not stall, because no record of gaps was free */
     /* What must not happen; 0 in a run without faults. */
     uint64_t misplaced;     /* payloads that are not the expected place in the log */
     uint64_t corrupt;       /* headers, checksums or bytes that are wrong */
