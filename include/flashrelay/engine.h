@@ -69,6 +69,7 @@ struct connection {
     bool dead : 1;                             /* failed or aborted: `closed` follows, once nothing is pinned */
     bool detaching : 1;                        /* engine_detach was called: `detached` follows, or `closed` */
     bool has_unread : 1;                       /* engine->unread has received bytes of the connection */
+    uint16_t note;                             /* for the engine's own use: these bytes would be padding */
     struct extent extents[CONNECTION_EXTENTS]; /* in order; extents[0] may have begun */
 };
 

@@ -5,7 +5,7 @@
 
 /* Most wheel entries that one turn handles. */
 #define ENTRIES_PER_TURN 1024
-/* Most entries that a connection has in one wheel: an earlier deadline needs another entry than the one before. */
+/* Most entries that a connection has in one wheel: a deadline that comes earlier needs another entry than the one before. */
 #define MAX_ENTRIES 3
 #define SLOT_BITS   22
 #define NEAR_TICKS  TICKS_OF_MS(60)
@@ -23,32 +23,56 @@ static uint32_t entry_of(const struct tcp_engine *engine, const struct tcp_conne
     return tcp_slot(engine, connection) | (uint32_t)connection->generation << SLOT_BITS;
 }
 
+/*
+ * A connection remembers in base.note when the earliest of its entries that count is due, in units of the far wheel: most deadlines move to a
+ * later time, and the entry that is there finds that out.
+ */
+#define NOTE_VALID 0x8000u
+#define NOTE_MASK  0x7fffu
+
+static uint32_t unit_of(uint32_t ticks)
+{
+    return ticks >> FAR_SHIFT & NOTE_MASK;
+}
+
+/* True if the unit `a` lies before `b`. */
+static bool is_unit_before(uint32_t a, uint32_t b)
+{
+    return ((a - b) & NOTE_MASK) > NOTE_MASK / 2;
+}
+
 /* Sees to it that the connection is looked at when its deadline comes. */
 static void enter(struct tcp_engine *engine, struct tcp_connection *connection)
 {
-    uint32_t left = connection->deadline - engine->now;
+    uint32_t left = connection->deadline - engine->now, unit = unit_of(connection->deadline);
+    bool is_near = left <= NEAR_TICKS;
 
-    if (left <= NEAR_TICKS && connection->near_count < MAX_ENTRIES) {
+    if ((connection->base.note & NOTE_VALID) != 0 && !is_unit_before(unit, connection->base.note & NOTE_MASK))
+        return;
+    if (is_near && connection->near_count < MAX_ENTRIES) {
         connection->near_count = (connection->near_count + 1u) & 3;
         wheel_add(&engine->near_wheel, connection->deadline + (1u << engine->near_wheel.shift), entry_of(engine, connection));
-    } else if (left > NEAR_TICKS && connection->far_count < MAX_ENTRIES) {
+    } else if (!is_near && connection->far_count < MAX_ENTRIES) {
         connection->far_count = (connection->far_count + 1u) & 3;
         wheel_add(&engine->far_wheel, connection->deadline, entry_of(engine, connection));
+    } else {
+        return; /* one of the entries that are there is late for this deadline */
     }
+    connection->base.note = (uint16_t)(NOTE_VALID | unit);
 }
 
-/* Entries that are there find a deadline that is later than theirs was: only an earlier one needs another entry. */
+/* An entry was taken: if it was the earliest, none counts any more. */
+static void leave(const struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    if (!is_unit_before(unit_of(engine->now), connection->base.note & NOTE_MASK))
+        connection->base.note = 0;
+}
+
 static void arm(struct tcp_engine *engine, struct tcp_connection *connection, enum tcp_timer timer, uint32_t ticks)
 {
-    bool is_near = ticks <= NEAR_TICKS;
-    bool has_entry = is_near ? connection->near_count > 0 : connection->near_count + connection->far_count > 0;
-    uint32_t deadline = engine->now + ticks;
-    bool is_earlier = connection->timer == TIMER_NONE || sequence_before(deadline, connection->deadline);
-
     connection->timer = timer & 7;
-    connection->deadline = deadline;
-    if (!has_entry || is_earlier)
-        enter(engine, connection);
+    connection->deadline = engine->now + ticks;
+    enter(engine, connection);
 }
 
 static bool may_probe(const struct tcp_connection *connection)
@@ -197,6 +221,7 @@ static unsigned run_near(struct tcp_engine *engine, unsigned left)
         if (!connection)
             continue;
         connection->near_count = (connection->near_count - 1u) & 3;
+        leave(engine, connection);
         look(engine, connection);
     }
     return left;
@@ -213,6 +238,7 @@ static unsigned run_far(struct tcp_engine *engine, unsigned left)
         if (!connection)
             continue;
         connection->far_count = (connection->far_count - 1u) & 3;
+        leave(engine, connection);
         look(engine, connection);
     }
     return left;

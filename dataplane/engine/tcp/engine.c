@@ -16,9 +16,7 @@
 
 /* Wheels for deadlines: 64 slots of 1 ms, and 4,096 slots of 17 ms. */
 #define NEAR_SLOTS 64
-#define NEAR_SHIFT 10
 #define FAR_SLOTS  4096
-#define FAR_SHIFT  14
 /* Entries in all wheels: 3 in each wheel of deadlines, one to be paced, one for a delayed acknowledgement. */
 #define ENTRIES_PER_CONNECTION 8
 /* One connection in so many may be repairing losses at once; others then do without a scoreboard. */

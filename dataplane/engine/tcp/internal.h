@@ -24,6 +24,10 @@
 /* Of the slot's generation, in connections and in the entries of wheels. */
 #define GENERATION_MASK 0x1ffu
 
+/* Units of the wheels in ticks: 2^10 and 2^14. */
+#define NEAR_SHIFT 10
+#define FAR_SHIFT  14
+
 /* What is to happen when the connection's `deadline` comes. */
 enum tcp_timer {
     TIMER_NONE,
@@ -88,8 +92,8 @@ struct tcp_connection {
     uint32_t una_in_control : 1; /* the first unacknowledged byte is in the control run of marks[0] */
     uint32_t reordering_seen : 1;
     uint32_t probe_is_new : 1; /* the probe sent new bytes: it can't have repaired a loss */
-    uint32_t is_failed : 1;     /* gives up: `closed` follows with -ETIMEDOUT */
-    uint32_t deadline;          /* ticks */
+    uint32_t is_failed : 1;    /* gives up: `closed` follows with -ETIMEDOUT */
+    uint32_t deadline;         /* ticks */
 
     uint64_t una_frame;    /* the frame of the first unacknowledged byte; in a control run: the frame after it */
     uint32_t una_end;      /* the sequence number after that frame or run */
