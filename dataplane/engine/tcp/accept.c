@@ -121,21 +121,22 @@ static void on_acknowledgement(struct tcp_engine *engine, struct packet *packet)
     const struct closed_tuple *closed =
         closed_tuples_find(&engine->closed, &packet->remote, packet->remote_port, packet->local, engine->now);
     struct cookie_options agreed;
+    enum cookie_verdict verdict;
 
     if (closed) {
         on_late_segment(engine, packet, closed);
         return;
     }
     cookie_keys_refresh(&engine->cookies, &engine->random, engine->now_ns);
-    if (engine->stopped || !host_is_peer(engine->host, &packet->remote) ||
-        !cookie_check(&engine->cookies, &tuple, packet->acknowledgement - 1, &agreed)) {
+    verdict = cookie_check(&engine->cookies, &tuple, packet->acknowledgement - 1, &agreed);
+    if (verdict != COOKIE_VALID)
         drop(engine, DROP_COOKIE);
+    if (verdict == COOKIE_FOREIGN || engine->stopped || !host_is_peer(engine->host, &packet->remote))
         reply_reset(engine, packet);
-    } else if (engine->accept_paused) {
+    else if (verdict == COOKIE_VALID && engine->accept_paused)
         drop(engine, DROP_PAUSED);
-    } else {
+    else if (verdict == COOKIE_VALID)
         establish(engine, packet, &agreed);
-    }
 }
 
 void tcp_accept(struct tcp_engine *engine, struct packet *packet)

@@ -1,9 +1,12 @@
 /*
- * SYN cookies (RFC 4987, 3.6): the initial sequence number of every answer to a SYN carries what the handshake has agreed on, and a keyed
- * hash (RFC 6528), so that nothing is kept until the ACK brings the number back.
+ * SYN cookies (RFC 4987, 3.6): the initial sequence number of every answer to a SYN carries what the handshake has agreed on, and two keyed
+ * hashes (RFC 6528), so that nothing is kept until the ACK brings the number back.
  *
- *     31         8 7     5 4      2   1     0
- *     [   hash    ][ MSS ][ scale ][SACK][key]
+ *     31              20 19              8 7     5 4      2   1     0
+ *     [ hash of tuple  ][ with peer's ISN ][ MSS ][ scale ][SACK][key]
+ *
+ * The second hash also depends on the peer's initial sequence number, which only the first segment after the handshake tells. A later
+ * segment that has overtaken that one is known by the first hash alone: it must not be answered with a reset.
  *
  * Keys are drawn anew every 30 s, and the one before stays valid, so a cookie lives for 30 to 60 s.
  */
@@ -34,13 +37,12 @@ struct cookie_options {
     bool sack;
 };
 
-/* A connection's addresses, and the peer's initial sequence number: the input of the hash. */
+/* A connection's addresses, and the peer's initial sequence number: the input of the hashes. */
 struct cookie_tuple {
     struct ip_address remote, local;
     uint16_t remote_port, local_port;
     uint32_t remote_sequence;
 };
-_Static_assert(sizeof(struct cookie_tuple) == 40, "all bytes of the tuple are hashed, so it must have no padding");
 
 /* Draws the first key. */
 void cookie_keys_init(struct cookie_keys *keys, struct random *random, uint64_t now_ns);
@@ -50,8 +52,14 @@ void cookie_keys_refresh(struct cookie_keys *keys, struct random *random, uint64
 /* The initial sequence number of the answer to a SYN. Rounds options->scale down to a class. */
 uint32_t cookie_make(const struct cookie_keys *keys, const struct cookie_tuple *tuple, const struct cookie_options *options);
 
-/* Checks the sequence number that came back. True if it is a cookie of ours: *options is what it carries. */
-bool cookie_check(const struct cookie_keys *keys, const struct cookie_tuple *tuple, uint32_t cookie,
-                  struct cookie_options *options);
+enum cookie_verdict {
+    COOKIE_VALID,
+    COOKIE_TOO_EARLY, /* of this connection, but the segment does not follow the handshake directly: it has overtaken another one */
+    COOKIE_FOREIGN,   /* none of ours, or too old */
+};
+
+/* Judges the sequence number that came back; if it is valid, *options is what it carries. */
+enum cookie_verdict cookie_check(const struct cookie_keys *keys, const struct cookie_tuple *tuple, uint32_t cookie,
+                                 struct cookie_options *options);
 
 #endif

@@ -78,6 +78,17 @@ static uint8_t bits_of(uint32_t value)
     return value == 0 ? 0 : (uint8_t)(32 - __builtin_clz(value));
 }
 
+/*
+ * True if the segment is newer than the one that last told the window. Of two with the same numbers the larger window is believed, as it is the
+ * later one unless the peer takes room back; a closed window is believed always, since it is probed.
+ */
+static bool tells_window(const struct tcp_connection *connection, const struct packet *packet, uint32_t window)
+{
+    if (sequence_after(packet->acknowledgement, connection->una) || sequence_after(packet->sequence, connection->window_sequence))
+        return true;
+    return packet->sequence == connection->window_sequence && (window > connection->window || window == 0);
+}
+
 /* True if the window has changed. */
 static bool update_window(struct tcp_connection *connection, const struct packet *packet)
 {
@@ -85,7 +96,7 @@ static bool update_window(struct tcp_connection *connection, const struct packet
     bool changed = window != connection->window;
     uint8_t bits = bits_of(window);
 
-    if (sequence_before(packet->sequence, connection->window_sequence))
+    if (!tells_window(connection, packet, window))
         return false;
     connection->window_sequence = packet->sequence;
     if (connection->window == 0 && window > 0)
