@@ -89,7 +89,7 @@ static bool tells_window(const struct tcp_connection *connection, const struct p
     return packet->sequence == connection->window_sequence && (window > connection->window || window == 0);
 }
 
-/* True if the window has changed. */
+/* True if the segment names another window than the one in force: then it is no duplicate (RFC 5681, 2). */
 static bool update_window(struct tcp_connection *connection, const struct packet *packet)
 {
     uint32_t window = (uint32_t)packet->window << connection->peer_scale;
@@ -97,7 +97,7 @@ static bool update_window(struct tcp_connection *connection, const struct packet
     uint8_t bits = bits_of(window);
 
     if (!tells_window(connection, packet, window))
-        return false;
+        return changed;
     connection->window_sequence = packet->sequence;
     if (connection->window == 0 && window > 0)
         connection->backoff = 0; /* of the probes */
