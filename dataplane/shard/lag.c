@@ -27,10 +27,29 @@ static void count_watched(struct shard *shard, int change)
     counter_add(&shard->counters.blocked_subscribers, (uint64_t)change);
 }
 
+/*
+ * The time of a refusal is kept in units of 1.024 us, modulo 2^32: it comes round after 73 minutes, and then the grace time begins anew. It is
+ * rounded up, so that no grace time is short.
+ */
+#define SINCE_SHIFT 10
+
+static uint64_t blocked_since_ns(const struct shard *shard, const struct subscriber *subscriber)
+{
+    uint64_t next = (shard->now_ns >> SINCE_SHIFT) + 1;
+
+    return (next - (uint32_t)((uint32_t)next - subscriber->blocked_since)) << SINCE_SHIFT;
+}
+
+/* The channel's head at the refusal: it lies less than 2^32 before the present one. */
+static uint64_t blocked_at_head(const struct subscriber *subscriber, uint64_t head)
+{
+    return head - (uint32_t)((uint32_t)head - subscriber->blocked_at_head);
+}
+
 static void watch(struct shard *shard, struct subscriber *subscriber)
 {
-    subscriber->blocked_at_head = channel_head(shard_fanout_of(shard, subscriber)->channel);
-    subscriber->blocked_since_ns = shard->now_ns;
+    subscriber->blocked_at_head = (uint32_t)channel_head(shard_fanout_of(shard, subscriber)->channel);
+    subscriber->blocked_since = (uint32_t)((shard->now_ns >> SINCE_SHIFT) + 1);
     timer_start(&shard->blocked, &subscriber->blocked, shard->now_ns);
     count_watched(shard, 1);
 }
@@ -47,10 +66,11 @@ void lag_stop_watching(struct shard *shard, struct subscriber *subscriber)
 static uint64_t lag_of(struct shard *shard, const struct subscriber *subscriber)
 {
     const struct channel *channel = shard_fanout_of(shard, subscriber)->channel;
-    uint64_t from =
-        subscriber->next_untaken > subscriber->blocked_at_head ? subscriber->next_untaken : subscriber->blocked_at_head + 1;
+    uint64_t head = channel_head(channel), from = blocked_at_head(subscriber, head) + 1;
 
-    return channel_count_frames(channel, channel_selection(channel, subscriber->selection), from, channel_head(channel) + 1);
+    if (subscriber->next_untaken > from)
+        from = subscriber->next_untaken;
+    return channel_count_frames(channel, channel_selection(channel, subscriber->selection), from, head + 1);
 }
 
 /* Cuts the subscriber off if it is too far behind, and then returns true. Within the grace time the decision is put off. */
@@ -58,8 +78,8 @@ static bool cut_off_if_behind(struct shard *shard, struct subscriber *subscriber
 {
     const struct lag_limit limit = {.frames = shard->options.message_buffer_size, .grace_ns = SHARD_LAG_GRACE_NS};
     const struct lag_state state = {
-        .blocked = subscriber->connection->blocked, .blocked_since_ns = subscriber->blocked_since_ns, .frames = frames};
-    uint64_t grace_end_ns = subscriber->blocked_since_ns + SHARD_LAG_GRACE_NS;
+        .blocked = subscriber->connection->blocked, .blocked_since_ns = blocked_since_ns(shard, subscriber), .frames = frames};
+    uint64_t grace_end_ns = state.blocked_since_ns + SHARD_LAG_GRACE_NS;
 
     switch (lag_decide(&limit, &state, events_until_ns)) {
     case LAG_KEEP:
