@@ -154,9 +154,12 @@ static void merge_holes(struct tcp_recovery *block)
         if (block->holes[i + 1].start - block->holes[i].end < block->holes[closest + 1].start - block->holes[closest].end)
             closest = i;
     struct tcp_hole *hole = &block->holes[closest], *other = hole + 1;
+    if (hole->next == hole->start)
+        hole->sent_at = other->sent_at; /* nothing of `hole` was sent again */
+    else if (other->next != other->start)
+        hole->sent_at = sequence_higher(hole->sent_at, other->sent_at);
     if (hole->next == hole->end)
         hole->next = other->next;
-    hole->sent_at = sequence_higher(hole->sent_at, other->sent_at);
     hole->end = other->end;
     remove_hole(block, closest + 1);
 }
