@@ -6,7 +6,10 @@
 
 /* --- slots.c --- */
 
-/* The hash of a peer's address and port. */
+/* The hash of a received packet's addresses and ports, which lie together in its headers. */
+uint64_t tcp_hash_packet(const struct tcp_engine *engine, const struct packet *packet);
+
+/* The same hash, from addresses and ports. */
 uint64_t tcp_hash(const struct tcp_engine *engine, const struct ip_address *remote, uint16_t remote_port, uint8_t local);
 
 /* Finds the connection of a packet; NULL if there is none. */

@@ -47,7 +47,7 @@ static unsigned parse(struct tcp_engine *engine, struct port_packet *sources, un
             __builtin_prefetch(sources[i + 4].bytes);
         if (!sort(engine, packet, packet_parse(packet, &sources[i], engine->host)))
             continue;
-        packet->hash = tcp_hash(engine, &packet->remote, packet->remote_port, packet->local);
+        packet->hash = tcp_hash_packet(engine, packet);
         table_prefetch(&engine->table, packet->hash);
         found++;
     }

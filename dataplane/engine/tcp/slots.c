@@ -9,15 +9,31 @@
 #include <xxhash.h>
 
 #include <assert.h>
+#include <string.h>
+
+/* From the source address on: addresses, then ports. Between IPv4's addresses and TCP's ports nothing lies, as options are refused. */
+#define V4_HASHED_BYTES 12
+#define V6_HASHED_BYTES 36
+
+uint64_t tcp_hash_packet(const struct tcp_engine *engine, const struct packet *packet)
+{
+    if (packet->is_v6)
+        return XXH3_64bits_withSeed(packet->ip + 8, V6_HASHED_BYTES, engine->hash_seed);
+    return XXH3_64bits_withSeed(packet->ip + 12, V4_HASHED_BYTES, engine->hash_seed);
+}
 
 uint64_t tcp_hash(const struct tcp_engine *engine, const struct ip_address *remote, uint16_t remote_port, uint8_t local)
 {
-    struct {
-        struct ip_address remote;
-        uint16_t port, local;
-    } key = {.remote = *remote, .port = remote_port, .local = local};
+    const struct ip_address *own = &engine->host->options.addresses[local].ip;
+    bool is_v4 = ip_address_is_v4(remote);
+    size_t from = is_v4 ? 12 : 0, length = sizeof remote->bytes - from;
+    uint8_t key[V6_HASHED_BYTES];
 
-    return XXH3_64bits_withSeed(&key, sizeof key, engine->hash_seed);
+    memcpy(key, remote->bytes + from, length);
+    memcpy(key + length, own->bytes + from, length);
+    write_u16(key + 2 * length, remote_port);
+    write_u16(key + 2 * length + 2, engine->base.listen_port);
+    return XXH3_64bits_withSeed(key, is_v4 ? V4_HASHED_BYTES : V6_HASHED_BYTES, engine->hash_seed);
 }
 
 static bool is_of(const struct tcp_connection *connection, const struct packet *packet)
