@@ -142,12 +142,20 @@ static void send_frame_segment(struct tcp_engine *engine, struct tcp_connection 
     service->segments -= segments < service->segments ? segments : service->segments;
 }
 
+/* How many segments may be handed over as one. */
+static unsigned segments_at_once(const struct tcp_engine *engine, const struct tcp_connection *connection)
+{
+    uint32_t segments = engine->port->limits.tso_bytes / tcp_mss(connection);
+
+    return segments > 1 ? segments : 1;
+}
+
 static enum stop send_frame(struct tcp_engine *engine, struct tcp_connection *connection, struct service *service,
                             const struct stream_piece *piece)
 {
     uint32_t offset = piece->taken_bytes, window = window_room(connection);
     uint32_t congestion = service->is_probe ? UINT32_MAX : congestion_room(engine, connection);
-    bool is_cut_by_card = engine->port->limits.tso_bytes > 0;
+    unsigned at_once = segments_at_once(engine, connection);
     enum stop stop = STOP_DONE;
     bool held = false;
 
@@ -155,7 +163,8 @@ static enum stop send_frame(struct tcp_engine *engine, struct tcp_connection *co
         return STOP_MARK;
     while (offset < piece->length) {
         uint32_t room = window < congestion ? window : congestion;
-        uint32_t length = cut(connection, offset, piece->length - offset, room, is_cut_by_card ? service->segments : 1);
+        uint32_t length =
+            cut(connection, offset, piece->length - offset, room, service->segments < at_once ? service->segments : at_once);
 
         if (length == 0) {
             stop = no_room(connection, window, congestion);
