@@ -73,7 +73,8 @@ void host_destroy(struct host *host);
 
 /*
  * Proves, before any engine runs, that no other machine has one of the addresses (RFC 5227, RFC 4862 5.4), and that the gateways answer.
- * Waits for answers, at most 3 s. 0; -EADDRINUSE or -EHOSTUNREACH, and `error` says which address and which MAC address has it.
+ * Waits for answers: 900 ms for all addresses together, at most 3 s for each gateway. 0; -EADDRINUSE or -EHOSTUNREACH, and `error` says
+ * which address and which MAC address has it.
  */
 int host_probe(struct host *host, struct port *port, char *error, size_t error_capacity);
 

@@ -59,41 +59,58 @@ static bool read_claim(const struct port_packet *packet, struct claim *claim)
     }
 }
 
-/* Receives what has arrived; true if one of the frames claims `ip` for another MAC address than ours. */
-static bool is_claimed(struct port *port, const struct host *host, const struct ip_address *ip, struct claim *claim)
+/* An address that is asked for, and the own address that asks. */
+struct question {
+    struct ip_address ip;
+    unsigned local;
+};
+
+static bool is_asked_for(const struct question *questions, unsigned count, const struct ip_address *ip)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (ip_address_equal(&questions[i].ip, ip))
+            return true;
+    return false;
+}
+
+/* Receives what has arrived; true if one of the frames claims one of the addresses for another MAC address than ours. */
+static bool is_claimed(struct port *port, const struct host *host, const struct question *questions, unsigned question_count,
+                       struct claim *claim)
 {
     struct port_packet packets[PORT_BURST];
     unsigned count = port->ops->receive(port, packets, PORT_BURST);
     bool found = false;
 
     for (unsigned i = 0; i < count && !found; i++)
-        found = read_claim(&packets[i], claim) && ip_address_equal(&claim->ip, ip) && memcmp(claim->mac, host->mac, 6) != 0;
+        found = read_claim(&packets[i], claim) && is_asked_for(questions, question_count, &claim->ip) &&
+                memcmp(claim->mac, host->mac, 6) != 0;
     if (count > 0)
         port->ops->release(port, packets, count);
     return found;
 }
 
-static void ask(struct port *port, const struct host *host, const struct ip_address *ip, unsigned local, bool is_probe)
+static void ask(struct port *port, const struct host *host, const struct question *question, bool is_probe)
 {
     struct port_segment segment = {0};
 
     if (!port->ops->take_headers(port, &segment.header, 1))
         return;
-    segment.header_bytes = (uint16_t)solicit_write(host, ip, local, is_probe, segment.header);
+    segment.header_bytes = (uint16_t)solicit_write(host, &question->ip, question->local, is_probe, segment.header);
     port->ops->send(port, &segment, 1);
     port->ops->flush(port);
 }
 
-/* Asks for an address, at most `tries` times. True if somebody has it. */
-static bool resolve(struct port *port, const struct host *host, const struct ip_address *ip, unsigned local, bool is_probe,
+/* Asks for the addresses, all at the same time and at most `tries` times. True if somebody has one of them. */
+static bool resolve(struct port *port, const struct host *host, const struct question *questions, unsigned count, bool is_probe,
                     unsigned tries, struct claim *claim)
 {
     for (; tries > 0; tries--) {
         uint64_t end_ns = port->ops->now(port) + INTERVAL_NS;
 
-        ask(port, host, ip, local, is_probe);
+        for (unsigned i = 0; i < count; i++)
+            ask(port, host, &questions[i], is_probe);
         do {
-            if (is_claimed(port, host, ip, claim))
+            if (is_claimed(port, host, questions, count, claim))
                 return true;
             port->ops->wait(port, end_ns);
         } while (port->ops->now(port) < end_ns);
@@ -101,16 +118,20 @@ static bool resolve(struct port *port, const struct host *host, const struct ip_
     return false;
 }
 
-static int check_is_free(const struct host *host, struct port *port, unsigned local, char *error, size_t error_capacity)
+static int check_are_free(const struct host *host, struct port *port, char *error, size_t error_capacity)
 {
-    const struct ip_address *ip = &host->options.addresses[local].ip;
+    unsigned count = host->options.address_count;
+    struct question questions[HOST_ADDRESSES];
     char text[ADDRESS_TEXT_BYTES];
     struct claim claim;
 
-    if (!resolve(port, host, ip, local, true, TRIES, &claim))
+    for (unsigned i = 0; i < count; i++)
+        questions[i] = (struct question){host->options.addresses[i].ip, i};
+    if (!resolve(port, host, questions, count, true, TRIES, &claim))
         return 0;
     snprintf(error, error_capacity, "%s is in use by %02x:%02x:%02x:%02x:%02x:%02x: give the port an address of its own",
-             ip_address_format(ip, text), claim.mac[0], claim.mac[1], claim.mac[2], claim.mac[3], claim.mac[4], claim.mac[5]);
+             ip_address_format(&claim.ip, text), claim.mac[0], claim.mac[1], claim.mac[2], claim.mac[3], claim.mac[4],
+             claim.mac[5]);
     return -EADDRINUSE;
 }
 
@@ -128,26 +149,24 @@ static unsigned local_for(const struct host *host, const struct ip_address *gate
 static int find_gateway(struct host *host, struct port *port, const struct ip_address *gateway, char *error,
                         size_t error_capacity)
 {
-    unsigned local = local_for(host, gateway);
+    const struct question question = {*gateway, local_for(host, gateway)};
     char text[ADDRESS_TEXT_BYTES];
     struct claim claim;
 
-    if (!resolve(port, host, gateway, local, false, GATEWAY_TRIES, &claim)) {
+    if (!resolve(port, host, &question, 1, false, GATEWAY_TRIES, &claim)) {
         snprintf(error, error_capacity, "gateway %s does not answer: is it on the port's network?",
                  ip_address_format(gateway, text));
         return -EHOSTUNREACH;
     }
     /* It is used for as long as the host lives. */
-    host_use_neighbour(host, gateway, (uint8_t)local, claim.mac, port->ops->now(port));
+    host_use_neighbour(host, gateway, (uint8_t)question.local, claim.mac, port->ops->now(port));
     return 0;
 }
 
 int host_probe(struct host *host, struct port *port, char *error, size_t error_capacity)
 {
-    int result = 0;
+    int result = check_are_free(host, port, error, error_capacity);
 
-    for (unsigned i = 0; i < host->options.address_count && result == 0; i++)
-        result = check_is_free(host, port, i, error, error_capacity);
     for (unsigned i = 0; i < host->options.gateway_count && result == 0; i++)
         result = find_gateway(host, port, &host->options.gateways[i], error, error_capacity);
     return result;
