@@ -74,6 +74,9 @@ static int check_addresses(const struct options *options, char *error, size_t ca
     if (!has_address(&options->dpdk_addresses, &options->listen_addr.ip))
         return refuse(error, capacity, "--listen-addr %s: expected 0.0.0.0, [::] or one of --dpdk-address",
                       address_format(&options->listen_addr, text));
+    if (options->listen_addr.port == 0)
+        return refuse(error, capacity, "--listen-addr %s: expected a port other than 0 with --engine dpdk",
+                      address_format(&options->listen_addr, text));
     for (unsigned i = 0; i < options->dpdk_gateways.count; i++)
         if (!is_reachable(&options->dpdk_addresses, &options->dpdk_gateways.ips[i]))
             return refuse(error, capacity, "--dpdk-gateway %s: expected an address in one of the networks of --dpdk-address",

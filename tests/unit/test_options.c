@@ -195,6 +195,8 @@ static void what_the_engine_dpdk_lacks_is_named(void **state)
         {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/24", "--dpdk-offload=on"}, "--dpdk-offload on: expected auto or off"},
         {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/24", "--listen-addr=192.0.2.11:1"},
          "--listen-addr 192.0.2.11:1: expected 0.0.0.0, [::] or one of --dpdk-address"},
+        {{"--dpdk-port=3b:00.0", "--dpdk-address=192.0.2.10/24", "--listen-addr=0.0.0.0:0"},
+         "--listen-addr 0.0.0.0:0: expected a port other than 0 with --engine dpdk"},
     };
 
     (void)state;
