@@ -175,14 +175,24 @@ def epoll_jobs(_options):
                   count_pytest, 600, env, alone=stem == "load")
 
 
+def dpdk_jobs(_options):
+    """The end-to-end tests whose result may depend on the engine's TCP, once more on dpdk, against the kernel's TCP through taps."""
+    for stem in ("compression", "fanout", "faults", "health", "keys", "lag", "limits", "load", "protocol", "routes", "shutdown"):
+        env = {"FLASHRELAY_BIN": str(BUILD), "FLASHRELAY_TEST_ENGINE": "dpdk", "FLASHRELAY_TEST_SCALE": "0.1" if stem == "load" else "1"}
+        yield Job("dpdk", f"dpdk/e2e/test_{stem}",
+                  ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", ROOT / f"tests/e2e/test_{stem}.py"],
+                  count_pytest, 600, env, alone=stem == "load")
+
+
 def run_all(jobs):
     """
-    Runs as many jobs at once as there are cores, then twice as many end-to-end tests at once, then one after the other the jobs that run
-    alone. Returns pairs of job and result.
+    Runs as many jobs at once as there are cores, then twice as many end-to-end tests at once, then all those on dpdk, which mostly wait for
+    the proof that the addresses of their relays are free, then one after the other the jobs that run alone. Returns pairs of job and result.
     """
     results = []
-    for workers, chosen in ((os.cpu_count(), [job for job in jobs if not job.alone and job.suite != "e2e"]),
+    for workers, chosen in ((os.cpu_count(), [job for job in jobs if not job.alone and job.suite not in ("e2e", "dpdk")]),
                             (2 * os.cpu_count(), [job for job in jobs if not job.alone and job.suite == "e2e"]),
+                            (6 * os.cpu_count(), [job for job in jobs if not job.alone and job.suite == "dpdk"]),
                             (1, [job for job in jobs if job.alone])):
         with ThreadPoolExecutor(workers) as pool:
             results += zip(chosen, pool.map(Job.run, chosen))
@@ -196,7 +206,8 @@ def print_skips(results):
             print(f"skipped {job.name:40} {count} test{'' if count == 1 else 's'}: {reason}")
 
 
-SUITES = {"unit": unit_jobs, "tcp": tcp_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs, "epoll": epoll_jobs}
+SUITES = {"unit": unit_jobs, "tcp": tcp_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs, "epoll": epoll_jobs,
+          "dpdk": dpdk_jobs}
 # Suites that run in an emulator, and only if --only names them.
 EMULATED_SUITES = {"arm64": arm64_jobs, "kernel": kernel_jobs}
 

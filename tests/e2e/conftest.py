@@ -1,12 +1,34 @@
 import resource
 import signal
+import subprocess
 
 import pytest
 
-from harness import PATIENCE_S
+from harness import BIN, ENGINE, PATIENCE_S
 from harness.builder import Builder
 from harness.relay import Relay
+from harness.network import enter_namespace
 from harness.subscriber import Loop, RawSubscriber, Subscriber
+
+
+def why_no_taps():
+    """Enters a network namespace for taps; why that is not possible, if it is not."""
+    check = subprocess.run([BIN / "flashrelay", "--dpdk-check", "--dpdk-port=none", "--dpdk-address=192.0.2.1/24"], capture_output=True,
+                           text=True, check=False)
+    if "built without DPDK" in check.stderr:
+        return "this variant is built without DPDK"
+    try:
+        enter_namespace()
+    except OSError as error:
+        return f"taps need root: {error}"
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    """All tests run on taps if they are to run on the engine dpdk. The namespace is entered before the first thread begins."""
+    reason = why_no_taps() if ENGINE == "dpdk" else None
+    for item in items if reason else ():
+        item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -98,8 +120,8 @@ def raw(start_relay):
     """Opens raw connections to a relay's port."""
     connections = []
 
-    def connect(relay, host="127.0.0.1", receive_buffer=None, source=None):
-        connections.append(RawSubscriber(relay.port, host, receive_buffer, source))
+    def connect(relay, host=None, receive_buffer=None, source=None):
+        connections.append(RawSubscriber(relay.port, host or relay.host, receive_buffer, source))
         return connections[-1]
 
     yield connect

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import brotli, eventually, scaled
+from harness import brotli, eventually, needs_sockets, scaled
 from harness.wire import BINARY, CLOSE, PING, TEXT, Closed, encode_frame
 
 SMALL_BUFFER = 4096
@@ -317,7 +317,7 @@ def test_half_handshakes_take_no_place_from_others(flowing, raw):
         late = raw(flowing)
         late.send(late.request_text())
         assert late.receive_answer().status == 101
-        other = raw(flowing, source="127.0.0.2")
+        other = raw(flowing, source=flowing.network.source(1))
         other.send(b"GET /healthz HTTP/1.1\r\nHost: relay\r\n\r\n")
         assert other.receive_answer().status == 200
     assert flowing.metrics().value("flashrelay_evicted_handshakes_total") >= 700 - 512
@@ -406,6 +406,7 @@ def test_crowds_that_leave_before_they_are_answered(flowing, raw):
     eventually(lambda: descriptors(flowing) <= before, "all descriptors to be given back")
 
 
+@needs_sockets("connections of the engine dpdk take no descriptors")
 def test_out_of_descriptors(builder, start_relay, raw):
     """Accepting pauses and goes on when there are descriptors again; the log says so once."""
     relay = start_relay(builder, *MANY)
@@ -435,6 +436,7 @@ def test_out_of_descriptors(builder, start_relay, raw):
     relay.wait_subscribers(0)
 
 
+@needs_sockets("connections of the engine dpdk take no descriptors")
 def test_descriptors_are_left_for_upstreams_and_metrics(start_builder, start_relay, raw):
     """
     Subscribers use up their share of the descriptors, and others are refused; the relay still looks up the builder's name and connects
@@ -483,6 +485,7 @@ def was_upgraded(connection):
         return False
 
 
+@needs_sockets("connections of the engine dpdk take no descriptors")
 @pytest.mark.parametrize("shards", (1, 3))
 @pytest.mark.parametrize("said", (b"", b"GET /nothing HTTP/1.1\r\nHost: relay\r\n\r\n"), ids=("silent", "refused"))
 def test_connections_that_are_no_subscribers_leave_descriptors_to_others(builder, start_relay, raw, said, shards):
@@ -491,16 +494,17 @@ def test_connections_that_are_no_subscribers_leave_descriptors_to_others(builder
     upstream = builder.accept()
     crowd = []
     for number in range(1100):
-        crowd.append(raw(relay, source=f"127.0.1.{1 + number % 50}"))
+        crowd.append(raw(relay, source=relay.network.source(number % 50)))
         with contextlib.suppress(ConnectionError): # the relay may reset it at once
             crowd[-1].send(said)
-    assert raw(relay, source="127.0.0.2").request("/healthz").status == 200
-    subscriber = raw(relay, source="127.0.0.3").upgrade()
+    assert raw(relay, source=relay.network.source(101)).request("/healthz").status == 200
+    subscriber = raw(relay, source=relay.network.source(102)).upgrade()
     upstream.send_text(message(1))
     assert subscriber.receive_frame().payload == message(1)
     assert "accepting pauses" not in relay.log()
 
 
+@needs_sockets("connections of the engine dpdk take no descriptors")
 def test_descriptors_are_left_for_each_of_many_upstreams(start_builder, start_relay, raw):
     """Connections use up their share of the descriptors; all upstreams connect again when the builder restarts."""
     upstreams = 100

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from harness import eventually, scaled
+from harness import ENGINE, eventually, scaled
 
 
 def refused(raw, relay, message, **headers):
@@ -97,10 +97,11 @@ def test_no_header_may_tell(builder, start_relay, raw):
 
 
 def test_ipv6_and_ipv4_count_apart(builder, start_relay, raw):
-    relay = start_relay(builder, "--per-ip-connection-limit=1", "--listen-addr=[::]:0")
-    raw(relay, "::1").upgrade()
-    raw(relay, "127.0.0.1").upgrade()
-    for host in ("::1", "127.0.0.1"):
+    relay = start_relay(builder, "--per-ip-connection-limit=1", "--listen-addr=[::]:8545" if ENGINE == "dpdk" else "--listen-addr=[::]:0")
+    hosts = (relay.network.host_v6, relay.network.host)
+    for host in hosts:
+        raw(relay, host).upgrade()
+    for host in hosts:
         answer = raw(relay, host).request()
         assert answer.status == 429
 

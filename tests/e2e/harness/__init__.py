@@ -4,6 +4,8 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from .sandbox import IO_URING, command_without_calls
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,6 +21,11 @@ PATIENCE_S = int(os.environ.get("FLASHRELAY_TEST_PATIENCE_S", 20 if SCALE >= 1 e
 def program_command(program):
     """The beginning of the command line of a program of ours that has no flag for its engine."""
     return [*(command_without_calls(IO_URING) if ENGINE == "epoll" else ()), str(BIN / program)]
+
+
+def needs_sockets(reason):
+    """Marks a test that says nothing of the engine dpdk, because it is about sockets."""
+    return pytest.mark.skipif(ENGINE == "dpdk", reason=reason)
 
 
 def scaled(count, least=1):

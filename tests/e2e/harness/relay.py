@@ -7,6 +7,7 @@ import subprocess
 
 from . import BIN, ENGINE, PATIENCE_S, eventually
 from .metrics import scrape
+from .network import Loopback, Tap
 
 _STARTED = re.compile(r"listens on (\S+):(\d+); metrics: (?:(\S+):(\d+)|off);")
 _SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
@@ -40,24 +41,25 @@ def command_in_group(group):
 
 class Relay:
     """
-    A running relay, in the control group `group` and started by the command `wrapper`, if these are given. The kernel chooses its ports
-    unless a flag names them; its output is kept in `folder`, except standard output if `stdout` takes that.
+    A running relay, in the control group `group`, on the network `network` and started by the command `wrapper`, if these are given. It
+    chooses its ports unless a flag names them; its output is kept in `folder`, except standard output if `stdout` takes that.
     """
 
     def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None, descriptors=None, memory=None, group=None,
-                 wrapper=()):
+                 wrapper=(), network=None):
         arguments = [f"--upstream-ws={','.join(upstreams)}"] if upstreams else []
+        self.network = network or (Tap() if ENGINE == "dpdk" else Loopback())
         given = " ".join([*map(str, flags), *(name.lower().replace("_", "-") for name in env or {})])
         if "listen-addr" not in given:
-            arguments.append("--listen-addr=127.0.0.1:0")
+            arguments.append(f"--listen-addr={self.network.listen_addr}")
         if "metrics-addr" not in given:
             arguments.append("--metrics-addr=127.0.0.1:0")
         if "memory" not in given and "max-message" not in given:
             arguments += memory if memory is not None else MEMORY_OF_BOTH if "enable-compression" in given else MEMORY
         if "subscriber-max-interval" not in given:
             arguments.append("--subscriber-max-interval-ms=50") # tests about the wait between attempts set it themselves
-        if ENGINE and "--engine" not in given and not wrapper:
-            arguments.append(f"--engine={ENGINE}")
+        if "--engine" not in given and not wrapper:
+            arguments += self.network.flags() or ([f"--engine={ENGINE}"] if ENGINE else [])
         self.output, self.errors = folder / "relay.out", folder / "relay.err"
         with self.output.open("wb") as out, self.errors.open("wb") as err:
             self.process = subprocess.Popen([*(command_in_group(group) if group else []), *wrapper, BIN / "flashrelay", *arguments,
@@ -75,13 +77,19 @@ class Relay:
         match = eventually(started, "the relay's line that it listens")
         self.listen_host, self.port = match[1], int(match[2])
         self.metrics_port = int(match[4]) if match[4] else None
+        self.network.connect()
         return self
+
+    @property
+    def host(self):
+        """The address at which subscribers connect."""
+        return self.network.host
 
     def log(self):
         return self.output.read_text(errors="replace") + self.errors.read_text(errors="replace")
 
     def uri(self, path="/ws"):
-        return f"ws://127.0.0.1:{self.port}{path}"
+        return f"ws://{self.host}:{self.port}{path}"
 
     def metrics(self):
         return scrape(self.metrics_port)

@@ -81,7 +81,7 @@ class Subscriber:
 class RawSubscriber(Wire):
     """A connection to the relay on which a test writes every byte."""
 
-    def __init__(self, port, host="127.0.0.1", receive_buffer=None, source=None):
+    def __init__(self, port, host, receive_buffer=None, source=None):
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         if receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -1,0 +1,63 @@
+"""
+Where a relay listens: on loopback, or on a tap of its own with the engine dpdk. The taps are in a network namespace that the tests enter and
+that ends with them.
+"""
+import ctypes
+import itertools
+import os
+import subprocess
+
+_CLONE_NEWNET = 0x40000000
+_numbers = itertools.cycle(range(1, 250))
+
+
+class Loopback:
+    """The network of the engines that use sockets."""
+    listen_host, listen_addr, host, host_v6 = "127.0.0.1", "127.0.0.1:0", "127.0.0.1", "::1"
+
+    def flags(self):
+        return []
+
+    def connect(self):
+        pass
+
+    def source(self, number):
+        """The address of a client; clients with different numbers have different ones."""
+        return f"127.0.{number // 250}.{number % 250 + 2}"
+
+
+class Tap:
+    """A tap between a relay on the engine dpdk and the kernel, which answers for all addresses of the upper half of the tap's network."""
+    listen_host, listen_addr = "0.0.0.0", "[::]:8545"
+
+    def __init__(self):
+        self.number = next(_numbers)
+        self.interface = f"flash{self.number}"
+        self.network, self.network_v6 = f"10.{self.number}", f"fd00:{self.number}:"
+        self.host, self.host_v6 = f"{self.network}.0.2", f"{self.network_v6}:2"
+
+    def flags(self, arguments=""):
+        return ["--engine=dpdk", f"--dpdk-port=net_tap{self.number},iface={self.interface}{arguments}", "--eal=--no-huge",
+                f"--dpdk-address={self.host}/16,{self.host_v6}/64"]
+
+    def connect(self):
+        ip(f"addr add {self.network}.0.1/16 dev {self.interface}", f"addr add {self.network_v6}:1/64 dev {self.interface} nodad",
+           f"link set {self.interface} up", f"route replace local {self.network}.128.0/17 dev lo")
+
+    def source(self, number):
+        return f"{self.network}.{128 + number // 250}.{number % 250 + 2}"
+
+
+def ip(*commands):
+    """Has ip(8) do these commands, one after the other."""
+    subprocess.run(["ip", "-batch", "-"], input="\n".join(commands), text=True, check=True)
+
+
+def enter_namespace():
+    """Moves this process into a new network namespace, where taps can be made. Raises OSError where that is not possible."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise OSError("/dev/net/tun cannot be opened")
+    if libc.unshare(_CLONE_NEWNET) != 0:
+        raise OSError(f"no network namespace: {os.strerror(ctypes.get_errno())}")
+    ip("link set lo up")
