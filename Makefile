@@ -57,7 +57,7 @@ TOOL_LIBS := -ljansson
 DPDK := $(if $(filter release debug asan,$(VARIANT)),$(shell pkg-config --exists 'libdpdk >= 22.11' 2>/dev/null && echo yes))
 DPDK_CFLAGS := $(if $(DPDK),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)))
 DPDK_LIBS := $(if $(DPDK),$(shell pkg-config --libs libdpdk))
-DPDK_PROGRAMS := bypass_floor
+DPDK_PROGRAMS := bypass_floor bypass_relay
 DPDK_TESTS := test_dpdk_port test_dpdk_system test_population
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))

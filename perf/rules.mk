@@ -22,7 +22,7 @@ $(OBJ)/tests/unit/test_flashbench.o: CPPFLAGS += -iquote perf
 # The population of simulated clients needs DPDK, as the programs that use it do.
 POPULATION := $(if $(DPDK),$(call objects,$(wildcard perf/population/*.c)))
 $(POPULATION): CPPFLAGS += $(DPDK_CFLAGS)
-$(BIN)/bypass_floor $(BIN)/test_population: $(POPULATION)
+$(BIN)/bypass_floor $(BIN)/bypass_relay $(BIN)/test_population: $(POPULATION)
 $(OBJ)/tests/unit/test_population.o: CPPFLAGS += -iquote perf
 
 # The revision to compare with is built in a git work tree of its own, below build/.
@@ -44,7 +44,7 @@ else
 endif
 
 # flashbench is built with the tools, and so is bare_loop: flashbench's presets compare with it and expect it in flashbench's own folder.
-all: $(BIN)/flashbench $(BIN)/bare_loop $(if $(DPDK),$(BIN)/bypass_floor)
+all: $(BIN)/flashbench $(BIN)/bare_loop $(if $(DPDK),$(BIN)/bypass_floor $(BIN)/bypass_relay)
 
 # Measures one row of the project's performance goals; PERF adds options, e.g. PERF="--html build/row.html".
 ROW ?=

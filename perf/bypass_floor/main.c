@@ -5,13 +5,12 @@
  */
 #include "bypass_floor/floor.h"
 #include "common/command_line.h"
+#include "population/program.h"
 
 #include <rte_eal.h>
 
 #include <err.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_ROUNDS   100000
@@ -32,7 +31,7 @@ static struct settings settings = {
     .interval_ns = 200 * 1000000,
     .duration_ns = 2000000000,
     .seed = 1,
-    .cpu = UINT64_MAX,
+    .cpu = PROGRAM_FIRST_CPU,
     .acks = "6",
     .count = "last",
 };
@@ -74,70 +73,11 @@ struct floor_result {
     uint64_t rounds, deliveries;
 };
 
-static unsigned parse_acks(void)
-{
-    char *end;
-    unsigned long value;
-
-    if (strcmp(settings.acks, "burst") == 0)
-        return POPULATION_ACK_PER_BURST;
-    value = strtoul(settings.acks, &end, 10);
-    if (*end != '\0' || value < 1 || value > UINT8_MAX)
-        command_line_fail(&line, "--acks \"%s\": expected 1 to %d, or burst", settings.acks, UINT8_MAX);
-    return (unsigned)value;
-}
-
 static bool parse_count(void)
 {
     if (strcmp(settings.count, "every") != 0 && strcmp(settings.count, "last") != 0)
         command_line_fail(&line, "--count \"%s\": expected every or last", settings.count);
     return strcmp(settings.count, "every") == 0;
-}
-
-static unsigned first_cpu(void)
-{
-    cpu_set_t allowed;
-    unsigned cpu = 0;
-
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-        err(1, "sched_getaffinity");
-    while (!CPU_ISSET(cpu, &allowed))
-        cpu++;
-    return cpu;
-}
-
-static void start_eal(void)
-{
-    char cpu[16];
-    char *arguments[16], *huge[] = {"--in-memory"}, *plain[] = {"--no-huge", "--no-shconf", "-m", "128"};
-    char **memory = settings.huge ? huge : plain;
-    int count = 0, memory_count = settings.huge ? 1 : 4;
-
-    snprintf(cpu, sizeof cpu, "%u", settings.cpu == UINT64_MAX ? first_cpu() : (unsigned)settings.cpu);
-    arguments[count++] = "bypass_floor";
-    for (int i = 0; i < memory_count; i++)
-        arguments[count++] = memory[i];
-    arguments[count++] = "--no-pci";
-    arguments[count++] = "--no-telemetry";
-    arguments[count++] = "--log-level=lib.*:error";
-    arguments[count++] = "-l";
-    arguments[count++] = cpu;
-    arguments[count] = NULL;
-    if (rte_eal_init(count, arguments) < 0)
-        errx(1, "DPDK does not start%s", settings.huge ? ": are there huge pages in /proc/sys/vm/nr_hugepages?" : "");
-}
-
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-
-    return (left > right) - (left < right);
-}
-
-static double median(double *values, uint64_t count)
-{
-    qsort(values, count, sizeof *values, compare);
-    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
 /* Ends the program if the run was not what it should measure. */
@@ -178,8 +118,8 @@ static struct floor_result measure(struct floor *floor)
     check(floor, round + 1);
     packets = population_figures(floor->population)->packets - packets;
     for (unsigned part = 0; part < PARTS; part++)
-        result.parts[part] = median(parts[part], round);
-    result.sum = median(parts[PARTS], round);
+        result.parts[part] = program_median(parts[part], round);
+    result.sum = program_median(parts[PARTS], round);
     result.rounds = round;
     result.deliveries *= round;
     result.packets_per_s = (double)packets / (double)result.deliveries / result.sum * 1e3;
@@ -234,9 +174,10 @@ int main(int argc, char **argv)
         .rtt_ns = settings.rtt_ns,
         .interval_ns = settings.interval_ns,
         .seed = settings.seed,
-        .acks = parse_acks(),
+        .acks = program_parse_acks(&line, settings.acks),
     };
-    start_eal();
+    program_start_eal(
+        &(struct program_eal){.program = "bypass_floor", .cpu = settings.cpu, .huge = settings.huge, .plain_mebibytes = 128});
     if (!settings.json)
         printf("ns per delivery, median of the rounds\n%11s %8s %8s %8s %8s %8s %8s %8s %8s %8s\n", "subscribers", "bytes",
                "segments", "shard", "acks", "timers", "frame", "sum", "Mpps", "rounds");

@@ -1,0 +1,229 @@
+/*
+ * bypass_relay: what a delivery costs the relay's own shard, TCP engine and port over DPDK, without a card: a population (perf/population/)
+ * takes the place of the card and of the subscribers. Every payload's place and length is checked, and of one segment in 4,096 the bytes.
+ */
+#include "bypass_relay/rig.h"
+#include "common/command_line.h"
+#include "population/program.h"
+
+#include <rte_eal.h>
+
+#include <err.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_ROUNDS 100000
+/* Memory without huge pages, for the log and the pools. */
+#define PLAIN_MEBIBYTES 512
+
+struct settings {
+    struct option_values subscribers, bytes;
+    uint64_t mtu, rtt_ns, interval_ns, rounds, duration_ns, seed, cpu;
+    const char *acks;
+    double loss, stalled;
+    bool tso, huge, json, connect_only;
+};
+
+static struct settings settings = {
+    .subscribers = {{1000, 10000, 100000, 1000000}, 4},
+    .bytes = {{25000}, 1},
+    .mtu = 1500,
+    .rtt_ns = 20 * 1000000,
+    .interval_ns = 200 * 1000000,
+    .duration_ns = 2000000000,
+    .seed = 1,
+    .cpu = PROGRAM_FIRST_CPU,
+    .acks = "2",
+};
+
+static const struct command_option entries[] = {
+    {"--subscribers", "N,...", "connections (default 1000,10000,100000,1000000)", OPTION_NUMBER_LIST, &settings.subscribers, 1,
+     POPULATION_MAX_CLIENTS / 2},
+    {"--bytes", "SIZE,...", "of a flashblock (default 25k)", OPTION_BYTES_LIST, &settings.bytes, 1, 1 << 20},
+    {"--mtu", "N", "bytes of an IP packet (default 1500)", OPTION_NUMBER, &settings.mtu, 576, 9000},
+    {"--tso", NULL, "the card cuts packets into segments", OPTION_SWITCH, &settings.tso, 0, 0},
+    {"--rtt", "TIME", "until an acknowledgement arrives (default 20ms)", OPTION_DURATION, &settings.rtt_ns, 0, 10000000000},
+    {"--acks", "N|burst", "segments per acknowledgement (default 2; 6: as with GRO), or one per burst", OPTION_TEXT,
+     &settings.acks, 0, 0},
+    {"--loss", "SHARE", "of the segments that are lost (default 0)", OPTION_SHARE, &settings.loss, 0, 0},
+    {"--stalled", "SHARE", "of the subscribers that read nothing, and stay; needs --rounds (default 0)", OPTION_SHARE,
+     &settings.stalled, 0, 0},
+    {"--connect-only", NULL, "only connect the subscribers, which is measured", OPTION_SWITCH, &settings.connect_only, 0, 0},
+    {"--interval", "TIME", "between flashblocks, left out of the time where nothing happens (default 200ms)", OPTION_DURATION,
+     &settings.interval_ns, 0, 0},
+    {"--rounds", "N", "flashblocks per measurement (default: by --seconds)", OPTION_NUMBER, &settings.rounds, 1, MAX_ROUNDS},
+    {"--seconds", "TIME", "how long a measurement lasts, as far as it has two rounds (default 2s)", OPTION_DURATION,
+     &settings.duration_ns, 1000000, 0},
+    {"--seed", "N", "of addresses, contents and losses (default 1)", OPTION_NUMBER, &settings.seed, 0, 0},
+    {"--cpu", "N", "to run on (default: the first that is allowed)", OPTION_NUMBER, &settings.cpu, 0, 1023},
+    {"--huge", NULL, "packets and log on huge pages of the system's pool", OPTION_SWITCH, &settings.huge, 0, 0},
+    {"--json", NULL, "one JSON object per line instead of a table", OPTION_SWITCH, &settings.json, 0, 0},
+};
+
+static const struct command_line line = {
+    .program = "bypass_relay",
+    .usage = "[OPTION]...",
+    .summary = "Measures what a delivery costs the relay's shard and TCP over DPDK, without a card.\n",
+    .options = entries,
+    .option_count = sizeof entries / sizeof *entries,
+};
+
+/* Nanoseconds per delivery, or per connection. */
+struct result {
+    double parts[METER_PARTS], sum;
+    uint64_t rounds;
+};
+
+static void read_parts(const struct rig *rig, const uint64_t before[METER_PARTS], uint32_t count, double parts[METER_PARTS])
+{
+    for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
+        parts[part] = (double)(rig->meter.cycles[part] - before[part]) * rig->meter.ns_per_cycle / count;
+}
+
+static double sum_of(const double parts[METER_PARTS])
+{
+    double sum = 0;
+
+    for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
+        sum += parts[part];
+    return sum;
+}
+
+static bool is_over(uint64_t round, uint64_t begun_ns)
+{
+    if (settings.rounds > 0)
+        return round == settings.rounds;
+    return round == MAX_ROUNDS || (round >= 2 && clock_monotonic_ns() - begun_ns >= settings.duration_ns);
+}
+
+/* Runs rounds for the time or the number that is configured, after one that is not measured. */
+static struct result measure(struct rig *rig)
+{
+    static double parts[METER_PARTS + 1][MAX_ROUNDS];
+    struct result result = {0};
+    uint64_t begun_ns;
+
+    rig_run_round(rig);
+    begun_ns = clock_monotonic_ns();
+    while (!is_over(result.rounds, begun_ns)) {
+        uint64_t before[METER_PARTS];
+        double round[METER_PARTS];
+
+        memcpy(before, rig->meter.cycles, sizeof before);
+        rig_run_round(rig);
+        read_parts(rig, before, rig_readers(rig), round);
+        for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
+            parts[part][result.rounds] = round[part];
+        parts[METER_PARTS][result.rounds++] = sum_of(round);
+    }
+    rig_check(rig);
+    for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
+        result.parts[part] = program_median(parts[part], result.rounds);
+    result.sum = program_median(parts[METER_PARTS], result.rounds);
+    return result;
+}
+
+static struct result measure_connecting(struct rig *rig)
+{
+    struct result result = {.rounds = 1};
+    uint64_t before[METER_PARTS];
+
+    memcpy(before, rig->meter.cycles, sizeof before);
+    rig_connect(rig);
+    read_parts(rig, before, rig->options.subscribers, result.parts);
+    result.sum = sum_of(result.parts);
+    return result;
+}
+
+/* --- output --- */
+
+static void print_json(const struct rig *rig, const char *what, const struct result *result)
+{
+    const struct rig_options *options = &rig->options;
+
+    printf("{\"what\": \"%s\", \"subscribers\": %u, \"bytes\": %u, \"mtu\": %u, \"tso\": %s, \"segments_per_ack\": %u, "
+           "\"rtt_ns\": %lu, \"loss\": %g, \"stalled\": %u, \"rounds\": %lu, \"resent\": %lu, \"ns\": {",
+           what, options->subscribers, options->bytes, options->mtu, options->tso ? "true" : "false", options->acks,
+           options->rtt_ns, options->loss, options->stalled, result->rounds, rig_resent(rig));
+    for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
+        printf("\"%s\": %.2f, ", meter_part_name(part), result->parts[part]);
+    printf("\"sum\": %.2f}}\n", result->sum);
+}
+
+static void print_heading(void)
+{
+    printf("ns per connection (first row of each number) and per delivery (median of the rounds)\n%11s %8s", "subscribers",
+           "bytes");
+    for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
+        printf(" %9s", meter_part_name(part));
+    printf(" %9s %8s %8s\n", "sum", "resent", "rounds");
+}
+
+static void print_row(const struct rig *rig, const char *what, const struct result *result)
+{
+    if (strcmp(what, "connection") == 0)
+        printf("%11u %8s", rig->options.subscribers, "-");
+    else
+        printf("%11u %8u", rig->options.subscribers, rig->options.bytes);
+    for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
+        printf(" %9.1f", result->parts[part]);
+    printf(" %9.1f %8lu %8lu\n", result->sum, rig_resent(rig), result->rounds);
+}
+
+static void print(const struct rig *rig, const char *what, const struct result *result)
+{
+    if (settings.json)
+        print_json(rig, what, result);
+    else
+        print_row(rig, what, result);
+    fflush(stdout);
+}
+
+static void run(const struct rig_options *options)
+{
+    struct rig *rig;
+    struct result result;
+    int error = rig_create(&rig, options);
+
+    if (error != 0)
+        errx(1, "%u subscribers: %s", options->subscribers, strerror(-error));
+    result = measure_connecting(rig);
+    print(rig, "connection", &result);
+    if (!settings.connect_only) {
+        result = measure(rig);
+        print(rig, "delivery", &result);
+    }
+    rig_destroy(rig);
+}
+
+int main(int argc, char **argv)
+{
+    struct rig_options options;
+
+    command_line_parse(&line, argc, argv);
+    if (settings.stalled > 0 && settings.rounds == 0)
+        command_line_fail(&line, "--stalled needs --rounds: the log is made for so many flashblocks");
+    options = (struct rig_options){
+        .mtu = (uint16_t)settings.mtu,
+        .tso = settings.tso,
+        .rtt_ns = settings.rtt_ns,
+        .interval_ns = settings.interval_ns,
+        .seed = settings.seed,
+        .acks = program_parse_acks(&line, settings.acks),
+        .loss = settings.loss,
+        .rounds = (uint32_t)settings.rounds,
+    };
+    program_start_eal(&(struct program_eal){
+        .program = "bypass_relay", .cpu = settings.cpu, .huge = settings.huge, .plain_mebibytes = PLAIN_MEBIBYTES});
+    if (!settings.json)
+        print_heading();
+    for (size_t i = 0; i < settings.bytes.count; i++) {
+        for (size_t j = 0; j < settings.subscribers.count; j++) {
+            options.bytes = (uint32_t)settings.bytes.values[i];
+            options.subscribers = (uint32_t)settings.subscribers.values[j];
+            options.stalled = (uint32_t)((double)options.subscribers * settings.stalled);
+            run(&options);
+        }
+    }
+    return rte_eal_cleanup() == 0 ? 0 : 1;
+}
