@@ -12,7 +12,8 @@
 struct segment {
     uint32_t sequence;
     uint32_t length;
-    const uint8_t *payload; /* NULL: it lies behind the headers */
+    const uint8_t *payload; /* in the log; NULL: it lies behind the headers */
+    const uint8_t *copied;  /* behind the headers: control bytes, or a short piece of a frame */
     uint8_t flags;
 };
 
@@ -185,6 +186,21 @@ static struct place place_of(const struct population *population, const struct c
     return record ? record->place : (struct place){client->frame, client->offset};
 }
 
+/*
+ * Takes payload that lies behind the headers: a piece of a frame, or else control bytes, which stand between frames. False if it is neither.
+ */
+static bool follow_copied(struct population *population, const struct client *client, struct place *place, const uint8_t *bytes,
+                          uint32_t length)
+{
+    if (client->has_place && frames_match(&population->frames, *place, bytes, length))
+        frames_walk(&population->frames, place, NULL, length);
+    else if (client->has_place && place->offset > 0)
+        return false;
+    else
+        population->figures.control_bytes += length;
+    return true;
+}
+
 /* Takes a segment whose first byte is the expected one, or was received before. */
 static void take_in_order(struct population *population, struct client *client, const struct segment *segment)
 {
@@ -197,8 +213,8 @@ static void take_in_order(struct population *population, struct client *client, 
     frame = place.frame;
     if (segment->payload)
         follow(population, &place, segment->payload + known, segment->length - known);
-    else if (client->has_place && place.offset > 0)
-        population->figures.misplaced++; /* control frames stand between frames */
+    else if (!follow_copied(population, client, &place, segment->copied + known, segment->length - known))
+        population->figures.misplaced++;
     client->expected += segment->length - known;
     if (record) {
         record->place = place;
@@ -251,14 +267,16 @@ static bool add_range(struct record *record, struct received_range added)
 static void take_behind_gap(struct population *population, struct client *client, const struct segment *segment)
 {
     population->figures.out_of_order++;
-    if (!client->has_place || !segment->payload)
+    if (!client->has_place)
         return; /* as if it was lost: where it belongs is not known */
+    struct received_range range = {segment->sequence, segment->sequence + segment->length,
+                                   place_behind_gap(population, client, segment->sequence)};
+    if (!segment->payload && !frames_match(&population->frames, range.after, segment->copied, segment->length))
+        return; /* control bytes: as if they were lost */
     if (!client->has_record && !take_record(population, client)) {
         population->figures.records_wanting++;
         return;
     }
-    struct received_range range = {segment->sequence, segment->sequence + segment->length,
-                                   place_behind_gap(population, client, segment->sequence)};
     follow(population, &range.after, segment->payload, segment->length);
     if (!add_range(&population->records[client->offset], range))
         population->figures.records_wanting++;
@@ -319,7 +337,7 @@ static void take_data(struct population *population, uint32_t number, const stru
 /* Splits the payload of one mbuf as the card would. */
 static void take_payload(struct population *population, uint32_t number, struct segment *whole, uint32_t mss, bool is_last)
 {
-    struct segment segment = {.sequence = whole->sequence, .payload = whole->payload};
+    struct segment segment = {.sequence = whole->sequence, .payload = whole->payload, .copied = whole->copied};
 
     for (uint32_t left = whole->length; left > 0; left -= segment.length) {
         segment.length = RTE_MIN(left, mss);
@@ -328,6 +346,8 @@ static void take_payload(struct population *population, uint32_t number, struct 
         segment.sequence += segment.length;
         if (segment.payload)
             segment.payload += segment.length;
+        else
+            segment.copied += segment.length;
     }
     whole->sequence = segment.sequence;
 }
@@ -432,9 +452,9 @@ static void take_frames(struct population *population, uint32_t number, const st
 
     verify_now_and_then(population, packet, &population->clients[number]);
     if (behind_headers > 0) {
-        population->figures.control_bytes += behind_headers;
         segment->length = behind_headers;
         take_payload(population, number, segment, mss, !packet->next);
+        segment->copied = NULL;
     }
     for (const struct rte_mbuf *mbuf = packet->next; mbuf; mbuf = mbuf->next) {
         segment->payload = rte_pktmbuf_mtod(mbuf, const uint8_t *);
@@ -448,7 +468,9 @@ static void take_for(struct population *population, uint32_t number, const struc
                      uint32_t behind_headers)
 {
     struct client *client = &population->clients[number];
-    struct segment segment = {.sequence = rte_be_to_cpu_32(tcp->sent_seq), .flags = tcp->tcp_flags};
+    struct segment segment = {.sequence = rte_be_to_cpu_32(tcp->sent_seq),
+                              .flags = tcp->tcp_flags,
+                              .copied = (const uint8_t *)tcp + (tcp->data_off >> 4) * 4};
     uint32_t payload_bytes = behind_headers + packet->pkt_len - packet->data_len;
 
     if (client->is_dead)
@@ -459,7 +481,7 @@ static void take_for(struct population *population, uint32_t number, const struc
     }
     segment.length = payload_bytes;
     if (client->state == CLIENT_REQUESTING && behind_headers > 0)
-        take_upgrade_answer(population, number, &segment, (const uint8_t *)tcp + (tcp->data_off >> 4) * 4);
+        take_upgrade_answer(population, number, &segment, segment.copied);
     else if (client->state == CLIENT_OPEN && payload_bytes > 0)
         take_frames(population, number, packet, &segment, behind_headers);
     else if (client->state == CLIENT_OPEN && is_before(segment.sequence, client->expected))

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 int frames_init(struct frames *frames)
@@ -68,6 +69,23 @@ bool frames_walk(const struct frames *frames, struct place *place, const uint8_t
             *place = (struct place){place->frame + 1, 0};
     }
     return matches;
+}
+
+bool frames_match(const struct frames *frames, struct place place, const uint8_t *bytes, uint32_t length)
+{
+    while (length > 0) {
+        const struct known_frame *frame = frames_get(frames, place.frame);
+
+        if (!frame)
+            return false;
+        uint32_t step = RTE_MIN(length, frame->length - place.offset);
+        if (memcmp(bytes, frame->bytes + place.offset, step) != 0)
+            return false;
+        bytes += step;
+        length -= step;
+        place = (struct place){place.frame + 1, 0};
+    }
+    return true;
 }
 
 bool frames_is_unchanged(const struct known_frame *frame)

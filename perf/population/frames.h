@@ -37,6 +37,9 @@ bool frames_find(const struct frames *frames, const uint8_t *bytes, uint32_t old
  */
 bool frames_walk(const struct frames *frames, struct place *place, const uint8_t *bytes, uint32_t length);
 
+/* Whether the `length` bytes from a place on are those at `bytes`, a copy. */
+bool frames_match(const struct frames *frames, struct place place, const uint8_t *bytes, uint32_t length);
+
 /* Whether the frame's bytes are what they were when it was added. */
 bool frames_is_unchanged(const struct known_frame *frame);
 

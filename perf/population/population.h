@@ -4,8 +4,9 @@
  *
  * What a card's driver does is done too (transmit_ring.h) and counts as the sender's work. What the clients do is measured apart.
  *
- * Payloads are not read but compared by address: each must be the expected place in the memory of the frame that the client is owed. One
- * segment in POPULATION_VERIFY_EVERY is read: its checksum, and its frame's bytes.
+ * Payloads are not read but compared by address: each must be the expected place in the memory of the frame that the client is owed. What
+ * lies behind the headers, a short piece of a frame or a control frame, is compared byte by byte. One segment in POPULATION_VERIFY_EVERY is
+ * read: its checksum, and its frame's bytes.
  *
  * IPv4 without VLAN tags. WebSocket pings are acknowledged, not answered; they and other control frames may not be lost, because a segment
  * behind a gap is looked for as if the gap had frames only. One thread, but for the addresses.

@@ -379,6 +379,47 @@ static void a_payload_that_is_not_the_logs_is_a_fault(void **state)
     destroy_world(&world);
 }
 
+/* Sends a piece of the stream of frames as a copy behind the headers, in which `change` is added to the first byte. */
+static void send_copy(const struct world *world, uint32_t offset, uint32_t length, uint8_t change)
+{
+    struct rte_mbuf *packet =
+        make_header(0, population_server_sequence(world->population, 0) + offset, RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG, length);
+    char *copy = rte_pktmbuf_append(packet, (uint16_t)length);
+
+    assert_non_null(copy);
+    memcpy(copy, log_bytes + offset, length);
+    copy[0] = (char)(copy[0] + change);
+    finish_packet(packet);
+    transmit(world, packet);
+}
+
+static void a_short_piece_may_be_a_copy(void **state)
+{
+    struct world world = create_established(&usual);
+
+    (void)state;
+    send_stream(&world, 0, 0, MSS, 0);
+    send_stream(&world, 0, MSS, MSS, 0);
+    send_stream(&world, 0, 2 * MSS, MSS, 0);
+    send_copy(&world, FRAME_BYTES - 40, 40, 0); /* behind a gap */
+    send_stream(&world, 0, 3 * MSS, FRAME_BYTES - 40 - 3 * MSS, 0);
+    assert_int_equal(population_figures(world.population)->frames_completed, 1);
+    assert_int_equal(population_figures(world.population)->control_bytes, 0);
+    assert_int_equal(population_faults(world.population), 0);
+    destroy_world(&world);
+}
+
+static void a_wrong_copy_within_a_frame_is_a_fault(void **state)
+{
+    struct world world = create_established(&usual);
+
+    (void)state;
+    send_stream(&world, 0, 0, MSS, 0);
+    send_copy(&world, MSS, 40, 1);
+    assert_int_equal(population_figures(world.population)->misplaced, 1);
+    destroy_world(&world);
+}
+
 static void a_frame_that_is_left_out_is_counted(void **state)
 {
     struct world world = create_established(&usual);
@@ -745,6 +786,8 @@ int main(void)
         cmocka_unit_test(a_burst_is_acknowledged_once_if_so_configured),
         cmocka_unit_test(answers_arrive_after_the_round_trip),
         cmocka_unit_test(a_payload_that_is_not_the_logs_is_a_fault),
+        cmocka_unit_test(a_short_piece_may_be_a_copy),
+        cmocka_unit_test(a_wrong_copy_within_a_frame_is_a_fault),
         cmocka_unit_test(a_frame_that_is_left_out_is_counted),
         cmocka_unit_test(bytes_overwritten_in_the_log_are_found),
         cmocka_unit_test(a_wrong_checksum_is_found),
