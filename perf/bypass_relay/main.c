@@ -2,24 +2,29 @@
  * bypass_relay: what a delivery costs the relay's own shard, TCP engine and port over DPDK, without a card: a population (perf/population/)
  * takes the place of the card and of the subscribers. Every payload's place and length is checked, and of one segment in 4,096 the bytes.
  */
+#include "bypass_relay/pairs.h"
 #include "bypass_relay/rig.h"
 #include "common/command_line.h"
+#include "flashrelay/clock.h"
+#include "flashrelay/thread.h"
 #include "population/program.h"
 
 #include <rte_eal.h>
 
 #include <err.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #define MAX_ROUNDS 100000
+#define MAX_PAIRS  1000
 /* Memory without huge pages, for the log and the pools. */
 #define PLAIN_MEBIBYTES 512
 
 struct settings {
     struct option_values subscribers, bytes;
-    uint64_t mtu, rtt_ns, interval_ns, rounds, duration_ns, seed, cpu;
-    const char *acks;
+    uint64_t mtu, rtt_ns, interval_ns, rounds, duration_ns, seed, cpu, pairs;
+    const char *acks, *against;
     double loss, stalled;
     bool tso, huge, json, connect_only;
 };
@@ -34,6 +39,7 @@ static struct settings settings = {
     .seed = 1,
     .cpu = PROGRAM_FIRST_CPU,
     .acks = "2",
+    .against = "floor",
 };
 
 static const struct command_option entries[] = {
@@ -57,6 +63,11 @@ static const struct command_option entries[] = {
     {"--seed", "N", "of addresses, contents and losses (default 1)", OPTION_NUMBER, &settings.seed, 0, 0},
     {"--cpu", "N", "to run on (default: the first that is allowed)", OPTION_NUMBER, &settings.cpu, 0, 1023},
     {"--huge", NULL, "packets and log on huge pages of the system's pool", OPTION_SWITCH, &settings.huge, 0, 0},
+    {"--pairs", "N", "measure N times in turns with another program; prints the ratio (default 0)", OPTION_NUMBER,
+     &settings.pairs, 1, MAX_PAIRS},
+    {"--against", "floor|plain|PROGRAM",
+     "the other one: bypass_floor, this program without loss and stalled ones, or another build of it (default floor)",
+     OPTION_TEXT, &settings.against, 0, 0},
     {"--json", NULL, "one JSON object per line instead of a table", OPTION_SWITCH, &settings.json, 0, 0},
 };
 
@@ -71,7 +82,7 @@ static const struct command_line line = {
 /* Nanoseconds per delivery, or per connection. */
 struct result {
     double parts[METER_PARTS], sum;
-    uint64_t rounds;
+    uint64_t rounds, allocated_bytes;
 };
 
 static void read_parts(const struct rig *rig, const uint64_t before[METER_PARTS], uint32_t count, double parts[METER_PARTS])
@@ -96,6 +107,17 @@ static bool is_over(uint64_t round, uint64_t begun_ns)
     return round == MAX_ROUNDS || (round >= 2 && clock_monotonic_ns() - begun_ns >= settings.duration_ns);
 }
 
+/* What this thread has allocated so far. */
+static uint64_t allocated_bytes(void)
+{
+    char name[THREAD_NAME_BYTES];
+    uint64_t bytes;
+
+    if (!thread_allocated_bytes(0, name, &bytes))
+        errx(1, "the allocator does not count");
+    return bytes;
+}
+
 /* Runs rounds for the time or the number that is configured, after one that is not measured. */
 static struct result measure(struct rig *rig)
 {
@@ -104,6 +126,7 @@ static struct result measure(struct rig *rig)
     uint64_t begun_ns;
 
     rig_run_round(rig);
+    result.allocated_bytes = allocated_bytes();
     begun_ns = clock_monotonic_ns();
     while (!is_over(result.rounds, begun_ns)) {
         uint64_t before[METER_PARTS];
@@ -116,6 +139,7 @@ static struct result measure(struct rig *rig)
             parts[part][result.rounds] = round[part];
         parts[METER_PARTS][result.rounds++] = sum_of(round);
     }
+    result.allocated_bytes = allocated_bytes() - result.allocated_bytes;
     rig_check(rig);
     for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
         result.parts[part] = program_median(parts[part], result.rounds);
@@ -141,10 +165,11 @@ static void print_json(const struct rig *rig, const char *what, const struct res
 {
     const struct rig_options *options = &rig->options;
 
-    printf("{\"what\": \"%s\", \"subscribers\": %u, \"bytes\": %u, \"mtu\": %u, \"tso\": %s, \"segments_per_ack\": %u, "
-           "\"rtt_ns\": %lu, \"loss\": %g, \"stalled\": %u, \"rounds\": %lu, \"resent\": %lu, \"ns\": {",
-           what, options->subscribers, options->bytes, options->mtu, options->tso ? "true" : "false", options->acks,
-           options->rtt_ns, options->loss, options->stalled, result->rounds, rig_resent(rig));
+    printf(
+        "{\"what\": \"%s\", \"subscribers\": %u, \"bytes\": %u, \"mtu\": %u, \"tso\": %s, \"segments_per_ack\": %u, "
+        "\"rtt_ns\": %lu, \"loss\": %g, \"stalled\": %u, \"rounds\": %lu, \"resent\": %lu, \"allocated_bytes\": %lu, \"ns\": {",
+        what, options->subscribers, options->bytes, options->mtu, options->tso ? "true" : "false", options->acks, options->rtt_ns,
+        options->loss, options->stalled, result->rounds, rig_resent(rig), result->allocated_bytes);
     for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
         printf("\"%s\": %.2f, ", meter_part_name(part), result->parts[part]);
     printf("\"sum\": %.2f}}\n", result->sum);
@@ -156,7 +181,7 @@ static void print_heading(void)
            "bytes");
     for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
         printf(" %9s", meter_part_name(part));
-    printf(" %9s %8s %8s\n", "sum", "resent", "rounds");
+    printf(" %9s %8s %9s %8s\n", "sum", "resent", "allocated", "rounds");
 }
 
 static void print_row(const struct rig *rig, const char *what, const struct result *result)
@@ -167,7 +192,7 @@ static void print_row(const struct rig *rig, const char *what, const struct resu
         printf("%11u %8u", rig->options.subscribers, rig->options.bytes);
     for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
         printf(" %9.1f", result->parts[part]);
-    printf(" %9.1f %8lu %8lu\n", result->sum, rig_resent(rig), result->rounds);
+    printf(" %9.1f %8lu %9lu %8lu\n", result->sum, rig_resent(rig), result->allocated_bytes, result->rounds);
 }
 
 static void print(const struct rig *rig, const char *what, const struct result *result)
@@ -177,6 +202,69 @@ static void print(const struct rig *rig, const char *what, const struct result *
     else
         print_row(rig, what, result);
     fflush(stdout);
+}
+
+/* --- pairs --- */
+
+/* The command of the other program, with the options that it shares with this one. */
+static void write_command(char *command, size_t capacity, const struct rig_options *options)
+{
+    bool is_floor = strcmp(settings.against, "floor") == 0, is_plain = strcmp(settings.against, "plain") == 0;
+    char program[PATH_MAX], rounds[64] = "", faults[64] = "";
+
+    if (is_floor || is_plain)
+        pairs_find_program(program, sizeof program, is_floor ? "bypass_floor" : "bypass_relay");
+    else
+        snprintf(program, sizeof program, "%s", settings.against);
+    if (settings.rounds > 0)
+        snprintf(rounds, sizeof rounds, "--rounds %lu", settings.rounds);
+    if (!is_floor && !is_plain)
+        snprintf(faults, sizeof faults, "--loss %g --stalled %g", settings.loss, settings.stalled);
+    snprintf(
+        command, capacity,
+        "'%s' --subscribers %u --bytes %u --mtu %u --rtt %luns --acks %s --interval %luns --seconds %luns --seed %lu %s %s %s %s "
+        "--json",
+        program, options->subscribers, options->bytes, options->mtu, options->rtt_ns, settings.acks, options->interval_ns,
+        settings.duration_ns, options->seed, rounds, faults, options->tso ? "--tso" : "", settings.huge ? "--huge" : "");
+}
+
+static void print_pairs(const struct rig *rig, const double *own, const double *other)
+{
+    struct pairs_ratio ratio = pairs_compare(own, other, settings.pairs);
+    double medians[2][MAX_PAIRS];
+
+    memcpy(medians[0], own, settings.pairs * sizeof *own);
+    memcpy(medians[1], other, settings.pairs * sizeof *other);
+    double own_ns = program_median(medians[0], settings.pairs), other_ns = program_median(medians[1], settings.pairs);
+    if (settings.json)
+        printf("{\"what\": \"pairs\", \"subscribers\": %u, \"bytes\": %u, \"against\": \"%s\", \"pairs\": %lu, \"own_ns\": %.2f, "
+               "\"other_ns\": %.2f, \"ratio\": {\"median\": %.3f, \"least\": %.3f, \"greatest\": %.3f}}\n",
+               rig->options.subscribers, rig->options.bytes, settings.against, settings.pairs, own_ns, other_ns, ratio.median,
+               ratio.least, ratio.greatest);
+    else
+        printf("%11u %8u %.1f against %.1f ns of %s: ratio %.2f (%.2f to %.2f) of %lu pairs\n", rig->options.subscribers,
+               rig->options.bytes, own_ns, other_ns, settings.against, ratio.median, ratio.least, ratio.greatest, settings.pairs);
+    fflush(stdout);
+}
+
+static void run_pairs(struct rig *rig)
+{
+    static double own[MAX_PAIRS], other[MAX_PAIRS];
+    char command[PATH_MAX + 512];
+
+    write_command(command, sizeof command, &rig->options);
+    for (uint64_t i = 0; i < settings.pairs; i++) {
+        struct result result;
+
+        if (i % 2 == 0)
+            other[i] = pairs_run(command);
+        result = measure(rig);
+        print(rig, "delivery", &result);
+        own[i] = result.sum;
+        if (i % 2 == 1)
+            other[i] = pairs_run(command);
+    }
+    print_pairs(rig, own, other);
 }
 
 static void run(const struct rig_options *options)
@@ -189,7 +277,9 @@ static void run(const struct rig_options *options)
         errx(1, "%u subscribers: %s", options->subscribers, strerror(-error));
     result = measure_connecting(rig);
     print(rig, "connection", &result);
-    if (!settings.connect_only) {
+    if (settings.pairs > 0) {
+        run_pairs(rig);
+    } else if (!settings.connect_only) {
         result = measure(rig);
         print(rig, "delivery", &result);
     }
@@ -211,10 +301,11 @@ int main(int argc, char **argv)
         .seed = settings.seed,
         .acks = program_parse_acks(&line, settings.acks),
         .loss = settings.loss,
-        .rounds = (uint32_t)settings.rounds,
+        .rounds = (uint32_t)((settings.rounds + 1) * (settings.pairs > 0 ? settings.pairs : 1)),
     };
     program_start_eal(&(struct program_eal){
         .program = "bypass_relay", .cpu = settings.cpu, .huge = settings.huge, .plain_mebibytes = PLAIN_MEBIBYTES});
+    thread_register("bench");
     if (!settings.json)
         print_heading();
     for (size_t i = 0; i < settings.bytes.count; i++) {

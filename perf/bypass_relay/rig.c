@@ -17,15 +17,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SERVER_IP        0xc0000201 /* as server_ip */
-#define SERVER_PORT      9000
-#define IP_TCP_BYTES     40
-#define CLIENT_WINDOW    (UINT32_C(4) << 20)
-#define TSO_BYTES        64000
-#define FRAME_OPCODE     1
-#define FRAME_HEADER     14
-#define LOG_BYTES        (UINT64_C(16) << 20)
-#define LOG_ENTRIES      4096
+#define SERVER_IP     0xc0000201 /* as server_ip */
+#define SERVER_PORT   9000
+#define IP_TCP_BYTES  40
+#define CLIENT_WINDOW (UINT32_C(4) << 20)
+#define TSO_BYTES     64000
+#define FRAME_OPCODE  1
+#define FRAME_HEADER  14
+#define LOG_BYTES     (UINT64_C(16) << 20)
+#define LOG_ENTRIES   4096
+/*
+ * A second reader of the log keeps so many frames: a log that were empty after each round would put all frames at the same place, and a frame
+ * could be mistaken for another.
+ */
+#define KEPT_FRAMES      8
 #define CONNECTS_AT_ONCE 1024
 /* As the relay's own shards have them (dataplane/relay/parts.c). */
 #define RECEIVE_BUFFERS      128
@@ -87,7 +92,7 @@ static int create_channel(struct rig *rig)
     if (posix_memalign(&marks, _Alignof(struct channel_marks), sizeof(struct channel_marks)) != 0)
         return -ENOMEM;
     rig->marks = marks;
-    channel_marks_init(rig->marks, 1);
+    channel_marks_init(rig->marks, 2);
     rig->source = dpdk_memory_source((int)rte_socket_id());
     const struct channel_options options = {
         .name = "json",
@@ -96,7 +101,10 @@ static int create_channel(struct rig *rig)
         .marks = rig->marks,
         .memory = &rig->source,
     };
-    return channel_create(&rig->channel, &options);
+    int error = channel_create(&rig->channel, &options);
+    if (error == 0)
+        channel_reader_join(rig->channel, 1);
+    return error;
 }
 
 static int create_port(struct rig *rig)
@@ -302,6 +310,8 @@ static void append_frame(struct rig *rig)
     meter_enter(&rig->meter, METER_OUTSIDE);
     if (error != 0)
         errx(1, "the log has no room: %s", strerror(-error));
+    if (rig->sequence > KEPT_FRAMES)
+        channel_mark_set(rig->marks, 1, rig->sequence - KEPT_FRAMES);
     channel_frame_get(rig->channel, rig->sequence, &frame);
     population_add_frame(rig->population, frame.bytes, frame.length);
 }
