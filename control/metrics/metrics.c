@@ -25,6 +25,7 @@ static void write_all(FILE *out, const void *context)
     metrics_write_shards(&exposition, sources);
     metrics_write_ingest(&exposition, sources);
     metrics_write_engines(&exposition, sources);
+    metrics_write_tcp(&exposition, sources);
     metrics_write_process(&exposition);
 }
 

@@ -4,6 +4,7 @@
 #ifndef CONTROL_METRICS_METRICS_H
 #define CONTROL_METRICS_METRICS_H
 
+#include "flashrelay/engine_tcp.h"
 #include "flashrelay/relay.h"
 #include "http/server.h"
 #include "metrics/exposition.h"
@@ -17,6 +18,10 @@ struct metrics_sources {
     unsigned shard_count;
     const struct shard_counters *shards[RELAY_MAX_SHARDS];
     const struct engine_counters *shard_engines[RELAY_MAX_SHARDS];
+    bool has_tcp;                                            /* the shards' engines have a TCP of their own */
+    const struct tcp_counters *shard_tcps[RELAY_MAX_SHARDS]; /* if has_tcp; the same goes for what follows */
+    const struct port_counters *shard_ports[RELAY_MAX_SHARDS];
+    uint32_t shard_slots[RELAY_MAX_SHARDS]; /* most connections */
     const struct ingest_counters *ingest;
     const struct engine_counters *ingest_engine;
     unsigned upstream_count;
@@ -49,6 +54,7 @@ void metrics_write_reference(struct exposition *exposition, const struct metrics
 void metrics_write_shards(struct exposition *exposition, const struct metrics_sources *sources);
 void metrics_write_ingest(struct exposition *exposition, const struct metrics_sources *sources);
 void metrics_write_engines(struct exposition *exposition, const struct metrics_sources *sources);
+void metrics_write_tcp(struct exposition *exposition, const struct metrics_sources *sources);
 void metrics_write_process(struct exposition *exposition);
 
 /* The sum over all shards of the counter at `offset` of their struct shard_counters. */

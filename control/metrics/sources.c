@@ -47,8 +47,14 @@ static void add_shards(struct metrics_sources *sources, const struct relay *rela
 {
     sources->shard_count = relay_shard_count(relay);
     for (unsigned i = 0; i < sources->shard_count; i++) {
+        const struct engine *engine = relay_shard_engine(relay, i);
+
         sources->shards[i] = shard_counters_get(relay_shard(relay, i));
-        sources->shard_engines[i] = &relay_shard_engine(relay, i)->counters;
+        sources->shard_engines[i] = &engine->counters;
+        sources->shard_tcps[i] = tcp_engine_counters(engine);
+        sources->shard_ports[i] = tcp_engine_port_counters(engine);
+        sources->shard_slots[i] = engine->options.max_connections;
+        sources->has_tcp = sources->shard_tcps[i] != NULL;
     }
 }
 

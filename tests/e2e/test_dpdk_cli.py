@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import BIN, PATIENCE_S
+from harness import BIN, PATIENCE_S, eventually
 
 UPSTREAM = "--upstream-ws=ws://127.0.0.1:1"
 ADDRESS = "--dpdk-address=198.18.0.2/24"
@@ -118,3 +118,17 @@ def test_a_check_says_what_the_port_is_used_for():
     assert report["TSO"].startswith("no: ")
     assert report["interrupts"] == "yes"
     assert report["memory"].endswith("plain pages")
+
+
+@with_dpdk
+def test_metrics_tell_of_the_port_and_its_tcp(builder, start_relay):
+    relay = start_relay(builder, "--engine=dpdk", "--listen-addr=198.18.0.2:8545", *NULL)
+    relay.wait_metric("flashrelay_port_link_up", 1)
+    eventually(lambda: relay.metrics().total("flashrelay_tcp_dropped_packets_total", cause="foreign") > 0,
+               "packets of net_null, which are nobody's")
+    metrics = relay.metrics()
+    assert metrics.total("flashrelay_port_received_packets_total") > 0
+    assert metrics.total("flashrelay_port_received_bytes_total") > 0
+    assert metrics.value("flashrelay_tcp_connection_slots", thread="shard-0") > 0
+    for name, kind in (("tcp_sent_segments_total", "counter"), ("tcp_unacknowledged_bytes", "gauge"), ("tcp_rtt_seconds", "histogram")):
+        assert metrics.types[f"flashrelay_{name}"] == kind

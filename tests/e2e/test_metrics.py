@@ -98,6 +98,7 @@ def test_what_flashrelay_adds(relayed, subscribe):
         "shutdown"}
     limits = sorted(float(dict(labels)["le"]) for labels in metrics.labelled("flashrelay_ingest_to_first_send_seconds_bucket"))
     assert limits[0] <= 10e-6 and limits[-2] >= 1
+    assert not [name for name in metrics.types if name.startswith(("flashrelay_tcp_", "flashrelay_port_"))] # the kernel's are not ours
     assert metrics.total("flashrelay_published_messages_total") == 1
 
 

@@ -271,6 +271,143 @@ static void quantiles_forget_what_sum_and_count_keep(void **state)
     snapshot_group_destroy(sources.snapshots);
 }
 
+static void fill_tcp(struct tcp_counters *tcp, uint64_t scale)
+{
+    counter_set(&tcp->segments_received, 1 * scale);
+    counter_set(&tcp->segments_sent, 2 * scale);
+    counter_set(&tcp->timeouts, 3 * scale);
+    counter_set(&tcp->probes, 4 * scale);
+    counter_set(&tcp->zero_window_probes, 5 * scale);
+    counter_set(&tcp->recoveries, 6 * scale);
+    counter_set(&tcp->cookies_sent, 7 * scale);
+    counter_set(&tcp->cookies_accepted, 8 * scale);
+    counter_set(&tcp->resets_sent, 9 * scale);
+    counter_set(&tcp->resets_received, 10 * scale);
+    counter_set(&tcp->challenge_acks, 11 * scale);
+    counter_set(&tcp->mtu_reductions, 12 * scale);
+    counter_set(&tcp->unacknowledged_bytes, 13 * scale);
+    counter_set(&tcp->recovery_blocks_used, 14 * scale);
+    counter_set(&tcp->recovery_blocks_missing, 15 * scale);
+    for (unsigned i = 0; i < RETRANSMIT_CAUSES; i++)
+        counter_set(&tcp->retransmitted[i], (16 + i) * scale);
+    for (unsigned i = 0; i < DROP_CAUSES; i++)
+        counter_set(&tcp->dropped[i], (20 + i) * scale);
+}
+
+static void fill_port(struct port_counters *port, uint64_t scale)
+{
+    counter_set(&port->received_packets, 30 * scale);
+    counter_set(&port->received_bytes, 31 * scale);
+    counter_set(&port->sent_packets, 32 * scale);
+    counter_set(&port->sent_bytes, 33 * scale);
+    counter_set(&port->receive_drops, 34 * scale);
+    counter_set(&port->receive_errors, 35 * scale);
+    counter_set(&port->send_drops, 36 * scale);
+    counter_set(&port->copied_segments, 37 * scale);
+    counter_set(&port->epochs_waited, 38 * scale);
+    counter_set(&port->buffer_shortages, 39 * scale);
+}
+
+/* Asserts that the metric `name` has the value `value` for shard 0 and a hundred times that for shard 1, and its type. */
+static void assert_metric(const char *name, const char *type, unsigned value)
+{
+    char expected[256];
+
+    snprintf(expected, sizeof expected, "# TYPE %s %s\n%s{thread=\"shard-0\"} %u\n%s{thread=\"shard-1\"} %u\n", name, type, name,
+             value, name, value * 100);
+    if (!strstr(written(), expected))
+        fail_msg("missing:\n%s", expected);
+}
+
+static void assert_causes(const char *name, const char *const *causes, unsigned first)
+{
+    for (unsigned i = 0; causes[i]; i++) {
+        for (unsigned shard = 0; shard < 2; shard++) {
+            char expected[256];
+
+            snprintf(expected, sizeof expected, "\n%s{thread=\"shard-%u\",cause=\"%s\"} %u\n", name, shard, causes[i],
+                     (first + i) * (shard == 0 ? 1 : 100));
+            if (!strstr(written(), expected))
+                fail_msg("missing:%s", expected);
+        }
+    }
+}
+
+/* Two shards whose counters are all different, so that none can be taken for another. */
+static void tcp_of_engines_that_have_one(void **state)
+{
+    static const char *const totals[] = {"tcp_received_segments", "tcp_sent_segments",      "tcp_timeouts",
+                                         "tcp_tail_loss_probes",  "tcp_zero_window_probes", "tcp_recoveries",
+                                         "tcp_sent_cookies",      "tcp_accepted_cookies",   "tcp_sent_resets",
+                                         "tcp_received_resets",   "tcp_challenge_acks",     "tcp_mtu_reductions"};
+    static const char *const port_totals[] = {"received_packets", "received_bytes",  "sent_packets", "sent_bytes",
+                                              "receive_drops",    "receive_errors",  "send_drops",   "copied_segments",
+                                              "epochs_waited",    "buffer_shortages"};
+    static const char *const drops[] = {"foreign", "fragment", "malformed", "checksum", "paused", "cookie", "out_of_order", NULL};
+    static const char *const retransmissions[] = {"rack", "duplicate_acks", "probe", "timeout", NULL};
+    static struct tcp_counters tcps[2];
+    static struct port_counters ports[2];
+    struct metrics_sources sources = {.shard_count = 2,
+                                      .has_tcp = true,
+                                      .shard_tcps = {&tcps[0], &tcps[1]},
+                                      .shard_ports = {&ports[0], &ports[1]},
+                                      .shard_slots = {40, 4000}};
+    char name[64];
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        fill_tcp(&tcps[i], i == 0 ? 1 : 100);
+        fill_port(&ports[i], i == 0 ? 1 : 100);
+    }
+    counter_set(&ports[0].link, PORT_LINK_UP);
+    histogram_record(&tcps[0].rtt_us, 63, 1);
+    histogram_record(&tcps[1].rtt_us, 2000000, 1);
+    histogram_record(&tcps[0].cwnd_bytes, 14600, 3);
+    metrics_write_tcp(&exposition, &sources);
+    for (unsigned i = 0; i < sizeof totals / sizeof totals[0]; i++) {
+        snprintf(name, sizeof name, "flashrelay_%s_total", totals[i]);
+        assert_metric(name, "counter", i + 1);
+    }
+    for (unsigned i = 0; i < sizeof port_totals / sizeof port_totals[0]; i++) {
+        snprintf(name, sizeof name, "flashrelay_port_%s_total", port_totals[i]);
+        assert_metric(name, "counter", 30 + i);
+    }
+    assert_metric("flashrelay_tcp_unacknowledged_bytes", "gauge", 13);
+    assert_metric("flashrelay_tcp_recovery_blocks", "gauge", 14);
+    assert_metric("flashrelay_tcp_recovery_blocks_missing_total", "counter", 15);
+    assert_metric("flashrelay_tcp_connection_slots", "gauge", 40);
+    assert_causes("flashrelay_tcp_retransmitted_segments_total", retransmissions, 16);
+    assert_causes("flashrelay_tcp_dropped_packets_total", drops, 20);
+    assert_non_null(strstr(written(), "flashrelay_tcp_rtt_seconds_bucket{le=\"3.1e-05\"} 0\n"
+                                      "flashrelay_tcp_rtt_seconds_bucket{le=\"6.3e-05\"} 1\n"));
+    assert_non_null(strstr(written(), "flashrelay_tcp_rtt_seconds_sum 2.000063\nflashrelay_tcp_rtt_seconds_count 2\n"));
+    assert_non_null(strstr(written(), "flashrelay_tcp_congestion_window_bytes_sum 43800\n"));
+    assert_non_null(strstr(written(), "# TYPE flashrelay_port_link_up gauge\nflashrelay_port_link_up 1\n"));
+}
+
+static void the_link_is_shown_as_the_device_tells(void **state)
+{
+    static struct tcp_counters tcp;
+    static struct port_counters port;
+    struct metrics_sources sources = {.shard_count = 1, .has_tcp = true, .shard_tcps = {&tcp}, .shard_ports = {&port}};
+
+    (void)state;
+    metrics_write_tcp(&exposition, &sources);
+    assert_null(strstr(written(), "flashrelay_port_link_up"));
+    counter_set(&port.link, PORT_LINK_DOWN);
+    metrics_write_tcp(&exposition, &sources);
+    assert_non_null(strstr(written(), "\nflashrelay_port_link_up 0\n"));
+}
+
+static void nothing_of_tcp_for_engines_on_sockets(void **state)
+{
+    struct metrics_sources sources = {.shard_count = 1};
+
+    (void)state;
+    metrics_write_tcp(&exposition, &sources);
+    assert_string_equal(written(), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +417,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(histogram_of_counts, begin, end),
         cmocka_unit_test_setup_teardown(reference_to_the_letter, begin, end),
         cmocka_unit_test_setup_teardown(quantiles_forget_what_sum_and_count_keep, begin, end),
+        cmocka_unit_test_setup_teardown(tcp_of_engines_that_have_one, begin, end),
+        cmocka_unit_test_setup_teardown(the_link_is_shown_as_the_device_tells, begin, end),
+        cmocka_unit_test_setup_teardown(nothing_of_tcp_for_engines_on_sockets, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

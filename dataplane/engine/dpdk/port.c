@@ -312,15 +312,26 @@ static void wake(struct port *base)
 
 /* --- figures --- */
 
-/* The device counts for all its queues together, so only the port of the first one reports that. */
+static enum port_link link_of(uint16_t device)
+{
+    struct rte_eth_link link = {0};
+
+    if (rte_eth_link_get_nowait(device, &link) != 0)
+        return PORT_LINK_UNKNOWN;
+    return link.link_status == RTE_ETH_LINK_UP ? PORT_LINK_UP : PORT_LINK_DOWN;
+}
+
+/* The device counts for all its queues together, and has one link, so only the port of the first one reports that. */
 static void update_counters(struct port *base)
 {
     struct dpdk_port *port = (struct dpdk_port *)base;
     const struct dpdk_queue *queue = port->options.queue;
     struct rte_eth_stats stats = {0};
 
-    if (queue && queue->queue == 0)
+    if (queue && queue->queue == 0) {
         rte_eth_stats_get(queue->device, &stats);
+        counter_set(&base->counters.link, link_of(queue->device));
+    }
     counter_set(&base->counters.receive_drops, stats.imissed + stats.rx_nombuf);
     counter_set(&base->counters.receive_errors, stats.ierrors + port->chained_drops);
 }

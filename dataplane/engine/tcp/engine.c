@@ -234,7 +234,22 @@ int tcp_engine_create(struct engine **out, const struct engine_options *options,
     return 0;
 }
 
+/* NULL for an engine of another kind. */
+static const struct tcp_engine *own_engine(const struct engine *engine)
+{
+    return engine->ops == &tcp_ops ? (const struct tcp_engine *)(const void *)engine : NULL;
+}
+
 const struct tcp_counters *tcp_engine_counters(const struct engine *engine)
 {
-    return &((const struct tcp_engine *)(const void *)engine)->counters;
+    const struct tcp_engine *own = own_engine(engine);
+
+    return own ? &own->counters : NULL;
+}
+
+const struct port_counters *tcp_engine_port_counters(const struct engine *engine)
+{
+    const struct tcp_engine *own = own_engine(engine);
+
+    return own ? &own->port->counters : NULL;
 }

@@ -11,8 +11,8 @@
 #include "engine/tcp/sums.h"
 #include "engine/tcp/table.h"
 #include "engine/tcp/tcp.h"
-#include "engine/tcp/tcp_counters.h"
 #include "engine/tcp/wheel.h"
+#include "flashrelay/engine_tcp.h"
 
 #include "engine/tcp/closed_tuples.h"
 

@@ -11,7 +11,7 @@
 #ifndef DATAPLANE_ENGINE_TCP_PORT_H
 #define DATAPLANE_ENGINE_TCP_PORT_H
 
-#include "flashrelay/counter.h"
+#include "flashrelay/engine_tcp.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,17 +54,6 @@ struct port_limits {
     uint8_t mac[6];
     uint16_t mtu;       /* bytes of an IP packet */
     uint32_t tso_bytes; /* most payload of a segment that the card cuts; 0: it cannot */
-};
-
-/* Figures of one port, written by its thread. */
-struct port_counters {
-    counter received_packets, received_bytes, sent_packets, sent_bytes; /* packets as handed over, bytes with Ethernet header */
-    counter receive_drops;                                              /* by the device, for want of buffers or room */
-    counter receive_errors;                                             /* counted by the device */
-    counter send_drops;      /* packets for which the ring and the queue behind it had no room */
-    counter copied_segments; /* whose payload was copied, because the device cannot chain or the log is not known to it */
-    counter epochs_waited;   /* times that all epochs were in use */
-    counter buffer_shortages;
 };
 
 struct port;
@@ -119,7 +108,7 @@ struct port_ops {
     void (*wake)(struct port *port);
     /* Stops sending and receiving: after this call the device reads no payload any more. The engine's last call. */
     void (*close)(struct port *port);
-    /* Updates those counters that the device keeps. */
+    /* Updates those counters that the device keeps. Called once per second. */
     void (*update_counters)(struct port *port);
 };
 

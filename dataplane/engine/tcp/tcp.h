@@ -18,9 +18,4 @@ struct tcp_options {
 /* Creates an engine, which listens once engine_listen is called. 0 or -ENOMEM. engine_destroy frees it; the port must have no epoch left. */
 int tcp_engine_create(struct engine **out, const struct engine_options *options, const struct tcp_options *tcp);
 
-struct tcp_counters;
-
-/* The engine's figures. Any thread. */
-const struct tcp_counters *tcp_engine_counters(const struct engine *engine);
-
 #endif

@@ -67,6 +67,7 @@ static void once_per_second(struct tcp_engine *engine)
         return;
     engine->next_second_ns = engine->now_ns + NS_PER_S;
     engine->echoes_left = ECHOES_PER_SECOND;
+    engine->port->ops->update_counters(engine->port);
     if (engine->index == 0)
         tcp_refresh_neighbours(engine);
 }
