@@ -3,7 +3,7 @@
 #include "engine/dpdk/memory.h"
 #include "engine/dpdk/port.h"
 #include "engine/tcp/tcp.h"
-#include "engine/tcp/tcp_counters.h"
+#include "flashrelay/engine_tcp.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/log.h"
 #include "flashrelay/random.h"
