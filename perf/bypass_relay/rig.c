@@ -173,6 +173,7 @@ static int create_engine(struct rig *rig)
     error = tcp_engine_create(&rig->engine, &options, &tcp);
     if (error != 0)
         return error;
+    rig->tcp = tcp_engine_counters(rig->engine);
     meter_watch_engine(&rig->meter, rig->engine);
     rig->waker = engine_waker(rig->engine);
     error = shard_attach(rig->shard, rig->engine);
@@ -335,11 +336,10 @@ void rig_run_round(struct rig *rig)
 
 uint64_t rig_resent(const struct rig *rig)
 {
-    const struct tcp_counters *counters = tcp_engine_counters(rig->engine);
     uint64_t sum = 0;
 
     for (unsigned cause = 0; cause < RETRANSMIT_CAUSES; cause++)
-        sum += counter_read(&counters->retransmitted[cause]);
+        sum += counter_read(&rig->tcp->retransmitted[cause]);
     return sum;
 }
 

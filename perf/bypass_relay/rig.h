@@ -35,6 +35,7 @@ struct rig {
     struct admission_queue answers;
     struct shard *shard;
     struct engine *engine;
+    const struct tcp_counters *tcp; /* of the engine */
     struct waker *waker;
     uint8_t *payload;
     uint64_t sequence; /* of the newest frame */
