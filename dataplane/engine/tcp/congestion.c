@@ -8,21 +8,18 @@
 #define INITIAL_TIMEOUT TICKS_OF_MS(1000)
 #define MIN_TIMEOUT     TICKS_OF_MS(200)
 #define MAX_TIMEOUT     TICKS_OF_MS(60000)
-#define MAX_WINDOW      (1u << 30)
-#define MAX_SEGMENTS    UINT16_MAX
+/* One round-trip time in so many is recorded for the metrics, as each delivery brings one. */
+#define MEASUREMENTS_PER_RECORD 8
+#define MAX_WINDOW              (1u << 30)
+#define MAX_SEGMENTS            UINT16_MAX
 /* RFC 9438, 5. */
 #define CUBIC_BETA 0.7
 #define CUBIC_C    0.4
 /* The factor of Reno's growth that is as fair as CUBIC's decrease: 3 (1 - beta) / (1 + beta); RFC 9438, 4.3. */
 #define RENO_ALPHA (3 * (1 - CUBIC_BETA) / (1 + CUBIC_BETA))
 
-/* Payload of a segment over IPv4; over IPv6 it is 20 bytes less. A jumbo frame's leaves room for 9,000 bytes of IP packet. */
-static const uint16_t mss_classes[COOKIE_MSS_CLASSES] = {536, 1220, 1300, 1360, 1400, 1440, 1460, 8960};
-
-uint32_t tcp_mss(const struct tcp_connection *connection)
-{
-    return mss_classes[connection->mss_class] - (tcp_is_v6(connection) ? IPV6_BYTES - IPV4_BYTES : 0u);
-}
+const uint16_t tcp_mss_classes[2][COOKIE_MSS_CLASSES] = {{536, 1220, 1300, 1360, 1400, 1440, 1460, 8960},
+                                                         {516, 1200, 1280, 1340, 1380, 1420, 1440, 8940}};
 
 uint8_t mss_class_of(uint16_t mss, uint16_t mtu, bool is_v6)
 {
@@ -33,8 +30,8 @@ uint8_t mss_class_of(uint16_t mss, uint16_t mtu, bool is_v6)
     if (mss != 0 && mss + difference < largest)
         largest = mss + difference;
     if (mss == 0)
-        largest = mss_classes[is_v6 ? 1 : 0]; /* RFC 9293, 3.7.1: 536, and 1,220 over IPv6 */
-    while (class > 0 && mss_classes[class] > largest)
+        largest = tcp_mss_classes[0][is_v6 ? 1 : 0]; /* RFC 9293, 3.7.1: 536, and 1,220 over IPv6 */
+    while (class > 0 && tcp_mss_classes[0][class] > largest)
         class --;
     return class;
 }
@@ -53,8 +50,10 @@ void congestion_measured(struct tcp_engine *engine, struct tcp_connection *conne
 {
     rtt = rtt > 0 ? rtt : 1;
     connection->backoff = 0; /* RFC 6298, 5.7: only a measurement ends the back-off */
-    histogram_record(&engine->counters.rtt_us, ((uint64_t)rtt << TICK_SHIFT) / NS_PER_US, 1);
-    histogram_record(&engine->counters.cwnd_bytes, connection->cwnd, 1);
+    if (engine->measurements++ % MEASUREMENTS_PER_RECORD == 0) {
+        histogram_record(&engine->counters.rtt_us, ((uint64_t)rtt << TICK_SHIFT) / NS_PER_US, 1);
+        histogram_record(&engine->counters.cwnd_bytes, connection->cwnd, 1);
+    }
     if (rtt < connection->min_rtt)
         connection->min_rtt = rtt;
     if (connection->srtt == 0) {

@@ -11,9 +11,6 @@
 /* Prepares a new connection; its mss_class must be set. */
 void congestion_init(struct tcp_connection *connection, const struct tcp_engine *engine);
 
-/* The size of a full segment's payload. */
-uint32_t tcp_mss(const struct tcp_connection *connection);
-
 /* The class of the largest segments that a peer takes whose MSS option was `mss` (0: none), on a network of `mtu` bytes per IP packet. */
 uint8_t mss_class_of(uint16_t mss, uint16_t mtu, bool is_v6);
 

@@ -59,9 +59,10 @@ struct tcp_connection {
 
     struct ip_address remote;
     uint16_t remote_port;
-    uint16_t neighbour;          /* number of the host's neighbour to which packets go */
-    uint8_t local;               /* number of the host's address */
-    uint8_t mss_class;           /* tcp_mss */
+    uint16_t neighbour;    /* number of the host's neighbour to which packets go */
+    uint8_t local;         /* number of the host's address */
+    uint8_t mss_class : 3; /* tcp_mss */
+    uint8_t is_v6 : 1;
     uint8_t peer_scale;          /* of the windows that the peer offers */
     uint8_t largest_window_bits; /* the largest window that the peer has offered is below 2 to the power of this */
 
@@ -165,6 +166,7 @@ struct tcp_engine {
     uint64_t last_active_ns; /* when the engine last had something to do */
     uint64_t last_sent_ns;
     uint64_t next_second_ns; /* for what is done once per second */
+    uint32_t measurements;   /* round-trip times */
     unsigned echoes_left;    /* answers to echo requests in this second */
     _Atomic bool woken;
     struct tcp_counters counters;
@@ -190,9 +192,13 @@ static inline uint32_t tcp_slot(const struct tcp_engine *engine, const struct tc
     return slab_number(&engine->slots, connection);
 }
 
-static inline bool tcp_is_v6(const struct tcp_connection *connection)
+/* Payload of a segment by class and family: over IPv6 it is 20 bytes less. A jumbo frame's leaves room for 9,000 bytes of IP packet. */
+extern const uint16_t tcp_mss_classes[2][COOKIE_MSS_CLASSES];
+
+/* The size of a full segment's payload. */
+static inline uint32_t tcp_mss(const struct tcp_connection *connection)
 {
-    return !ip_address_is_v4(&connection->remote);
+    return tcp_mss_classes[connection->is_v6][connection->mss_class];
 }
 
 /* Bytes in flight as the sequence numbers have it, with a FIN. */

@@ -211,14 +211,14 @@ void tcp_icmp(struct tcp_engine *engine, struct packet *packet)
 /* Believed only if it quotes what is in flight (RFC 5927, 7.2); the size never grows again. */
 static void lower_mss(struct tcp_engine *engine, struct tcp_connection *connection, const struct host_too_big *news)
 {
-    bool is_v6 = tcp_is_v6(connection);
+    bool is_v6 = connection->is_v6;
     uint16_t floor = is_v6 ? 1280 : 576;
     uint8_t class = mss_class_of(UINT16_MAX, news->mtu > floor ? news->mtu : floor, is_v6);
 
     if (sequence_before(news->sequence, connection->una) || !sequence_before(news->sequence, connection->nxt) ||
         class >= connection->mss_class)
         return;
-    connection->mss_class = class;
+    connection->mss_class = class & 7u;
     counter_add(&engine->counters.mtu_reductions, 1);
     recovery_time_out(engine, connection);
     tcp_set_deadline(engine, connection, true);

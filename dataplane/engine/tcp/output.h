@@ -47,9 +47,6 @@ void output_prepare(struct tcp_engine *engine, struct tcp_connection *connection
 /* True if so many segments, at most PORT_BURST, can be sent now: header buffers are there, after what is waiting was sent. */
 bool output_has_room(struct tcp_engine *engine, unsigned segments);
 
-/* Adds a segment, for which there must be room. */
-void output_send(struct tcp_engine *engine, const struct output_template *template, const struct output_segment *segment);
-
 /*
  * Holds frame `sequence` of a channel for segments that are sent next with payload of that frame: until the port has sent them. False if no
  * epoch is free.

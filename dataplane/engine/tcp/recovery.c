@@ -2,6 +2,7 @@
 
 #include "engine/tcp/checksum.h"
 #include "engine/tcp/congestion.h"
+#include "engine/tcp/segment_writer.h"
 #include "engine/tcp/stream.h"
 
 #include <assert.h>

@@ -3,6 +3,7 @@
 #include "engine/tcp/congestion.h"
 #include "engine/tcp/connection.h"
 #include "engine/tcp/recovery.h"
+#include "engine/tcp/segment_writer.h"
 #include "engine/tcp/stream.h"
 
 #include "engine/extents.h"
@@ -31,7 +32,8 @@ enum stop {
 struct service {
     struct output_template template;
     unsigned segments; /* that may still be sent */
-    bool is_probe;     /* the congestion window does not count */
+    unsigned sent_segments;
+    bool is_probe; /* the congestion window does not count */
     struct engine_progress progress;
 };
 
@@ -79,21 +81,21 @@ static uint32_t congestion_room(const struct tcp_engine *engine, const struct tc
 }
 
 /*
- * How many bytes to send next of a frame, `offset` bytes into it: up to a multiple of the segment size from the frame's beginning, at most
- * `segments` segments. 0 if there is no room for the first of them, but for a window smaller than a segment with nothing in flight (RFC 9293,
- * 3.8.6.2.1).
+ * How many bytes to send next of a frame, `into` bytes into one of its segments: up to a multiple of the segment size from the frame's
+ * beginning, at most `segments` segments. 0 if there is no room for the first of them, but for a window smaller than a segment with nothing in
+ * flight (RFC 9293, 3.8.6.2.1).
  */
-static uint32_t cut(const struct tcp_connection *connection, uint32_t offset, uint32_t left, uint32_t room, unsigned segments)
+static inline uint32_t cut(const struct tcp_connection *connection, uint32_t mss, uint32_t into, uint32_t left, uint32_t room,
+                           unsigned segments)
 {
-    uint32_t mss = tcp_mss(connection), first = mss - offset % mss;
-    uint32_t whole = first + (segments - 1) * mss;
+    uint32_t first = mss - into, whole = first + (segments - 1) * mss;
 
     if (whole > left)
         whole = left;
     if (whole <= room)
         return whole;
     if (first <= room)
-        return first + (room - first) / mss * mss;
+        return segments == 1 ? first : first + (room - first) / mss * mss;
     return connection->una == connection->nxt ? room : 0;
 }
 
@@ -107,92 +109,119 @@ static enum stop no_room(struct tcp_connection *connection, uint32_t window, uin
 
 /* --- frames --- */
 
-static uint64_t sum_of(struct tcp_engine *engine, const struct tcp_connection *connection, const struct stream_piece *piece,
-                       uint32_t offset, uint32_t length)
-{
-    uint32_t mss = tcp_mss(connection), segment = offset / mss;
-    const struct sums_key key = {.sequence = piece->sequence, .channel = connection->base.channel, .mss = (uint16_t)mss};
+/* Where a service is within a frame. */
+struct frame_position {
+    uint32_t mss;
+    uint32_t offset; /* of the next byte */
+    uint32_t into;   /* the same within its segment */
+    uint32_t number; /* of that segment */
+    struct sums_block *sums;
+};
 
-    if (offset % mss != 0 || (length != mss && offset + length != piece->length))
-        return checksum_fold(checksum_add(piece->bytes + offset, length));
-    return sums_of(sums_find(&engine->sums, &key, segment), segment, piece->bytes + offset, length);
+static inline uint64_t sum_of(struct tcp_engine *engine, const struct tcp_connection *connection,
+                              const struct stream_piece *piece, struct frame_position *at, uint32_t length)
+{
+    const uint8_t *bytes = piece->bytes + at->offset;
+
+    if (at->into != 0 || (length != at->mss && at->offset + length != piece->length))
+        return checksum_fold(checksum_add(bytes, length));
+    if (!at->sums || at->number % SUMS_BLOCK_SEGMENTS == 0)
+        at->sums = sums_find(
+            &engine->sums,
+            &(struct sums_key){.sequence = piece->sequence, .channel = connection->base.channel, .mss = (uint16_t)at->mss},
+            at->number);
+    return sums_of(at->sums, at->number, bytes, length);
+}
+
+static inline void pass(struct frame_position *at, uint32_t length)
+{
+    at->offset += length;
+    at->into += length;
+    if (at->into < at->mss)
+        return;
+    at->number += at->into / at->mss;
+    at->into %= at->mss;
 }
 
 /* Sends `length` bytes of a frame: one segment, or several that the card cuts. */
-static void send_frame_segment(struct tcp_engine *engine, struct tcp_connection *connection, struct service *service,
-                               const struct stream_piece *piece, uint32_t offset, uint32_t length)
+static inline void send_frame_segment(struct tcp_engine *engine, struct tcp_connection *connection, struct service *service,
+                                      const struct stream_piece *piece, struct frame_position *at, uint32_t length)
 {
-    uint32_t mss = tcp_mss(connection), segments = (offset % mss + length + mss - 1) / mss;
     struct output_segment segment = {.sequence = connection->nxt, .flags = TCP_ACK, .length = length};
-    const uint8_t *bytes = piece->bytes + offset;
+    const uint8_t *bytes = piece->bytes + at->offset;
+    unsigned segments = 1;
 
-    if (offset + length == piece->length)
+    if (at->offset + length == piece->length)
         segment.flags |= TCP_PSH;
-    if (length > OUTPUT_COPIED_BYTES)
+    if (at->into + length > at->mss) {
+        segments = (at->into + length + at->mss - 1) / at->mss;
+        segment.mss = (uint16_t)at->mss;
+    } else {
+        segment.payload_sum = sum_of(engine, connection, piece, at, length);
+    }
+    if (length > OUTPUT_COPIED_BYTES || segments > 1)
         segment.payload = bytes;
     else
         segment.copied = bytes;
-    if (segments > 1)
-        segment.mss = (uint16_t)mss;
-    else
-        segment.payload_sum = sum_of(engine, connection, piece, offset, length);
     output_send(engine, &service->template, &segment);
-    counter_add(&engine->counters.segments_sent, segments);
     connection->nxt += length;
+    service->sent_segments += segments;
     service->segments -= segments < service->segments ? segments : service->segments;
+    pass(at, length);
 }
 
 /* How many segments may be handed over as one. */
-static unsigned segments_at_once(const struct tcp_engine *engine, const struct tcp_connection *connection)
+static unsigned segments_at_once(const struct tcp_engine *engine, uint32_t mss)
 {
-    uint32_t segments = engine->port->limits.tso_bytes / tcp_mss(connection);
+    return engine->port->limits.tso_bytes > 2 * mss ? engine->port->limits.tso_bytes / mss : 1;
+}
 
-    return segments > 1 ? segments : 1;
+static void take(struct tcp_engine *engine, struct tcp_connection *connection, struct service *service, uint32_t bytes)
+{
+    struct engine_progress progress;
+
+    extents_take(&engine->base, &connection->base, bytes, &progress);
+    service->progress.bytes += progress.bytes;
+    service->progress.frames += progress.frames;
+    service->progress.payload_bytes += progress.payload_bytes;
+    service->progress.began_frame |= progress.began_frame;
 }
 
 static enum stop send_frame(struct tcp_engine *engine, struct tcp_connection *connection, struct service *service,
                             const struct stream_piece *piece)
 {
-    uint32_t offset = piece->taken_bytes, window = window_room(connection);
+    uint32_t mss = tcp_mss(connection), taken = piece->taken_bytes, window = window_room(connection);
     uint32_t congestion = service->is_probe ? UINT32_MAX : congestion_room(engine, connection);
-    unsigned at_once = segments_at_once(engine, connection);
+    uint32_t room = window < congestion ? window : congestion;
+    struct frame_position at = {.mss = mss, .offset = taken, .into = taken, .number = 0};
+    unsigned at_once = segments_at_once(engine, mss);
     enum stop stop = STOP_DONE;
-    bool held = false;
 
-    if (offset == 0 && !stream_may_begin_frame(engine, connection, piece->sequence))
+    if (taken == 0 && !stream_may_begin_frame(engine, connection, piece->sequence))
         return STOP_MARK;
-    while (offset < piece->length) {
-        uint32_t room = window < congestion ? window : congestion;
-        uint32_t length =
-            cut(connection, offset, piece->length - offset, room, service->segments < at_once ? service->segments : at_once);
+    if (taken >= mss) {
+        at.number = taken / mss;
+        at.into = taken % mss;
+    }
+    while (at.offset < piece->length && stop == STOP_DONE) {
+        uint32_t length = cut(connection, mss, at.into, piece->length - at.offset, room,
+                              service->segments < at_once ? service->segments : at_once);
 
         if (length == 0) {
             stop = no_room(connection, window, congestion);
-            break;
-        }
-        if (!output_has_room(engine, 1) ||
-            (!held && !output_hold(engine, connection->base.channel, piece->sequence, service->segments))) {
+        } else if (!output_has_room(engine, 1) ||
+                   (at.offset == taken && !output_hold(engine, connection->base.channel, piece->sequence, service->segments))) {
             stop = STOP_SHORT;
-            break;
-        }
-        held = true;
-        if (offset == 0)
-            stream_begin_frame(engine, connection, piece->sequence, piece->length);
-        send_frame_segment(engine, connection, service, piece, offset, length);
-        offset += length;
-        window -= length;
-        congestion -= length;
-        if (service->segments == 0 && offset < piece->length) {
-            stop = STOP_QUANTUM;
-            break;
+        } else {
+            if (at.offset == 0)
+                stream_begin_frame(engine, connection, piece->sequence, piece->length);
+            send_frame_segment(engine, connection, service, piece, &at, length);
+            room -= length;
+            if (service->segments == 0 && at.offset < piece->length)
+                stop = STOP_QUANTUM;
         }
     }
-    struct engine_progress progress;
-    extents_take(&engine->base, &connection->base, offset - piece->taken_bytes, &progress);
-    service->progress.bytes += progress.bytes;
-    service->progress.frames += progress.frames;
-    service->progress.payload_bytes += progress.payload_bytes;
-    service->progress.began_frame |= progress.began_frame;
+    take(engine, connection, service, at.offset - taken);
     return stop;
 }
 
@@ -206,7 +235,6 @@ static enum stop send_control(struct tcp_engine *engine, struct tcp_connection *
     uint32_t congestion = service->is_probe ? UINT32_MAX : congestion_room(engine, connection);
     uint32_t room = window < congestion ? window : congestion, length = piece->length - piece->taken_bytes;
     struct output_segment segment = {.sequence = connection->nxt, .flags = TCP_ACK, .copied = piece->bytes + piece->taken_bytes};
-    struct engine_progress progress;
     uint32_t mss = tcp_mss(connection);
 
     if (length > CONTROL_RUN_BYTES)
@@ -227,11 +255,10 @@ static enum stop send_control(struct tcp_engine *engine, struct tcp_connection *
     if (piece->taken_bytes + length == piece->length)
         segment.flags |= TCP_PSH;
     output_send(engine, &service->template, &segment);
-    counter_add(&engine->counters.segments_sent, 1);
     connection->nxt += length;
+    service->sent_segments++;
     service->segments--;
-    extents_take(&engine->base, &connection->base, length, &progress);
-    service->progress.bytes += progress.bytes;
+    take(engine, connection, service, length);
     return STOP_DONE;
 }
 
@@ -307,6 +334,7 @@ static uint32_t serve_with(struct tcp_engine *engine, struct tcp_connection *con
     stop = send_new(engine, connection, &service);
     if (stop == STOP_DONE && (service.segments == 0 || engine->is_short) && recovery_is_due(engine, connection))
         stop = engine->is_short ? STOP_SHORT : STOP_QUANTUM;
+    counter_add(&engine->counters.segments_sent, service.sent_segments);
     counter_add(&engine->base.counters.sends, 1);
     counter_add(&engine->base.counters.bytes_sent, service.progress.bytes);
     if (connection->nxt != from)

@@ -1,0 +1,95 @@
+/* Writing one segment from a template: in line, as this is done for each segment of each delivery. */
+#ifndef DATAPLANE_ENGINE_TCP_SEGMENT_WRITER_H
+#define DATAPLANE_ENGINE_TCP_SEGMENT_WRITER_H
+
+#include "engine/tcp/checksum.h"
+#include "engine/tcp/internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Adds up a 16-bit word as it lies in memory. */
+static inline uint64_t word_sum(uint16_t value)
+{
+    uint8_t bytes[2];
+    uint16_t word;
+
+    write_u16(bytes, value);
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+static inline void write_ip_length(uint8_t *ip, const struct output_template *template, uint32_t payload_bytes)
+{
+    uint32_t length = TCP_BYTES + payload_bytes;
+
+    if (template->is_v6) {
+        write_u16(ip + 4, (uint16_t)length);
+        return;
+    }
+    length += IPV4_BYTES;
+    write_u16(ip + 2, (uint16_t)length);
+    uint16_t sum = checksum_end(template->ip_sum + word_sum((uint16_t)length));
+    memcpy(ip + 10, &sum, sizeof sum);
+}
+
+/*
+ * A card that cuts a segment wants the sum over the pseudo header without the length, not inverted, in place of the checksum; it computes the
+ * rest for each segment.
+ */
+static inline void write_tcp(uint8_t *ip, uint8_t *tcp, const struct output_template *template,
+                             const struct output_segment *segment)
+{
+    uint64_t sum;
+    uint32_t sequence;
+    uint16_t value;
+
+    write_u32(tcp + 4, segment->sequence);
+    tcp[13] = segment->flags;
+    if (segment->mss != 0) {
+        value = checksum_fold(packet_pseudo_sum(ip, template->is_v6, PROTOCOL_TCP));
+    } else {
+        memcpy(&sequence, tcp + 4, sizeof sequence);
+        sum = template->tcp_sum + (sequence & UINT16_MAX) + (sequence >> 16) + word_sum(segment->flags) +
+              word_sum((uint16_t)(TCP_BYTES + segment->length)) + segment->payload_sum;
+        value = checksum_end(sum);
+    }
+    memcpy(tcp + 16, &value, sizeof value);
+}
+
+/* Adds a segment, for which there must be room. */
+static inline void output_send(struct tcp_engine *engine, const struct output_template *template,
+                               const struct output_segment *segment)
+{
+    struct output *output = &engine->output;
+    uint8_t *header = output->headers[--output->header_count];
+    struct port_segment *next = &output->segments[output->segment_count++];
+    uint8_t *ip = header + template->link_bytes;
+    uint32_t length = template->header_bytes;
+
+    memcpy(header, template->bytes, 64);
+    if (length > 64)
+        memcpy(header + 64, template->bytes + 64, OUTPUT_HEADER_BYTES - 64);
+    write_ip_length(ip, template, segment->length);
+    write_tcp(ip, ip + template->ip_bytes, template, segment);
+    if (segment->copied) {
+        assert(length + segment->length <= PORT_HEADER_BYTES);
+        memcpy(header + length, segment->copied, segment->length);
+        length += segment->length;
+    }
+    if (!segment->payload && length < ETHERNET_MIN_BYTES) {
+        memset(header + length, 0, ETHERNET_MIN_BYTES - length);
+        length = ETHERNET_MIN_BYTES;
+    }
+    *next = (struct port_segment){.header = header,
+                                  .payload = segment->payload,
+                                  .payload_bytes = segment->payload ? segment->length : 0,
+                                  .header_bytes = (uint16_t)length,
+                                  .mss = segment->mss,
+                                  .link_bytes = template->link_bytes,
+                                  .ip_bytes = template->ip_bytes,
+                                  .tcp_bytes = TCP_BYTES,
+                                  .is_v6 = template->is_v6};
+}
+
+#endif
