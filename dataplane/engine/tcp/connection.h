@@ -12,6 +12,16 @@ uint64_t tcp_hash_packet(const struct tcp_engine *engine, const struct packet *p
 /* The same hash, from addresses and ports. */
 uint64_t tcp_hash(const struct tcp_engine *engine, const struct ip_address *remote, uint16_t remote_port, uint8_t local);
 
+/* True if the packet has the connection's addresses and ports; a free slot has no port. */
+static inline bool tcp_is_of(const struct tcp_connection *connection, const struct packet *packet)
+{
+    uint64_t a[2], b[2];
+
+    __builtin_memcpy(a, connection->remote.bytes, sizeof a);
+    __builtin_memcpy(b, packet->remote.bytes, sizeof b);
+    return connection->remote_port == packet->remote_port && connection->local == packet->local && a[0] == b[0] && a[1] == b[1];
+}
+
 /* Finds the connection of a packet; NULL if there is none. */
 struct tcp_connection *tcp_find(const struct tcp_engine *engine, const struct packet *packet);
 

@@ -255,7 +255,8 @@ static unsigned run_paced(struct tcp_engine *engine, unsigned left)
         if (!connection)
             continue;
         connection->is_paced = false;
-        tcp_unblock(engine, connection);
+        if (!connection->base.dead && !connection->base.queued)
+            tcp_enqueue(engine, connection);
     }
     return left;
 }

@@ -54,23 +54,34 @@ static unsigned parse(struct tcp_engine *engine, struct port_packet *sources, un
     return found;
 }
 
-/* The first entry in the table is nearly always the connection's; that is certain only once its addresses are compared. */
-static void prefetch_connection(const struct tcp_engine *engine, const struct packet *packet)
+/* The guess is nearly always right; that is certain only once the addresses are compared. */
+static void prefetch_connection(const struct tcp_engine *engine, struct packet *packet)
 {
-    struct table_search search = {.hash = packet->hash};
-    uint32_t slot;
+    const char *connection;
 
-    if (!table_next(&engine->table, &search, &slot))
+    packet->slot = table_guess(&engine->table, packet->hash);
+    if (packet->slot == NO_SLOT)
         return;
-    const char *connection = slab_element(&engine->slots, slot);
-    __builtin_prefetch(connection);
-    for (size_t line = 64; line < sizeof(struct tcp_connection); line += 64)
+    connection = slab_element(&engine->slots, packet->slot);
+    for (size_t line = 0; line < sizeof(struct tcp_connection); line += 64)
         __builtin_prefetch(connection + line, 1);
+}
+
+/* A connection that has ended since the guess has no port any more. */
+static struct tcp_connection *find(const struct tcp_engine *engine, const struct packet *packet)
+{
+    if (packet->slot != NO_SLOT) {
+        struct tcp_connection *guessed = slab_element(&engine->slots, packet->slot);
+
+        if (tcp_is_of(guessed, packet) && !guessed->reported)
+            return guessed;
+    }
+    return tcp_find(engine, packet);
 }
 
 static void handle(struct tcp_engine *engine, struct packet *packet)
 {
-    struct tcp_connection *connection = tcp_find(engine, packet);
+    struct tcp_connection *connection = find(engine, packet);
 
     if (packet->local_port == engine->base.listen_port && connection)
         tcp_segment(engine, connection, packet);

@@ -46,6 +46,7 @@ struct packet {
     uint8_t *payload;
     uint32_t payload_bytes;
     uint64_t hash;            /* of the remote address and port (tcp_hash_packet) */
+    uint32_t slot;            /* of the connection that it probably belongs to; UINT32_MAX: not known */
     struct ip_address remote; /* source */
     uint16_t remote_port, local_port;
     uint8_t local; /* index of the destination among the host's addresses; of ARP: of the target */

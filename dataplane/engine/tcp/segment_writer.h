@@ -8,6 +8,9 @@
 #include <assert.h>
 #include <string.h>
 
+/* How far ahead header buffers are fetched into the cache. */
+#define PREFETCH_HEADERS 4
+
 /* Adds up a 16-bit word as it lies in memory. */
 static inline uint64_t word_sum(uint16_t value)
 {
@@ -67,6 +70,11 @@ static inline void output_send(struct tcp_engine *engine, const struct output_te
     uint8_t *ip = header + template->link_bytes;
     uint32_t length = template->header_bytes;
 
+    /* Header buffers come back from the card cold. */
+    if (output->header_count >= PREFETCH_HEADERS) {
+        __builtin_prefetch(output->headers[output->header_count - PREFETCH_HEADERS], 1);
+        __builtin_prefetch(output->headers[output->header_count - PREFETCH_HEADERS] + 63, 1);
+    }
     memcpy(header, template->bytes, 64);
     if (length > 64)
         memcpy(header + 64, template->bytes + 64, OUTPUT_HEADER_BYTES - 64);

@@ -378,13 +378,12 @@ unsigned tcp_serve_queued(struct tcp_engine *engine)
 
 void tcp_unblock(struct tcp_engine *engine, struct tcp_connection *connection)
 {
-    bool has_room = window_room(connection) > 0 && congestion_room(engine, connection) > 0;
-    bool is_due = connection->recovering && recovery_is_due(engine, connection);
-
-    if (connection->base.blocked && has_room)
+    if (!connection->base.blocked && !connection->recovering)
+        return; /* what waits is queued, or paced, already */
+    if (connection->base.blocked && window_room(connection) > 0 && congestion_room(engine, connection) > 0)
         connection->base.blocked = false;
     if (connection->base.queued || connection->is_paced)
         return;
-    if (is_due || (connection->base.extent_count > 0 && !connection->base.blocked))
+    if ((connection->base.extent_count > 0 && !connection->base.blocked) || recovery_is_due(engine, connection))
         tcp_enqueue(engine, connection);
 }

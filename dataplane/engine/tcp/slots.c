@@ -36,12 +36,6 @@ uint64_t tcp_hash(const struct tcp_engine *engine, const struct ip_address *remo
     return XXH3_64bits_withSeed(key, is_v4 ? V4_HASHED_BYTES : V6_HASHED_BYTES, engine->hash_seed);
 }
 
-static bool is_of(const struct tcp_connection *connection, const struct packet *packet)
-{
-    return connection->remote_port == packet->remote_port && connection->local == packet->local &&
-           ip_address_equal(&connection->remote, &packet->remote);
-}
-
 struct tcp_connection *tcp_find(const struct tcp_engine *engine, const struct packet *packet)
 {
     struct table_search search = {.hash = packet->hash};
@@ -50,7 +44,7 @@ struct tcp_connection *tcp_find(const struct tcp_engine *engine, const struct pa
     while (table_next(&engine->table, &search, &slot)) {
         struct tcp_connection *connection = slab_element(&engine->slots, slot);
 
-        if (is_of(connection, packet))
+        if (tcp_is_of(connection, packet))
             return connection;
     }
     return NULL;

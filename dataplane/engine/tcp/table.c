@@ -4,9 +4,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#define SLOT_BITS 22
-#define SLOT_MASK ((1u << SLOT_BITS) - 1)
-#define STEPS     (2 * TABLE_BUCKET)
+#define STEPS (2 * TABLE_BUCKET)
 
 int table_init(struct table *table, uint32_t slots)
 {
@@ -33,7 +31,7 @@ void table_dispose(struct table *table)
 
 static uint32_t tag_of(uint64_t hash)
 {
-    return (uint32_t)(hash >> (64 - (32 - SLOT_BITS))) << SLOT_BITS;
+    return (uint32_t)(hash >> (64 - (32 - TABLE_SLOT_BITS))) << TABLE_SLOT_BITS;
 }
 
 /*
@@ -79,9 +77,9 @@ bool table_next(const struct table *table, struct table_search *search, uint32_t
     while (search->step < STEPS) {
         uint32_t entry = *place(table, search->hash, search->step++);
 
-        if (entry == 0 || (entry & ~SLOT_MASK) != tag)
+        if (entry == 0 || (entry & ~TABLE_SLOT_MASK) != tag)
             continue;
-        *slot = (entry & SLOT_MASK) - 1;
+        *slot = (entry & TABLE_SLOT_MASK) - 1;
         return true;
     }
     return false;

@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TABLE_MAX_SLOTS ((1u << 22) - 1)
+#define TABLE_SLOT_BITS 22
+#define TABLE_SLOT_MASK ((1u << TABLE_SLOT_BITS) - 1)
+#define TABLE_MAX_SLOTS TABLE_SLOT_MASK
 #define TABLE_BUCKET    16
 
 struct table {
@@ -37,6 +39,18 @@ void table_remove(struct table *table, uint64_t hash, uint32_t slot);
 static inline void table_prefetch(const struct table *table, uint64_t hash)
 {
     __builtin_prefetch(&table->entries[(hash & table->bucket_mask) * TABLE_BUCKET]);
+}
+
+/*
+ * The slot number in the place where a look-up begins, if its tag is the one of the hash, as it nearly always is for a connection that is there;
+ * else UINT32_MAX.
+ */
+static inline uint32_t table_guess(const struct table *table, uint64_t hash)
+{
+    uint32_t entry = table->entries[(hash & table->bucket_mask) * TABLE_BUCKET + (hash >> 48) % TABLE_BUCKET];
+    uint32_t tag = (uint32_t)(hash >> (32 + TABLE_SLOT_BITS)) << TABLE_SLOT_BITS;
+
+    return entry != 0 && ((entry ^ tag) & ~TABLE_SLOT_MASK) == 0 ? (entry & TABLE_SLOT_MASK) - 1 : UINT32_MAX;
 }
 
 /* Finds the next slot number whose hash may be the one of `search`, which begins with step 0. False if there is none. */
