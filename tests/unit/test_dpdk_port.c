@@ -12,12 +12,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -720,6 +722,44 @@ static void a_frame_from_the_kernel_ends_the_sleep_on_a_tap(void **state)
     close(descriptor);
 }
 
+/* Receives; returns NULL if this thread now gets the signal by which the tap tells its driver that packets wait. */
+static void *receive_as_owner(void *port)
+{
+    int interrupt = rte_eth_dev_rx_intr_ctl_q_get_fd(tap->id, 0);
+    struct port_packet packets[PORT_BURST];
+    struct port *tap_port = port;
+    struct f_owner_ex owner = {0};
+    sigset_t blocked;
+
+    tap_port->ops->release(tap_port, packets, tap_port->ops->receive(tap_port, packets, PORT_BURST));
+    if (fcntl(interrupt, F_GETOWN_EX, &owner) != 0 || owner.type != F_OWNER_TID || owner.pid != gettid())
+        return "another thread gets the signal";
+    if (pthread_sigmask(SIG_SETMASK, NULL, &blocked) != 0 || sigismember(&blocked, fcntl(interrupt, F_GETSIG)))
+        return "the thread blocks the signal";
+    return NULL;
+}
+
+static void the_thread_that_receives_from_a_tap_gets_its_signal(void **state)
+{
+    sigset_t all, before;
+    pthread_t thread;
+    void *problem;
+    int descriptor;
+    struct port *port = open_tap(&descriptor);
+
+    (void)state;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* which the thread begins with */
+    assert_int_equal(pthread_create(&thread, NULL, receive_as_owner, port), 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_join(thread, &problem);
+    if (problem)
+        fail_msg("%s", (const char *)problem);
+    problem = receive_as_owner(port);
+    assert_null(problem);
+    close(descriptor);
+}
+
 static void *wake(void *port)
 {
     usleep(20000);
@@ -769,6 +809,7 @@ int main(void)
         cmocka_unit_test(what_the_null_device_has_sent_is_held_by_no_epoch),
         cmocka_unit_test(the_kernel_gets_segments_byte_for_byte_from_a_tap),
         cmocka_unit_test(a_frame_from_the_kernel_ends_the_sleep_on_a_tap),
+        cmocka_unit_test(the_thread_that_receives_from_a_tap_gets_its_signal),
         cmocka_unit_test(a_wake_up_ends_the_sleep_or_the_next_one),
     };
 

@@ -7,6 +7,8 @@
 #include "engine/dpdk/regions.h"
 #include "engine/dpdk/sleeper.h"
 
+#include <pthread.h>
+
 /* Ethernet frames are at least this long (without checksum; IEEE 802.3). */
 #define SHORTEST_FRAME_BYTES 60
 
@@ -29,7 +31,8 @@ struct dpdk_port {
     struct sleeper sleeper;
     struct rte_mbuf *early[PORT_BURST]; /* received before a sleep that did not come about */
     unsigned early_count;
-    bool is_registered;     /* its thread is known to EAL, or can't be */
+    pthread_t thread;       /* the last that received */
+    bool has_thread;        /* false: none has received */
     uint64_t chained_drops; /* received packets of several mbufs */
     uint64_t reclaim_ns;    /* when the last frame was sent to that end */
 };

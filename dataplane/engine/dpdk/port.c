@@ -154,13 +154,24 @@ static void add_memory(struct port *base, const void *memory, size_t length)
 
 /* --- receiving --- */
 
-/* Lets EAL keep buffers for the calling thread. Without that, which is slower, a thread still works. */
-static void register_thread(struct dpdk_port *port)
+static bool is_of_this_thread(const struct dpdk_port *port)
 {
-    if (!port->is_registered && rte_lcore_id() == LCORE_ID_ANY && rte_thread_register() != 0)
+    return port->has_thread && pthread_equal(port->thread, pthread_self());
+}
+
+/*
+ * Makes the port that of the calling thread: who proves that addresses are free is not who serves. Lets EAL keep buffers for the thread;
+ * without that, which is slower, it still works.
+ */
+static void take_port(struct dpdk_port *port)
+{
+    port->thread = pthread_self();
+    port->has_thread = true;
+    if (port->options.has_interrupts)
+        sleeper_take_signal(interrupt_of(&port->options));
+    if (rte_lcore_id() == LCORE_ID_ANY && rte_thread_register() != 0)
         log_line(LOG_WARN, "dpdk", "EAL does not take another thread (%s): buffers are exchanged more slowly",
                  rte_strerror(rte_errno));
-    port->is_registered = true;
 }
 
 static unsigned receive_mbufs(struct dpdk_port *port, struct rte_mbuf **mbufs, unsigned capacity)
@@ -183,8 +194,8 @@ static unsigned receive(struct port *base, struct port_packet *packets, unsigned
     unsigned count, lent = 0;
     uint64_t bytes = 0;
 
-    if (unlikely(!port->is_registered))
-        register_thread(port);
+    if (unlikely(!is_of_this_thread(port)))
+        take_port(port);
     count = receive_mbufs(port, mbufs, RTE_MIN(capacity, (unsigned)PORT_BURST));
     for (unsigned i = 0; i < count; i++) {
         struct rte_mbuf *mbuf = mbufs[i];

@@ -3,6 +3,8 @@
 #include "flashrelay/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -30,6 +32,19 @@ int sleeper_init(struct sleeper *sleeper, int interrupt)
     if (error != 0)
         sleeper_dispose(sleeper);
     return error;
+}
+
+void sleeper_take_signal(int interrupt)
+{
+    const struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = gettid()};
+    int number = fcntl(interrupt, F_GETSIG);
+    sigset_t signals;
+
+    if (number <= 0 || fcntl(interrupt, F_SETOWN_EX, &owner) != 0)
+        return;
+    sigemptyset(&signals);
+    sigaddset(&signals, number);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 }
 
 void sleeper_dispose(struct sleeper *sleeper)

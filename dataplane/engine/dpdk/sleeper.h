@@ -14,6 +14,11 @@ struct sleeper {
  * that becomes readable when packets arrive, -1 without. 0 or a negative errno.
  */
 int sleeper_init(struct sleeper *sleeper, int interrupt);
+/*
+ * Has the calling thread, which is to sleep, get the signal of an interrupt that sends one, as that of a tap does. Such a driver looks for
+ * packets only after its handler has run: by another thread that might be after the sleep has ended, and what has come would wait there.
+ */
+void sleeper_take_signal(int interrupt);
 void sleeper_dispose(struct sleeper *sleeper);
 
 /* Sleeps at most `limit_ns` (CLOCK_NEVER: without limit). */
