@@ -87,7 +87,7 @@ Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 .DEFAULT_GOAL := all
-.PHONY: all tests fuzzers deps demo test test-arm64 test-kernel test-bare sim stress fuzz lint install clean help
+.PHONY: all tests fuzzers deps demo demo-dpdk test test-arm64 test-kernel test-bare sim stress fuzz lint install clean help
 
 all: $(BIN)/flashrelay $(addprefix $(BIN)/,$(TOOLS)) ## build the relay and its tools
 tests: $(addprefix $(BIN)/,$(TEST_PROGRAMS) $(UNIT_TESTS)) ## build the test programs
@@ -174,6 +174,11 @@ demo: ## install what is missing, build, and show a builder, the relay and 1,000
 	@tools/deps.sh build
 	@$(MAKE) --no-print-directory -j$(JOBS) all
 	@$(BIN)/demo
+
+demo-dpdk: ## the same with the relay on DPDK, on a tap in a network namespace, as root; without a card and huge pages
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(BIN)/demo --dpdk
 
 test: ## install what is missing, build every variant, run every test
 	@tools/deps.sh build test

@@ -154,7 +154,7 @@ def e2e_jobs(_options):
     One job per file: the tests mostly wait, so several files at once take no longer than one. Files that measure, or load the machine, run
     alone. Files that check figures, files or texts rather than threads do not run with the thread sanitizer.
     """
-    not_for_tsan = ("test_cli", "test_container", "test_flashbench", "test_hardening", "test_readme", "test_run")
+    not_for_tsan = ("test_cli", "test_container", "test_dpdk_cli", "test_dpdk_demo", "test_dpdk_faults", "test_flashbench", "test_hardening", "test_readme", "test_run")
     for variant, folder, scale, without in (("release", BUILD, "1", ()), ("asan", BUILD / "asan", "0.1", ()),
                                             ("tsan", BUILD / "tsan", "0.1", not_for_tsan)):
         env = {"FLASHRELAY_BIN": str(folder), "FLASHRELAY_TEST_SCALE": scale}

@@ -2,7 +2,7 @@
 
 #include "common/text.h"
 #include "flashbench/builder.h"
-#include "flashbench/scrape.h"
+#include "common/scrape.h"
 #include "flashbench/softirq.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/random.h"

@@ -1,34 +1,25 @@
 import resource
 import signal
-import subprocess
 
 import pytest
 
-from harness import BIN, ENGINE, PATIENCE_S
+from harness import ENGINE, PATIENCE_S
 from harness.builder import Builder
 from harness.relay import Relay
-from harness.network import enter_namespace
+from harness.network import enter_namespace, why_no_taps
 from harness.subscriber import Loop, RawSubscriber, Subscriber
-
-
-def why_no_taps():
-    """Enters a network namespace for taps; why that is not possible, if it is not."""
-    check = subprocess.run([BIN / "flashrelay", "--dpdk-check", "--dpdk-port=none", "--dpdk-address=192.0.2.1/24"], capture_output=True,
-                           text=True, check=False)
-    if "built without DPDK" in check.stderr:
-        return "this variant is built without DPDK"
-    try:
-        enter_namespace()
-    except OSError as error:
-        return f"taps need root: {error}"
-    return None
 
 
 def pytest_collection_modifyitems(items):
     """All tests run on taps if they are to run on the engine dpdk. The namespace is entered before the first thread begins."""
-    reason = why_no_taps() if ENGINE == "dpdk" else None
-    for item in items if reason else ():
-        item.add_marker(pytest.mark.skip(reason=reason))
+    if ENGINE != "dpdk":
+        return
+    reason = why_no_taps()
+    if reason:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=reason))
+    else:
+        enter_namespace()
 
 
 @pytest.fixture(scope="session", autouse=True)

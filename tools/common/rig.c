@@ -144,6 +144,11 @@ static int start_builder(struct rig *rig)
     return result;
 }
 
+static const char *address_of_relay(const struct rig *rig)
+{
+    return rig->options.address ? rig->options.address : "127.0.0.1";
+}
+
 static int start_relay(struct rig *rig, uint16_t port)
 {
     char upstream[64], listen[64], members[16], log_memory[32];
@@ -153,7 +158,8 @@ static int start_relay(struct rig *rig, uint16_t port)
         upstream,
         "--listen-addr",
         listen,
-        "--metrics=false",
+        rig->options.metrics_addr ? "--metrics-addr" : "--metrics",
+        rig->options.metrics_addr ? rig->options.metrics_addr : "false",
         "--per-ip-connection-limit",
         "0",
         "--instance-connection-limit",
@@ -167,7 +173,7 @@ static int start_relay(struct rig *rig, uint16_t port)
     size_t count = 0;
 
     snprintf(upstream, sizeof upstream, "ws://127.0.0.1:%u/ws", builder_port(rig->builder));
-    snprintf(listen, sizeof listen, "127.0.0.1:%u", port);
+    snprintf(listen, sizeof listen, "%s:%u", address_of_relay(rig), port);
     snprintf(members, sizeof members, "%" PRIu32,
              rig->options.subscribers + 2 * rig->options.churn); /* a subscriber that left keeps its place for a moment */
     snprintf(log_memory, sizeof log_memory, "%" PRIu64, rig->options.log_bytes);
@@ -191,7 +197,7 @@ static int make_fleet(struct rig *rig, uint16_t port)
     const char *error;
     int result;
 
-    snprintf(text, sizeof text, "ws://127.0.0.1:%u/ws", port);
+    snprintf(text, sizeof text, "ws://%s:%u/ws", address_of_relay(rig), port);
     result = ws_uri_parse(&rig->uri, text, &error);
     if (result == 0)
         result = fleet_create(&rig->fleet, &options);

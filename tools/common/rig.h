@@ -15,6 +15,8 @@
 struct rig_options {
     const char *relay;            /* the relay's program */
     const char *const *arguments; /* further arguments of the relay, NULL at the end; or NULL */
+    const char *address;          /* IPv4, where subscribers reach the relay; NULL: 127.0.0.1 */
+    const char *metrics_addr;     /* --metrics-addr of the relay; NULL: it has no metrics */
     int relay_output;             /* descriptor for the relay's output; -1: that of this process */
     uint32_t subscribers;
     uint32_t churn; /* further subscribers that come and go while flashblocks are published */

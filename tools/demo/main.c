@@ -1,9 +1,13 @@
 /* demo: runs a builder, the relay and subscribers on this machine and prints what the relay delivers. */
 #include "common/command_line.h"
+#include "common/process.h"
 #include "common/rig.h"
+#include "demo/network.h"
 #include "demo/report.h"
+#include "flashrelay/address.h"
 #include "flashrelay/clock.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
@@ -19,7 +23,21 @@
 struct demo_settings {
     uint64_t subscribers, churn, size_bytes, interval_ns, seconds, log_bytes;
     const char *relay;
+    bool dpdk;
 };
+
+/* A relay on DPDK: its tap, whose end the kernel has, and where its metrics are. */
+struct tap {
+    struct address metrics;
+    char metrics_addr[ADDRESS_TEXT_BYTES];
+    const char *arguments[5];
+};
+
+#define TAP_INTERFACE     "flash0"
+#define TAP_RELAY_ADDRESS "198.18.0.2" /* of the network for measurements: RFC 2544 */
+#define TAP_OWN_ADDRESS   "198.18.0.1"
+/* Acknowledgements that may wait for the relay: while it sends a slice of a fan-out, the subscribers acknowledge more than the usual 1,000. */
+#define TAP_QUEUE 10000
 
 static volatile sig_atomic_t stop_requests;
 
@@ -53,6 +71,8 @@ static void read_settings(struct demo_settings *settings, int argc, char **argv)
         {"--interval", "TIME", "between flashblocks (200ms)", OPTION_DURATION, &settings->interval_ns, 1, 0},
         {"--seconds", "N", "end after so long (on a terminal 0: at Ctrl-C; else 10)", OPTION_NUMBER, &settings->seconds, 0, 0},
         {"--log-memory", "BYTES", "of the relay (128Mi)", OPTION_BYTES, &settings->log_bytes, 1, 0},
+        {"--dpdk", NULL, "run the relay on DPDK, on a tap in a network namespace (as root)", OPTION_SWITCH, &settings->dpdk, 0,
+         0},
         {"--relay", "PROGRAM", "the relay to run (flashrelay beside this program)", OPTION_TEXT, &settings->relay, 0, 0},
     };
     const struct command_line line = {
@@ -92,11 +112,39 @@ static bool is_over(const struct demo_settings *settings, const struct report *r
     return !figures.relay_runs;
 }
 
-static bool run(const struct demo_settings *settings, struct rig *rig)
+/* Enters a network of our own, where the relay can make a tap. False, and says why, if that is not possible. */
+static bool prepare_tap(struct tap *tap)
+{
+    int error = network_enter();
+
+    if (error != 0) {
+        fprintf(stderr, "demo: cannot make a network namespace: %s%s\n", strerror(-error),
+                error == -EPERM ? ": run it as root" : "");
+        return false;
+    }
+    snprintf(tap->metrics_addr, sizeof tap->metrics_addr, "127.0.0.1:%u", process_free_port());
+    address_parse(&tap->metrics, tap->metrics_addr);
+    tap->arguments[0] = "--engine=dpdk";
+    tap->arguments[1] = "--dpdk-port=net_tap0,iface=" TAP_INTERFACE;
+    tap->arguments[2] = "--dpdk-address=" TAP_RELAY_ADDRESS "/24";
+    tap->arguments[3] = "--eal=--no-huge --no-pci";
+    return true;
+}
+
+static bool connect_tap(char error[RIG_ERROR_BYTES])
+{
+    int result = network_set_up(TAP_INTERFACE, TAP_OWN_ADDRESS, TAP_QUEUE);
+
+    if (result != 0)
+        snprintf(error, RIG_ERROR_BYTES, "cannot set up the tap " TAP_INTERFACE ": %s", strerror(-result));
+    return result == 0;
+}
+
+static bool run(const struct demo_settings *settings, struct rig *rig, const struct address *metrics)
 {
     static struct report report;
 
-    report_begin(&report, rig, (uint32_t)settings->subscribers);
+    report_begin(&report, rig, (uint32_t)settings->subscribers, metrics);
     rig_publish(rig, true);
     while (!is_over(settings, &report)) {
         uint64_t second_ns = report.second_ns + NS_PER_S;
@@ -122,14 +170,20 @@ int main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
     char error[RIG_ERROR_BYTES];
     unsigned ends_shown = 0;
+    struct tap tap = {0};
     struct rig *rig;
     bool all_well;
 
     read_settings(&settings, argc, argv);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    if (settings.dpdk && !prepare_tap(&tap))
+        return 1;
     struct rig_options options = {
         .relay = settings.relay,
+        .arguments = settings.dpdk ? tap.arguments : NULL,
+        .address = settings.dpdk ? TAP_RELAY_ADDRESS : NULL,
+        .metrics_addr = settings.dpdk ? tap.metrics_addr : NULL,
         .relay_output = -1,
         .subscribers = (uint32_t)settings.subscribers,
         .churn = (uint32_t)settings.churn,
@@ -147,9 +201,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "demo: %s\n", error);
         return 1;
     }
-    all_well = rig_connect(rig, CONNECT_PATIENCE_NS, error);
+    all_well = (!settings.dpdk || connect_tap(error)) && rig_connect(rig, CONNECT_PATIENCE_NS, error);
     if (all_well)
-        all_well = run(&settings, rig);
+        all_well = run(&settings, rig, settings.dpdk ? &tap.metrics : NULL);
     else
         fprintf(stderr, "demo: %s\n", error);
     all_well &= rig_stop(rig);

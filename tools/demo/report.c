@@ -1,9 +1,11 @@
 #include "demo/report.h"
 
+#include "common/scrape.h"
 #include "flashrelay/clock.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,10 +46,22 @@ static double cpu_us_per_delivery(uint64_t cpu_ns, uint64_t deliveries)
     return deliveries > 0 ? (double)cpu_ns / (double)NS_PER_US / (double)deliveries : 0;
 }
 
-void report_begin(struct report *report, struct rig *rig, uint32_t subscribers)
+static struct tcp_figures tcp_figures_get(const struct report *report)
+{
+    struct tcp_figures figures = {0};
+    char *samples = report->metrics ? scrape_counters(report->metrics) : NULL;
+
+    figures.known = scrape_sum(samples, "flashrelay_tcp_sent_segments_total", &figures.segments) &&
+                    scrape_sum(samples, "flashrelay_tcp_retransmitted_segments_total", &figures.retransmitted);
+    free(samples);
+    return figures;
+}
+
+void report_begin(struct report *report, struct rig *rig, uint32_t subscribers, const struct address *metrics)
 {
     *report = (struct report){
         .rig = rig,
+        .metrics = metrics,
         .subscribers = subscribers,
         .on_terminal = isatty(STDOUT_FILENO) == 1,
         .started_ns = clock_monotonic_ns(),
@@ -56,9 +70,12 @@ void report_begin(struct report *report, struct rig *rig, uint32_t subscribers)
     report->second_ns = report->started_ns;
     rig_figures_get(rig, &report->at_start);
     report->at_second = report->at_start;
-    printf("%5s %6s %13s %26s %14s %11s\n", "", "flash-", "deliveries", "latency ms", "relay CPU us", "memory per");
-    printf("%5s %6s %13s %8s %8s %8s %14s %11s\n", "time", "blocks", "per second", "p50", "p99", "last", "per delivery",
-           "subscriber");
+    report->tcp_at_start = tcp_figures_get(report);
+    report->tcp_at_second = report->tcp_at_start;
+    printf("%5s %6s %13s %26s %14s %11s%s\n", "", "flash-", "deliveries", "latency ms", "relay CPU us", "memory per",
+           metrics ? "    segments    sent" : "");
+    printf("%5s %6s %13s %8s %8s %8s %14s %11s%s\n", "time", "blocks", "per second", "p50", "p99", "last", "per delivery",
+           "subscriber", metrics ? "  per second   again" : "");
     fflush(stdout);
 }
 
@@ -85,6 +102,23 @@ static void collect(struct report *report, struct histogram *latency, struct his
     histogram_merge(&report->last, last);
 }
 
+/* Prints how many segments went out since the last line, and how many of them a second time. */
+static void print_tcp(struct report *report, double seconds)
+{
+    struct tcp_figures figures;
+    char rate[NUMBER_BYTES], again[NUMBER_BYTES];
+
+    if (!report->metrics)
+        return;
+    figures = tcp_figures_get(report);
+    if (figures.known && report->tcp_at_second.known)
+        printf(" %11s %7s", number((uint64_t)((figures.segments - report->tcp_at_second.segments) / seconds), rate),
+               number((uint64_t)(figures.retransmitted - report->tcp_at_second.retransmitted), again));
+    else
+        printf(" %11s %7s", "?", "?");
+    report->tcp_at_second = figures;
+}
+
 void report_line(struct report *report)
 {
     static struct histogram latency, last;
@@ -103,6 +137,7 @@ void report_line(struct report *report)
            milliseconds(histogram_quantile(&latency, 0.99)), milliseconds(histogram_quantile(&last, 0.5)),
            cpu_us_per_delivery(figures.relay_cpu_ns - report->at_second.relay_cpu_ns, deliveries),
            number(subscriber_bytes(report, &figures), bytes));
+    print_tcp(report, seconds);
     if (figures.cut_off > 0)
         printf("  %" PRIu64 " cut off", figures.cut_off);
     fputs(report->on_terminal ? "\033[K" : "\n", stdout);
@@ -110,6 +145,17 @@ void report_line(struct report *report)
     report->at_second = figures;
     report->deliveries_at_second = figures.tally->deliveries;
     report->second_ns = now_ns;
+}
+
+static void summarize_tcp(const struct report *report)
+{
+    struct tcp_figures figures = tcp_figures_get(report);
+    char segments[NUMBER_BYTES], again[NUMBER_BYTES];
+
+    if (figures.known)
+        printf("  TCP: %s segments sent, %s of them again\n",
+               number((uint64_t)(figures.segments - report->tcp_at_start.segments), segments),
+               number((uint64_t)(figures.retransmitted - report->tcp_at_start.retransmitted), again));
 }
 
 bool report_summary(struct report *report)
@@ -132,6 +178,7 @@ bool report_summary(struct report *report)
     printf("  relay: %.2f us of CPU per delivery, %s bytes of memory per subscriber\n",
            cpu_us_per_delivery(figures.relay_cpu_ns - report->at_start.relay_cpu_ns, tally->deliveries),
            number(subscriber_bytes(report, &figures), bytes));
+    summarize_tcp(report);
     if (figures.joined > 0)
         printf("  others joined %s times and got %s flashblocks\n", number(figures.joined, published),
                number(tally->guest_deliveries, deliveries));

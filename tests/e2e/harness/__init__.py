@@ -20,7 +20,8 @@ PATIENCE_S = int(os.environ.get("FLASHRELAY_TEST_PATIENCE_S", 20 if SCALE >= 1 e
 
 def program_command(program):
     """The beginning of the command line of a program of ours that has no flag for its engine."""
-    return [*(command_without_calls(IO_URING) if ENGINE == "epoll" else ()), str(BIN / program)]
+    return [*(command_without_calls(IO_URING) if ENGINE == "epoll" else ()), str(BIN / program),
+            *(["--dpdk"] if ENGINE == "dpdk" and program == "demo" else ())]
 
 
 def needs_sockets(reason):

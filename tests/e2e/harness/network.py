@@ -4,8 +4,9 @@ that ends with them.
 """
 import ctypes
 import itertools
-import os
 import subprocess
+
+from . import BIN
 
 _CLONE_NEWNET = 0x40000000
 _numbers = itertools.cycle(range(1, 250))
@@ -42,7 +43,7 @@ class Tap:
 
     def connect(self):
         ip(f"addr add {self.network}.0.1/16 dev {self.interface}", f"addr add {self.network_v6}:1/64 dev {self.interface} nodad",
-           f"link set {self.interface} up", f"route replace local {self.network}.128.0/17 dev lo")
+           f"link set {self.interface} up txqueuelen 10000", f"route replace local {self.network}.128.0/17 dev lo")
 
     def source(self, number):
         return f"{self.network}.{128 + number // 250}.{number % 250 + 2}"
@@ -54,10 +55,19 @@ def ip(*commands):
 
 
 def enter_namespace():
-    """Moves this process into a new network namespace, where taps can be made. Raises OSError where that is not possible."""
+    """Moves this process into a new network namespace, where taps can be made."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
-        raise OSError("/dev/net/tun cannot be opened")
     if libc.unshare(_CLONE_NEWNET) != 0:
-        raise OSError(f"no network namespace: {os.strerror(ctypes.get_errno())}")
+        raise OSError(ctypes.get_errno(), "no network namespace")
     ip("link set lo up")
+
+
+def why_no_taps():
+    """Why no relay can run on a tap here; None if one can."""
+    check = subprocess.run([BIN / "flashrelay", "--dpdk-check", "--dpdk-port=none", "--dpdk-address=192.0.2.1/24"], capture_output=True,
+                           text=True, check=False)
+    if "built without DPDK" in check.stderr:
+        return "this variant is built without DPDK"
+    probe = subprocess.run(["unshare", "--net", "ip", "tuntap", "add", "dev", "probe", "mode", "tap"], capture_output=True, text=True,
+                           check=False)
+    return None if probe.returncode == 0 else f"needs a network namespace and taps: {probe.stderr.strip()}"
