@@ -160,7 +160,7 @@ def e2e_jobs(_options):
         env = {"FLASHRELAY_BIN": str(folder), "FLASHRELAY_TEST_SCALE": scale}
         for path in sorted((ROOT / "tests/e2e").glob("test_*.py")):
             if path.stem not in without:
-                yield Job("e2e", f"{variant}/e2e/{path.stem}",
+                yield Job("dpdk" if path.stem.startswith("test_dpdk_") else "e2e", f"{variant}/e2e/{path.stem}",
                           ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", path], count_pytest, 600, env,
                           alone=path.stem in ("test_load", "test_flashbench"))
 
@@ -186,7 +186,7 @@ def dpdk_jobs(_options):
 
 def run_all(jobs):
     """
-    Runs as many jobs at once as there are cores, then twice as many end-to-end tests at once, then all those on dpdk, which mostly wait for
+    Runs as many jobs at once as there are cores, then twice as many end-to-end tests at once, then all those on taps, which mostly wait for
     the proof that the addresses of their relays are free, then one after the other the jobs that run alone. Returns pairs of job and result.
     """
     results = []

@@ -4,9 +4,10 @@ that ends with them.
 """
 import ctypes
 import itertools
+import re
 import subprocess
 
-from . import BIN
+from . import BIN, PATIENCE_S
 
 _CLONE_NEWNET = 0x40000000
 _numbers = itertools.cycle(range(1, 250))
@@ -47,6 +48,28 @@ class Tap:
 
     def source(self, number):
         return f"{self.network}.{128 + number // 250}.{number % 250 + 2}"
+
+
+class Wire(Tap):
+    """A tap behind the test wire: what the relay and the kernel send each other goes through `faults`, flags of build/wire."""
+
+    def __init__(self, *faults):
+        super().__init__()
+        self.faults, self.wire, self.kernel_interface = faults, None, f"wire{self.number}"
+
+    def connect(self):
+        ip(f"link set {self.interface} arp off addrgenmode none up") # the kernel is behind the wire, and not here
+        self.wire = subprocess.Popen([BIN / "wire", *self.faults, self.interface, f"tap:{self.kernel_interface}"],
+                                     stdout=subprocess.PIPE, text=True)
+        assert self.wire.stdout.readline().startswith("connected"), "the wire does not run"
+        self.interface = self.kernel_interface
+        super().connect()
+
+    def disconnect(self):
+        """Ends the wire; returns what it did to frames on the way from the relay, and on the way to it."""
+        self.wire.terminate()
+        lines = self.wire.communicate(timeout=PATIENCE_S)[0].splitlines()
+        return [{name: int(value) for name, value in re.findall(r"(\w+) (\d+)", line.split(": ")[1])} for line in lines]
 
 
 def ip(*commands):
