@@ -271,13 +271,27 @@ static bool is_duplicate_report(const struct packet *packet)
     return packet->sack_count > 1 && !sequence_before(first->start, second->start) && !sequence_after(first->end, second->end);
 }
 
+/* Copies the blocks of an acknowledgement in the order of the stream: they come with the newest first (RFC 2018, 4). */
+static void sort_sacks(const struct packet *packet, struct sack_block sorted[PACKET_SACK_BLOCKS])
+{
+    for (unsigned i = 0; i < packet->sack_count; i++) {
+        unsigned place = i;
+
+        for (; place > 0 && sequence_before(packet->sacks[i].start, sorted[place - 1].start); place--)
+            sorted[place] = sorted[place - 1];
+        sorted[place] = packet->sacks[i];
+    }
+}
+
 /* Takes over the blocks that lie in [una, nxt); others are lies, or old. False if there are some and no scoreboard for them. */
 static bool note_sacks(struct tcp_engine *engine, struct tcp_connection *connection, const struct packet *packet)
 {
     struct tcp_recovery *block = block_of(engine, connection);
+    struct sack_block sorted[PACKET_SACK_BLOCKS];
 
+    sort_sacks(packet, sorted);
     for (unsigned i = 0; i < packet->sack_count; i++) {
-        const struct sack_block *sack = &packet->sacks[i];
+        const struct sack_block *sack = &sorted[i];
         uint32_t start = sequence_higher(sack->start, connection->una);
 
         if (!sequence_before(sack->start, sack->end) || !sequence_after(sack->end, connection->una) ||
