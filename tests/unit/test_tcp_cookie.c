@@ -31,7 +31,7 @@ static bool is_accepted(uint32_t cookie)
 {
     struct cookie_options options;
 
-    return cookie_check(&keys, &tuple, cookie, &options);
+    return cookie_check(&keys, &tuple, cookie, &options) == COOKIE_VALID;
 }
 
 static void every_class_comes_back(void **state)
@@ -47,7 +47,7 @@ static void every_class_comes_back(void **state)
                     .mss_class = class, .has_scale = scale >= 0, .scale = scale >= 0 ? (uint8_t)scale : 0, .sack = sack != 0};
                 struct cookie_options agreed;
 
-                assert_true(cookie_check(&keys, &tuple, cookie_make(&keys, &tuple, &wanted), &agreed));
+                assert_int_equal(cookie_check(&keys, &tuple, cookie_make(&keys, &tuple, &wanted), &agreed), COOKIE_VALID);
                 assert_int_equal(agreed.mss_class, class);
                 assert_int_equal(agreed.has_scale, scale >= 0);
                 assert_int_equal(agreed.scale, scale >= 0 ? rounded[scale] : 0);
@@ -85,6 +85,20 @@ static void a_cookie_with_any_bit_changed_is_refused(void **state)
     assert_true(is_accepted(cookie));
     for (unsigned bit = 0; bit < 32; bit++)
         assert_false(is_accepted(cookie ^ 1u << bit));
+}
+
+/* Whoever does not know the peer's sequence number has a cookie of the connection, which opens nothing. */
+static void a_segment_that_overtakes_the_first_is_told_from_a_foreign_one(void **state)
+{
+    const struct cookie_options options = {.mss_class = 6};
+    uint32_t cookie = cookie_make(&keys, &tuple, &options);
+    struct cookie_options agreed;
+
+    (void)state;
+    tuple.remote_sequence += 100;
+    assert_int_equal(cookie_check(&keys, &tuple, cookie, &agreed), COOKIE_TOO_EARLY);
+    tuple.remote_port++;
+    assert_int_equal(cookie_check(&keys, &tuple, cookie, &agreed), COOKIE_FOREIGN);
 }
 
 static void a_cookie_of_other_keys_is_refused(void **state)
@@ -148,6 +162,7 @@ int main(void)
         cmocka_unit_test_setup(every_class_comes_back, begin),
         cmocka_unit_test_setup(a_cookie_of_another_tuple_is_refused, begin),
         cmocka_unit_test_setup(a_cookie_with_any_bit_changed_is_refused, begin),
+        cmocka_unit_test_setup(a_segment_that_overtakes_the_first_is_told_from_a_foreign_one, begin),
         cmocka_unit_test_setup(a_cookie_of_other_keys_is_refused, begin),
         cmocka_unit_test_setup(a_cookie_lives_for_30_to_60_s, begin),
         cmocka_unit_test_setup(after_a_long_pause_no_old_cookie_is_accepted, begin),
