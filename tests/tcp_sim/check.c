@@ -29,14 +29,31 @@ static void check_peer(const struct world *world, const struct member *member)
 
     if (status->violations > 0)
         world_fail(world, "peer %u got what TCP forbids: %s", member->number, status->violation);
+    if (status->corrupt > 0 && world->plan.faults[WIRE_FORTH].corrupt == 0)
+        world_fail(world, "peer %u got a wrong checksum over a wire that damages nothing", member->number);
+}
+
+/* New bytes are sent only as far as cwnd allows: up to three segments more in a recovery, or for a probe. */
+static void check_window(const struct world *world, struct member *member)
+{
+    const struct tcp_connection *connection = tcp_connection_of(member->connection);
+    uint32_t in_flight = recovery_in_flight(tcp_of(world->engine), connection), mss = tcp_mss(connection);
+    uint32_t window = connection->cwnd > member->cwnd ? connection->cwnd : member->cwnd;
+
+    if (connection->nxt != member->nxt && !connection->fin_sent && in_flight > window + 3 * mss)
+        world_fail(world, "peer %u: %u bytes are in flight, its congestion window has %u", member->number, in_flight, window);
+    member->nxt = connection->nxt;
+    member->cwnd = connection->cwnd;
 }
 
 /* The peer's own bytes: a connection that was aborted holds nothing, one whose end was reported is forgotten. */
 void check_always(struct world *world)
 {
     for (unsigned i = 0; i < world->member_count; i++) {
-        if (world->members[i].connection)
+        if (world->members[i].connection) {
             check_connection(world, &world->members[i]);
+            check_window(world, &world->members[i]);
+        }
         check_peer(world, &world->members[i]);
     }
 }

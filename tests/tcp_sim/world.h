@@ -36,6 +36,7 @@ struct member {
     uint64_t selection_parity;
     uint16_t selection;
     unsigned accepts, closes;
+    uint32_t nxt, cwnd;        /* at the last look */
     uint64_t unanswered_bytes; /* of requests */
     uint64_t asked_bytes;
     bool has_acted;  /* the client has ended, or its side was cut off: not everything need arrive */

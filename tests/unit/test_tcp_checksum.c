@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -138,6 +139,45 @@ static void sums_of_other_frames_channels_and_sizes_are_not_mixed(void **state)
     sums_dispose(&sums);
 }
 
+/* Asks for the sum of other bytes under a key that shares the first one's place, if it does. */
+static bool is_told_apart(struct sums *sums, const struct sums_key *key, const struct sums_key *other)
+{
+    const struct sums_block *block = sums_find(sums, key, 0);
+    uint16_t first = cached(sums, key, 0, bytes, 100);
+
+    if (sums_find(sums, other, 0) != block)
+        return false;
+    assert_int_not_equal(cached(sums, other, 0, bytes + 100, 100), first);
+    return true;
+}
+
+static void keys_that_share_a_place_are_told_apart(void **state)
+{
+    const struct sums_key key = {.sequence = 9, .channel = 1, .mss = 1440};
+    unsigned sizes = 0, channels = 0, sequences = 0;
+    struct sums sums;
+
+    (void)state;
+    assert_int_equal(sums_init(&sums), 0);
+    for (uint16_t i = 1; i < 8000; i++) {
+        struct sums_key other = key;
+
+        other.mss = (uint16_t)(key.mss + i);
+        if (is_told_apart(&sums, &key, &other))
+            sizes++;
+        other = key;
+        other.channel = (uint16_t)(key.channel + i);
+        if (is_told_apart(&sums, &key, &other))
+            channels++;
+        other = key;
+        other.sequence += i;
+        if (is_told_apart(&sums, &key, &other))
+            sequences++;
+    }
+    assert_true(sizes > 0 && channels > 0 && sequences > 0);
+    sums_dispose(&sums);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +187,7 @@ int main(void)
         cmocka_unit_test_setup(many_sums_may_be_added_before_folding, draw_bytes),
         cmocka_unit_test_setup(a_segment_is_summed_once, draw_bytes),
         cmocka_unit_test_setup(sums_of_other_frames_channels_and_sizes_are_not_mixed, draw_bytes),
+        cmocka_unit_test_setup(keys_that_share_a_place_are_told_apart, draw_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
