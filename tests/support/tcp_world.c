@@ -1,6 +1,5 @@
 #include "support/tcp_world.h"
 
-#include "common/wire_packet.h"
 #include "flashrelay/channel.h"
 #include "support/ip.h"
 #include "support/must.h"
@@ -33,11 +32,14 @@ static void on_accepted(void *context, struct connection *connection, const stru
 static size_t on_received(void *context, struct connection *connection, uint8_t *bytes, size_t length, uint64_t now_ns)
 {
     struct tcp_world *world = context;
+    bool is_end = length == 0;
 
     (void)bytes;
     (void)now_ns;
+    if (world->consumes_half)
+        length /= 2;
     world->consumed_bytes += length;
-    if (length == 0 && !connection->finishing)
+    if (is_end && !connection->finishing)
         engine_finish(world->engine, connection);
     if (length > 0 && world->answers && !connection->finishing &&
         engine_append_bytes(world->engine, connection, "an answer", 9) == 0)
@@ -223,15 +225,46 @@ void tcp_world_inject(struct tcp_world *world, const uint8_t *bytes, size_t leng
     wire_push(world->wire, WIRE_BACK, bytes, length, world->now_ns);
 }
 
+void tcp_world_inject_segment(struct tcp_world *world, const struct wire_packet *segment)
+{
+    struct wire_packet packet = *segment;
+    static uint8_t bytes[WIRE_LONGEST_BYTES];
+
+    memcpy(packet.destination_mac, engine_mac, 6);
+    memcpy(packet.source_mac, peers_mac, 6);
+    packet.source = ip_of(packet.is_v6 ? "2001:db8::2" : "192.0.2.2");
+    packet.destination = ip_of(packet.is_v6 ? "2001:db8::1" : "192.0.2.1");
+    packet.destination_port = TCP_WORLD_PORT;
+    tcp_world_inject(world, bytes, wire_packet_write(&packet, bytes));
+}
+
+static void note_answer(struct tcp_world *world, const uint8_t *bytes, size_t length)
+{
+    struct wire_packet packet = {0};
+    const char *error;
+    enum wire_packet_verdict verdict = wire_packet_parse(&packet, bytes, length, &error);
+
+    must(verdict == WIRE_GOOD || verdict == WIRE_OTHER);
+    if (verdict != WIRE_GOOD)
+        return;
+    packet.payload = NULL;
+    world->answer = packet;
+    world->answers_for_others++;
+}
+
 static void deliver(struct tcp_world *world)
 {
     static uint8_t bytes[WIRE_LONGEST_BYTES];
     size_t length;
 
-    while ((length = wire_take(world->wire, WIRE_FORTH, world->now_ns, bytes)) > 0)
-        for (unsigned i = 0; i < TCP_WORLD_PEERS; i++)
-            if (world->peers[i] && tcp_peer_input(world->peers[i], bytes, length, world->now_ns))
-                break;
+    while ((length = wire_take(world->wire, WIRE_FORTH, world->now_ns, bytes)) > 0) {
+        unsigned i = 0;
+
+        while (i < TCP_WORLD_PEERS && (!world->peers[i] || !tcp_peer_input(world->peers[i], bytes, length, world->now_ns)))
+            i++;
+        if (i == TCP_WORLD_PEERS)
+            note_answer(world, bytes, length);
+    }
 }
 
 static void tick_peers(struct tcp_world *world)

@@ -6,6 +6,7 @@
 #ifndef TESTS_SUPPORT_TCP_WORLD_H
 #define TESTS_SUPPORT_TCP_WORLD_H
 
+#include "common/wire_packet.h"
 #include "engine/tcp/internal.h"
 #include "support/tcp_peer.h"
 #include "support/wire_port.h"
@@ -23,7 +24,7 @@ struct tcp_world_options {
 
 struct tcp_world {
     uint64_t now_ns, turn_at_ns;
-    bool answers;
+    bool answers, consumes_half;
     struct wire *wire;
     struct wire_port *card;
     struct host *host;
@@ -37,7 +38,9 @@ struct tcp_world {
     uint64_t consumed_bytes;                 /* of what clients have sent */
     struct tcp_peer *peers[TCP_WORLD_PEERS]; /* NULL: not added */
     uint64_t arrived_bytes;                  /* at all clients */
-    uint64_t (*meter)(void);                 /* what grows during the engine's turns is added to `metered`; NULL: nothing */
+    struct wire_packet answer;               /* the last TCP segment that was for none of the clients; without payload */
+    unsigned answers_for_others;
+    uint64_t (*meter)(void); /* what grows during the engine's turns is added to `metered`; NULL: nothing */
     uint64_t metered;
 };
 
@@ -58,6 +61,8 @@ int tcp_world_publish(struct tcp_world *world, size_t length);
 
 /* Lets a frame arrive at the engine. */
 void tcp_world_inject(struct tcp_world *world, const uint8_t *bytes, size_t length);
+/* Lets a segment arrive from 192.0.2.2 (or 2001:db8::2); all but addresses and the engine's port are the packet's. */
+void tcp_world_inject_segment(struct tcp_world *world, const struct wire_packet *segment);
 
 /* Lets time pass. */
 void tcp_world_run(struct tcp_world *world, uint64_t duration_ns);

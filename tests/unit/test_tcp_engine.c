@@ -318,6 +318,68 @@ static void figures_add_up(void **state)
     tcp_world_close(world);
 }
 
+/* --- handshakes --- */
+
+/* The segment that would complete the handshake of port 50000. */
+static struct wire_packet begin_handshake(struct tcp_world *world, bool is_v6)
+{
+    struct wire_packet segment = {.is_v6 = is_v6, .source_port = 50000, .sequence = 77, .flags = WIRE_SYN, .window = 1000};
+
+    tcp_world_inject_segment(world, &segment);
+    tcp_world_run(world, 10 * NS_PER_MS);
+    assert_int_equal(world->answer.flags, WIRE_SYN | WIRE_ACK);
+    segment.sequence++;
+    segment.acknowledgement = world->answer.sequence + 1;
+    segment.flags = WIRE_ACK;
+    return segment;
+}
+
+/* Returns how many connections a segment opens; one that opens none is answered with a reset. */
+static unsigned count_accepts(struct tcp_world *world, const struct wire_packet *segment)
+{
+    unsigned before = world->accepts;
+
+    tcp_world_inject_segment(world, segment);
+    tcp_world_run(world, 10 * NS_PER_MS);
+    if (world->accepts == before)
+        assert_int_equal(world->answer.flags, WIRE_RST);
+    return world->accepts - before;
+}
+
+static void a_cookie_opens_only_the_connection_that_it_was_made_for(void **state)
+{
+    (void)state;
+    for (int is_v6 = 0; is_v6 < 2; is_v6++) {
+        struct tcp_world *world = tcp_world_open(&(struct tcp_world_options){0});
+        struct wire_packet segment = begin_handshake(world, is_v6), other;
+
+        other = segment;
+        other.source_port++;
+        assert_int_equal(count_accepts(world, &other), 0);
+        other = segment;
+        other.is_v6 = !is_v6;
+        assert_int_equal(count_accepts(world, &other), 0);
+        other = segment;
+        other.acknowledgement += 1 << 20;
+        assert_int_equal(count_accepts(world, &other), 0);
+        assert_int_equal(counter_read(&tcp_world_engine(world)->counters.dropped[DROP_COOKIE]), 3);
+        assert_int_equal(count_accepts(world, &segment), 1);
+        tcp_world_close(world);
+    }
+}
+
+/* Nothing comes in between that would draw new keys. */
+static void an_old_cookie_opens_nothing(void **state)
+{
+    struct tcp_world *world = tcp_world_open(&(struct tcp_world_options){0});
+    struct wire_packet segment = begin_handshake(world, false);
+
+    (void)state;
+    tcp_world_run(world, 61 * NS_PER_S);
+    assert_int_equal(count_accepts(world, &segment), 0);
+    tcp_world_close(world);
+}
+
 /* --- limits --- */
 
 /* Whoever finds no slot is not answered; a slot that is given back takes the next one. */
@@ -349,6 +411,8 @@ int main(void)
         cmocka_unit_test(the_port_is_asked_for_its_counters_once_per_second),
         cmocka_unit_test(figures_are_those_of_engines_with_a_tcp),
         cmocka_unit_test(figures_add_up),
+        cmocka_unit_test(a_cookie_opens_only_the_connection_that_it_was_made_for),
+        cmocka_unit_test(an_old_cookie_opens_nothing),
         cmocka_unit_test(more_clients_than_slots_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
