@@ -15,16 +15,6 @@ static void ip_from_v4(struct ip_address *ip, const void *four_bytes)
     memcpy(ip->bytes + sizeof V4_PREFIX, four_bytes, 4);
 }
 
-bool ip_address_is_v4(const struct ip_address *ip)
-{
-    return memcmp(ip->bytes, V4_PREFIX, sizeof V4_PREFIX) == 0;
-}
-
-bool ip_address_equal(const struct ip_address *a, const struct ip_address *b)
-{
-    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
-}
-
 int ip_address_parse(struct ip_address *ip, const char *text, size_t length)
 {
     char terminated[INET6_ADDRSTRLEN];

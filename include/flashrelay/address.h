@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* An IPv6 address, or an IPv4 one mapped into it (::ffff:a.b.c.d), so equal addresses are equal bytes. */
@@ -22,10 +23,18 @@ struct address {
 #define ADDRESS_TEXT_BYTES 64
 
 /* True for an IPv4-mapped address. */
-bool ip_address_is_v4(const struct ip_address *ip);
+static inline bool ip_address_is_v4(const struct ip_address *ip)
+{
+    static const uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+    return memcmp(ip->bytes, prefix, sizeof prefix) == 0;
+}
 
 /* True if both are the same address. */
-bool ip_address_equal(const struct ip_address *a, const struct ip_address *b);
+static inline bool ip_address_equal(const struct ip_address *a, const struct ip_address *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
 
 /* Parses a bare IPv4 or IPv6 address of `length` characters (no brackets, port or zone). 0, or -EINVAL. */
 int ip_address_parse(struct ip_address *ip, const char *text, size_t length);

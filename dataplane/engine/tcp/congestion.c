@@ -125,12 +125,8 @@ static void avoid_congestion(struct tcp_connection *connection, uint32_t bytes, 
         connection->cwnd += (uint32_t)((target - window) / window * bytes);
 }
 
-void congestion_acknowledged(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t bytes)
+void congestion_grow(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t bytes)
 {
-    if (!connection->cwnd_limited) {
-        connection->cubic_start = 0; /* time in which the window was not used does not count */
-        return;
-    }
     if (connection->cwnd < connection->ssthresh)
         connection->cwnd += bytes;
     else

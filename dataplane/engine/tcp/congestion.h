@@ -20,8 +20,17 @@ void congestion_measured(struct tcp_engine *engine, struct tcp_connection *conne
 /* The retransmission time-out in ticks, with the back-off of the time-outs so far. */
 uint32_t congestion_timeout(const struct tcp_connection *connection);
 
+/* Grows the window, which has held up sending, for `bytes` that were acknowledged. */
+void congestion_grow(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t bytes);
+
 /* The peer has acknowledged `bytes` more, outside of a fast recovery. */
-void congestion_acknowledged(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t bytes);
+static inline void congestion_acknowledged(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t bytes)
+{
+    if (connection->cwnd_limited)
+        congestion_grow(engine, connection, bytes);
+    else
+        connection->cubic_start = 0; /* time in which the window was not used does not count */
+}
 
 /* Loss was detected: lowers ssthresh, and remembers the window. The caller sets cwnd. */
 void congestion_lost(struct tcp_connection *connection);

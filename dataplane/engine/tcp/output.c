@@ -69,6 +69,7 @@ void output_prepare(struct tcp_engine *engine, struct tcp_connection *connection
     tcp[12] = TCP_BYTES / 4 << 4;
     write_u16(tcp + 14, (uint16_t)RECEIVE_WINDOW_BYTES);
     template->tcp_sum = packet_pseudo_sum(ip, is_v6, PROTOCOL_TCP) + checksum_add(tcp, TCP_BYTES);
+    template->payload_bytes = UINT32_MAX;
     connection->receive_acked = connection->receive_next;
 }
 

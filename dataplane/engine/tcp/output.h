@@ -24,8 +24,10 @@ struct tcp_connection;
 /* The headers that all segments of one connection have in common in one service. */
 struct output_template {
     uint8_t bytes[OUTPUT_HEADER_BYTES];
-    uint64_t ip_sum;  /* over the IPv4 header without its length */
-    uint64_t tcp_sum; /* over pseudo header and TCP header, without length, sequence number, flags and payload */
+    uint64_t ip_sum;        /* over the IPv4 header without its length */
+    uint64_t tcp_sum;       /* over pseudo header and TCP header, without length, sequence number, flags and payload */
+    uint32_t payload_bytes; /* for which `bytes` and length_sum have the length; UINT32_MAX: for none */
+    uint16_t length_sum;    /* tcp_sum with the length, folded */
     uint8_t link_bytes, ip_bytes, header_bytes;
     bool is_v6;
 };
@@ -37,7 +39,7 @@ struct output_segment {
     const uint8_t *payload; /* in the log; or NULL: `length` bytes of `copied` are copied behind the headers */
     const uint8_t *copied;
     uint32_t length;
-    uint64_t payload_sum; /* not for a segment that the card cuts */
+    uint16_t payload_sum; /* folded; not for a segment that the card cuts */
     uint16_t mss;         /* 0, or the size of the segments into which the card cuts it */
 };
 

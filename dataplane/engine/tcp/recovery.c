@@ -375,7 +375,7 @@ static void find_lost_again(const struct tcp_engine *engine, const struct tcp_co
     }
 }
 
-uint32_t recovery_reorder_ticks(const struct tcp_engine *engine, const struct tcp_connection *connection)
+uint32_t recovery_find_reorder_ticks(const struct tcp_engine *engine, const struct tcp_connection *connection)
 {
     const struct tcp_recovery *block = block_of(engine, connection);
     uint32_t ticks = 0;

@@ -65,8 +65,14 @@ void recovery_reorder_time_out(struct tcp_engine *engine, struct tcp_connection 
 /* Sends the last segment again, so that the peer says what it lacks (RFC 8985, 7.3). */
 void recovery_probe(struct tcp_engine *engine, struct tcp_connection *connection);
 
+/* As recovery_reorder_ticks, of a connection with a recovery block. */
+uint32_t recovery_find_reorder_ticks(const struct tcp_engine *engine, const struct tcp_connection *connection);
+
 /* In how many ticks missing bytes will count as lost; 0 if none will. */
-uint32_t recovery_reorder_ticks(const struct tcp_engine *engine, const struct tcp_connection *connection);
+static inline uint32_t recovery_reorder_ticks(const struct tcp_engine *engine, const struct tcp_connection *connection)
+{
+    return connection->recovery != NO_SLOT ? recovery_find_reorder_ticks(engine, connection) : 0;
+}
 
 /* --- sending --- */
 

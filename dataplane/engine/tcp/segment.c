@@ -215,10 +215,42 @@ static void on_data(struct tcp_engine *engine, struct tcp_connection *connection
         acknowledge_data(engine, connection, packet);
 }
 
+/*
+ * True for what nearly all segments are: the acknowledgement of new bytes and nothing else, on a connection that repairs nothing, is held up by
+ * nothing, and is not about to end.
+ */
+static bool is_plain_acknowledgement(const struct tcp_connection *connection, const struct packet *packet)
+{
+    uint32_t advanced = packet->acknowledgement - connection->una;
+
+    return packet->flags == TCP_ACK && packet->payload_bytes == 0 && packet->sequence == connection->receive_next &&
+           advanced - 1 < tcp_unacknowledged(connection) && !recovery_concerns(connection, packet, advanced) &&
+           !connection->base.blocked && !connection->base.finishing;
+}
+
+/* Does what on_acknowledged does, as far as there is anything to do. */
+static void on_plain_acknowledgement(struct tcp_engine *engine, struct tcp_connection *connection, const struct packet *packet)
+{
+    uint32_t advanced = packet->acknowledgement - connection->una;
+
+    update_window(connection, packet);
+    advance(engine, connection, advanced);
+    if (connection->burst_count > 0 && !sequence_after(connection->bursts[0].end, connection->una))
+        recovery_measure(engine, connection);
+    congestion_acknowledged(engine, connection, advanced);
+    tcp_set_deadline(engine, connection, true);
+    if (connection->base.extent_count > 0)
+        tcp_unblock(engine, connection);
+}
+
 void tcp_segment(struct tcp_engine *engine, struct tcp_connection *connection, struct packet *packet)
 {
     if (connection->base.dead)
         return;
+    if (is_plain_acknowledgement(connection, packet)) {
+        on_plain_acknowledgement(engine, connection, packet);
+        return;
+    }
     if ((packet->flags & TCP_RST) != 0) {
         on_reset(engine, connection, packet);
     } else if ((packet->flags & TCP_SYN) != 0) {

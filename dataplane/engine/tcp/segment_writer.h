@@ -12,7 +12,7 @@
 #define PREFETCH_HEADERS 4
 
 /* Adds up a 16-bit word as it lies in memory. */
-static inline uint64_t word_sum(uint16_t value)
+static inline uint32_t word_sum(uint16_t value)
 {
     uint8_t bytes[2];
     uint16_t word;
@@ -22,10 +22,14 @@ static inline uint64_t word_sum(uint16_t value)
     return word;
 }
 
-static inline void write_ip_length(uint8_t *ip, const struct output_template *template, uint32_t payload_bytes)
+/* Writes the length of a segment with so much payload into the template: it is the same for nearly all segments of a service. */
+static inline void write_length(struct output_template *template, uint32_t payload_bytes)
 {
+    uint8_t *ip = template->bytes + template->link_bytes;
     uint32_t length = TCP_BYTES + payload_bytes;
 
+    template->payload_bytes = payload_bytes;
+    template->length_sum = checksum_fold(template->tcp_sum + word_sum((uint16_t)length));
     if (template->is_v6) {
         write_u16(ip + 4, (uint16_t)length);
         return;
@@ -43,8 +47,7 @@ static inline void write_ip_length(uint8_t *ip, const struct output_template *te
 static inline void write_tcp(uint8_t *ip, uint8_t *tcp, const struct output_template *template,
                              const struct output_segment *segment)
 {
-    uint64_t sum;
-    uint32_t sequence;
+    uint32_t sum, sequence;
     uint16_t value;
 
     write_u32(tcp + 4, segment->sequence);
@@ -53,16 +56,16 @@ static inline void write_tcp(uint8_t *ip, uint8_t *tcp, const struct output_temp
         value = checksum_fold(packet_pseudo_sum(ip, template->is_v6, PROTOCOL_TCP));
     } else {
         memcpy(&sequence, tcp + 4, sizeof sequence);
-        sum = template->tcp_sum + (sequence & UINT16_MAX) + (sequence >> 16) + word_sum(segment->flags) +
-              word_sum((uint16_t)(TCP_BYTES + segment->length)) + segment->payload_sum;
-        value = checksum_end(sum);
+        sum = (uint32_t) template->length_sum + (sequence & UINT16_MAX) + (sequence >> 16) + word_sum(segment->flags) +
+              segment->payload_sum;
+        sum = (sum & UINT16_MAX) + (sum >> 16); /* a few sums of 16 bits: two steps fold them */
+        value = (uint16_t) ~(sum + (sum >> 16));
     }
     memcpy(tcp + 16, &value, sizeof value);
 }
 
 /* Adds a segment, for which there must be room. */
-static inline void output_send(struct tcp_engine *engine, const struct output_template *template,
-                               const struct output_segment *segment)
+static inline void output_send(struct tcp_engine *engine, struct output_template *template, const struct output_segment *segment)
 {
     struct output *output = &engine->output;
     uint8_t *header = output->headers[--output->header_count];
@@ -75,10 +78,11 @@ static inline void output_send(struct tcp_engine *engine, const struct output_te
         __builtin_prefetch(output->headers[output->header_count - PREFETCH_HEADERS], 1);
         __builtin_prefetch(output->headers[output->header_count - PREFETCH_HEADERS] + 63, 1);
     }
+    if (segment->length != template->payload_bytes)
+        write_length(template, segment->length);
     memcpy(header, template->bytes, 64);
     if (length > 64)
         memcpy(header + 64, template->bytes + 64, OUTPUT_HEADER_BYTES - 64);
-    write_ip_length(ip, template, segment->length);
     write_tcp(ip, ip + template->ip_bytes, template, segment);
     if (segment->copied) {
         assert(length + segment->length <= PORT_HEADER_BYTES);

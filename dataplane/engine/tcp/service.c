@@ -118,7 +118,7 @@ struct frame_position {
     struct sums_block *sums;
 };
 
-static inline uint64_t sum_of(struct tcp_engine *engine, const struct tcp_connection *connection,
+static inline uint16_t sum_of(struct tcp_engine *engine, const struct tcp_connection *connection,
                               const struct stream_piece *piece, struct frame_position *at, uint32_t length)
 {
     const uint8_t *bytes = piece->bytes + at->offset;
