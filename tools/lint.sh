@@ -31,7 +31,7 @@ tidy() {
     # shellcheck disable=SC2016  # the inner shell expands it
     printf '%s\0' "${sources[@]}" |
         FLAGS=$flags DPDK=$dpdk xargs -0 -n 1 -P "$(nproc)" sh -c '
-            case $1 in dataplane/engine/dpdk/* | perf/bypass_floor/* | perf/population/* | tests/unit/test_dpdk_* | tests/unit/test_population.c) FLAGS="$FLAGS $DPDK" ;; esac
+            case $1 in dataplane/engine/dpdk/* | perf/bypass_*/* | perf/population/* | tests/unit/test_dpdk_* | tests/unit/test_population.c) FLAGS="$FLAGS $DPDK" ;; esac
             clang-tidy --quiet "$1" -- $FLAGS 2>/dev/null' clang-tidy
 }
 

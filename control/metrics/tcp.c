@@ -144,7 +144,7 @@ void metrics_write_tcp(struct exposition *exposition, const struct metrics_sourc
     exposition_family(exposition, "flashrelay_tcp_dropped_packets_total", METRIC_COUNTER, "Packets received and not used.");
     write_causes(exposition, sources, TCP(dropped), drop_causes, DROP_CAUSES);
     write_slots(exposition, sources);
-    exposition_family(exposition, "flashrelay_tcp_rtt_seconds", METRIC_HISTOGRAM, "Round-trip times measured.");
+    exposition_family(exposition, "flashrelay_tcp_rtt_seconds", METRIC_HISTOGRAM, "Round-trip times measured, one in 8 of them.");
     write_histogram(exposition, sources, TCP(rtt_us), RTT_FIRST_POWER, RTT_LAST_POWER, RTT_SECONDS);
     exposition_family(exposition, "flashrelay_tcp_congestion_window_bytes", METRIC_HISTOGRAM,
                       "Congestion windows at these measurements.");

@@ -67,7 +67,8 @@ static void classes_of_segments(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         connection.remote = ip_of(cases[i].is_v6 ? "2001:db8::2" : "192.0.2.2");
-        connection.mss_class = (mss_class_of(cases[i].mss, cases[i].mtu, cases[i].is_v6)) & 7u;
+        connection.is_v6 = cases[i].is_v6;
+        connection.mss_class = mss_class_of(cases[i].mss, cases[i].mtu, cases[i].is_v6) & 7u;
         assert_int_equal(tcp_mss(&connection), cases[i].expected);
     }
 }
@@ -103,7 +104,7 @@ static void estimates_follow_the_formulas(void **state)
         assert_near(connection.rttvar, rttvar, 0.001 * RTT);
     }
     assert_true(connection.min_rtt < RTT);
-    assert_int_equal(histogram_count(&engine->counters.rtt_us), 1001);
+    assert_int_equal(histogram_count(&engine->counters.rtt_us), 126); /* one in 8 */
 }
 
 static void the_time_out_has_a_least_and_a_greatest_value(void **state)

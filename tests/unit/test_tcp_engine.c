@@ -313,7 +313,7 @@ static void figures_add_up(void **state)
     tcp_world_run(world, NS_PER_S);
     assert_int_equal(counter_read(&counters->unacknowledged_bytes), 0);
     assert_true(counter_read(&counters->segments_sent) >= 3 + 3 * 7);
-    assert_int_equal(histogram_count(&counters->rtt_us), 3);
+    assert_int_equal(histogram_count(&counters->rtt_us), 1); /* one in 8 */
     assert_in_range(histogram_quantile(&counters->rtt_us, 1), 2000, 43000);
     tcp_world_close(world);
 }

@@ -45,7 +45,7 @@ static unsigned take_all(uint32_t now)
 static void entries_come_in_the_unit_in_which_they_are_due(void **state)
 {
     static uint64_t due[ENTRIES];
-    uint64_t now = UINT32_MAX - 5000, before = now;
+    uint64_t now = UINT32_MAX - 5000, before;
     unsigned free_count = 0, taken = 0;
     static uint32_t unused[ENTRIES];
     struct random random;

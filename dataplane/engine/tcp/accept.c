@@ -143,16 +143,16 @@ void tcp_accept(struct tcp_engine *engine, struct packet *packet)
 {
     uint8_t kind = packet->flags & (TCP_SYN | TCP_RST | TCP_ACK | TCP_FIN);
 
+    bool is_ours = engine->listening && packet->local_port == engine->base.listen_port;
+
     if ((kind & TCP_RST) != 0)
         return;
-    if (!engine->listening || packet->local_port != engine->base.listen_port)
-        reply_reset(engine, packet);
-    else if (kind == TCP_SYN)
+    if (is_ours && kind == TCP_SYN)
         on_syn(engine, packet);
-    else if ((kind & (TCP_SYN | TCP_ACK)) == TCP_ACK)
+    else if (is_ours && (kind & (TCP_SYN | TCP_ACK)) == TCP_ACK)
         on_acknowledgement(engine, packet);
-    else if ((kind & TCP_SYN) == 0)
+    else if (is_ours && (kind & TCP_SYN) == 0)
         drop(engine, DROP_COOKIE);
     else
-        reply_reset(engine, packet); /* a SYN with ACK or FIN */
+        reply_reset(engine, packet); /* another port, or a SYN with ACK or FIN */
 }

@@ -253,13 +253,11 @@ void tcp_segment(struct tcp_engine *engine, struct tcp_connection *connection, s
     }
     if ((packet->flags & TCP_RST) != 0) {
         on_reset(engine, connection, packet);
-    } else if ((packet->flags & TCP_SYN) != 0) {
-        challenge(engine, connection);
-    } else if ((packet->flags & TCP_ACK) == 0) {
+    } else if ((packet->flags & (TCP_SYN | TCP_ACK)) == 0) {
         return;
-    } else if (!is_in_window(connection, packet)) {
+    } else if ((packet->flags & TCP_SYN) == 0 && !is_in_window(connection, packet)) {
         on_outside(engine, connection, packet);
-    } else if (!is_acknowledgement_acceptable(connection, packet->acknowledgement)) {
+    } else if ((packet->flags & TCP_SYN) != 0 || !is_acknowledgement_acceptable(connection, packet->acknowledgement)) {
         challenge(engine, connection);
     } else {
         on_acknowledged(engine, connection, packet);

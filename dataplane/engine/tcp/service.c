@@ -199,6 +199,7 @@ static enum stop send_frame(struct tcp_engine *engine, struct tcp_connection *co
 
     if (taken == 0 && !stream_may_begin_frame(engine, connection, piece->sequence))
         return STOP_MARK;
+    assert(mss > 0);
     if (taken >= mss) {
         at.number = taken / mss;
         at.into = taken % mss;
