@@ -61,7 +61,7 @@ contracts='
     codec:   brotli_codec
     channel: channel holds selection
     encode:  encoder
-    engine:  descriptor_budget engine engine_dpdk engine_kind engine_sim engine_uring
+    engine:  descriptor_budget engine engine_dpdk engine_kind engine_sim engine_tcp engine_uring
     ingest:  ingest
     shard:   access admission shard
     relay:   relay'
