@@ -119,7 +119,7 @@ $(addprefix $(BIN)/,flashrelay $(DPDK_PROGRAMS) $(DPDK_TESTS)): LIBS += $(DPDK_L
 
 fuzzers: $(addprefix build/fuzz/,$(FUZZERS))
 ifeq ($(VARIANT),fuzz)
-$(addprefix build/fuzz/,$(FUZZERS)): build/fuzz/%: $(OBJ)/tests/fuzz/%.o $(SUPPORT) $(CONTROL) $(DATAPLANE)
+$(addprefix build/fuzz/,$(FUZZERS)): build/fuzz/%: $(OBJ)/tests/fuzz/%.o $(SUPPORT) $(COMMON) $(CONTROL) $(DATAPLANE)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(CONTROL_LIBS) $(LIBS)

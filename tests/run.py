@@ -134,6 +134,13 @@ def sim_jobs(options):
     yield Job("sim", "asan/sim", [BUILD / "asan/sim", "--seeds", max(1, options.seeds // 10)], count_program, 300)
 
 
+def tcp_sim_jobs(options):
+    """The seeds are fewer where the sanitizers slow them down."""
+    for variant, folder, share in (("release", BUILD, 1), ("asan", BUILD / "asan", 10), ("tsan", BUILD / "tsan", 20)):
+        if (folder / "tcp_sim").exists():
+            yield Job("sim", f"{variant}/tcp_sim", [folder / "tcp_sim", "--seeds", max(1, options.tcp_seeds // share)], count_program, 300)
+
+
 def stress_jobs(_options):
     yield Job("stress", "tsan/channel_stress", [BUILD / "tsan/channel_stress", "15"], count_program, 120, alone=True)
 
@@ -206,7 +213,7 @@ def print_skips(results):
             print(f"skipped {job.name:40} {count} test{'' if count == 1 else 's'}: {reason}")
 
 
-SUITES = {"unit": unit_jobs, "tcp": tcp_jobs, "sim": sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs, "epoll": epoll_jobs,
+SUITES = {"unit": unit_jobs, "tcp": tcp_jobs, "sim": sim_jobs, "tcp_sim": tcp_sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs, "epoll": epoll_jobs,
           "dpdk": dpdk_jobs}
 # Suites that run in an emulator, and only if --only names them.
 EMULATED_SUITES = {"arm64": arm64_jobs, "kernel": kernel_jobs}
@@ -217,6 +224,7 @@ def main():
     parser.add_argument("--only", choices=[*SUITES, *EMULATED_SUITES], help="run one suite")
     parser.add_argument("--fuzz-seconds", type=int, default=5, help="for each fuzzer (default %(default)s)")
     parser.add_argument("--seeds", type=int, default=3000, help="for the simulator (default %(default)s)")
+    parser.add_argument("--tcp-seeds", type=int, default=2000, help="for the simulator of the TCP engine (default %(default)s)")
     options = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
     jobs = [job for suite in ([options.only] if options.only else SUITES) for job in {**SUITES, **EMULATED_SUITES}[suite](options)]

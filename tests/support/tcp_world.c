@@ -245,8 +245,13 @@ static void note_answer(struct tcp_world *world, const uint8_t *bytes, size_t le
     enum wire_packet_verdict verdict = wire_packet_parse(&packet, bytes, length, &error);
 
     must(verdict == WIRE_GOOD || verdict == WIRE_OTHER);
-    if (verdict != WIRE_GOOD)
+    if (verdict == WIRE_OTHER) {
+        struct wire_packet_layout layout;
+
+        must(wire_packet_lay_out(&layout, bytes, length));
+        must(!layout.is_ip || (wire_packet_ip_sum_is_good(&layout, bytes) && wire_packet_segment_sum_is_good(&layout, bytes)));
         return;
+    }
     packet.payload = NULL;
     world->answer = packet;
     world->answers_for_others++;

@@ -81,6 +81,9 @@ void check_nothing_left(struct world *world)
                    slab_used(&engine->runs), slab_used(&engine->recoveries));
     if (epochs_hold_any(&engine->epochs))
         world_fail(world, "all are gone, and an epoch is not over");
+    for (unsigned i = 0; i < world->host->neighbour_count; i++)
+        if (atomic_load(&world->host->neighbours[i].users) > 0)
+            world_fail(world, "all are gone, and neighbour %u has users", i);
     if (wheel_next(&engine->near_wheel, &due) || wheel_next(&engine->far_wheel, &due) || wheel_next(&engine->pace_wheel, &due) ||
         wheel_next(&engine->ack_wheel, &due))
         world_fail(world, "all are gone, and a timer runs");
