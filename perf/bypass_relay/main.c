@@ -23,7 +23,7 @@
 
 struct settings {
     struct option_values subscribers, bytes;
-    uint64_t mtu, rtt_ns, interval_ns, rounds, duration_ns, seed, cpu, pairs;
+    uint64_t mtu, rtt_ns, interval_ns, rounds, duration_ns, seed, cpu, pairs, syns_per_s;
     const char *acks, *against;
     double loss, stalled;
     bool tso, huge, json, connect_only;
@@ -54,6 +54,8 @@ static const struct command_option entries[] = {
     {"--loss", "SHARE", "of the segments that are lost (default 0)", OPTION_SHARE, &settings.loss, 0, 0},
     {"--stalled", "SHARE", "of the subscribers that read nothing, and stay; needs --rounds (default 0)", OPTION_SHARE,
      &settings.stalled, 0, 0},
+    {"--syn-flood", "N", "SYNs per second from addresses that never answer (default 0)", OPTION_NUMBER, &settings.syns_per_s, 0,
+     100000000},
     {"--connect-only", NULL, "only connect the subscribers, which is measured", OPTION_SWITCH, &settings.connect_only, 0, 0},
     {"--interval", "TIME", "between flashblocks, left out of the time where nothing happens (default 200ms)", OPTION_DURATION,
      &settings.interval_ns, 0, 0},
@@ -66,7 +68,7 @@ static const struct command_option entries[] = {
     {"--pairs", "N", "measure N times in turns with another program; prints the ratio (default 0)", OPTION_NUMBER,
      &settings.pairs, 1, MAX_PAIRS},
     {"--against", "floor|plain|PROGRAM",
-     "the other one: bypass_floor, this program without loss and stalled ones, or another build of it (default floor)",
+     "the other one: bypass_floor, this program without loss, stalled ones and flood, or another build of it (default floor)",
      OPTION_TEXT, &settings.against, 0, 0},
     {"--json", NULL, "one JSON object per line instead of a table", OPTION_SWITCH, &settings.json, 0, 0},
 };
@@ -82,6 +84,7 @@ static const struct command_line line = {
 /* Nanoseconds per delivery, or per connection. */
 struct result {
     double parts[METER_PARTS], sum;
+    double last_ms; /* until the last subscriber that reads has a frame */
     uint64_t rounds, allocated_bytes;
 };
 
@@ -121,7 +124,7 @@ static uint64_t allocated_bytes(void)
 /* Runs rounds for the time or the number that is configured, after one that is not measured. */
 static struct result measure(struct rig *rig)
 {
-    static double parts[METER_PARTS + 1][MAX_ROUNDS];
+    static double parts[METER_PARTS + 1][MAX_ROUNDS], last[MAX_ROUNDS];
     struct result result = {0};
     uint64_t begun_ns;
 
@@ -137,6 +140,7 @@ static struct result measure(struct rig *rig)
         read_parts(rig, before, rig_readers(rig), round);
         for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
             parts[part][result.rounds] = round[part];
+        last[result.rounds] = (double)rig->last_cycles * rig->meter.ns_per_cycle / 1e6;
         parts[METER_PARTS][result.rounds++] = sum_of(round);
     }
     result.allocated_bytes = allocated_bytes() - result.allocated_bytes;
@@ -144,6 +148,7 @@ static struct result measure(struct rig *rig)
     for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
         result.parts[part] = program_median(parts[part], result.rounds);
     result.sum = program_median(parts[METER_PARTS], result.rounds);
+    result.last_ms = program_median(last, result.rounds);
     return result;
 }
 
@@ -159,6 +164,34 @@ static struct result measure_connecting(struct rig *rig)
     return result;
 }
 
+/* --- memory --- */
+
+/* Of this process before the present rig was made. */
+static uint64_t bytes_before;
+
+/* The process's memory without the pool of huge pages, in which log and packets lie: each page's share that is this process's. */
+static uint64_t proportional_bytes(void)
+{
+    char text[128];
+    uint64_t kibibytes = 0;
+    FILE *file = fopen("/proc/self/smaps_rollup", "re");
+
+    if (!file)
+        err(1, "/proc/self/smaps_rollup");
+    while (fgets(text, sizeof text, file) && sscanf(text, "Pss: %lu kB", &kibibytes) != 1)
+        ;
+    fclose(file);
+    return kibibytes * 1024;
+}
+
+/* Bytes per subscriber of everything but log, packets and the population; 0 where log and packets are not on huge pages. */
+static double bytes_per_subscriber(const struct rig *rig)
+{
+    uint64_t others = bytes_before + population_memory_bytes(rig->population), bytes = proportional_bytes();
+
+    return settings.huge && bytes > others ? (double)(bytes - others) / rig->options.subscribers : 0;
+}
+
 /* --- output --- */
 
 static void print_json(const struct rig *rig, const char *what, const struct result *result)
@@ -172,7 +205,9 @@ static void print_json(const struct rig *rig, const char *what, const struct res
         options->loss, options->stalled, result->rounds, rig_resent(rig), result->allocated_bytes);
     for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
         printf("\"%s\": %.2f, ", meter_part_name(part), result->parts[part]);
-    printf("\"sum\": %.2f}}\n", result->sum);
+    printf("\"sum\": %.2f}, \"last_ms\": %.3f, \"bytes_per_subscriber\": %.1f, \"syns_per_s\": %lu, \"syns_answered\": %lu}\n",
+           result->sum, result->last_ms, bytes_per_subscriber(rig), options->syns_per_s,
+           population_figures(rig->population)->syns_answered);
 }
 
 static void print_heading(void)
@@ -181,7 +216,7 @@ static void print_heading(void)
            "bytes");
     for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
         printf(" %9s", meter_part_name(part));
-    printf(" %9s %8s %9s %8s\n", "sum", "resent", "allocated", "rounds");
+    printf(" %9s %8s %8s %9s %7s %8s\n", "sum", "last, ms", "resent", "allocated", "memory", "rounds");
 }
 
 static void print_row(const struct rig *rig, const char *what, const struct result *result)
@@ -192,7 +227,8 @@ static void print_row(const struct rig *rig, const char *what, const struct resu
         printf("%11u %8u", rig->options.subscribers, rig->options.bytes);
     for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
         printf(" %9.1f", result->parts[part]);
-    printf(" %9.1f %8lu %9lu %8lu\n", result->sum, rig_resent(rig), result->allocated_bytes, result->rounds);
+    printf(" %9.1f %8.2f %8lu %9lu %7.1f %8lu\n", result->sum, result->last_ms, rig_resent(rig), result->allocated_bytes,
+           bytes_per_subscriber(rig), result->rounds);
 }
 
 static void print(const struct rig *rig, const char *what, const struct result *result)
@@ -210,7 +246,7 @@ static void print(const struct rig *rig, const char *what, const struct result *
 static void write_command(char *command, size_t capacity, const struct rig_options *options)
 {
     bool is_floor = strcmp(settings.against, "floor") == 0, is_plain = strcmp(settings.against, "plain") == 0;
-    char program[PATH_MAX], rounds[64] = "", faults[64] = "";
+    char program[PATH_MAX], rounds[64] = "", faults[128] = "";
 
     if (is_floor || is_plain)
         pairs_find_program(program, sizeof program, is_floor ? "bypass_floor" : "bypass_relay");
@@ -219,7 +255,8 @@ static void write_command(char *command, size_t capacity, const struct rig_optio
     if (settings.rounds > 0)
         snprintf(rounds, sizeof rounds, "--rounds %lu", settings.rounds);
     if (!is_floor && !is_plain)
-        snprintf(faults, sizeof faults, "--loss %g --stalled %g", settings.loss, settings.stalled);
+        snprintf(faults, sizeof faults, "--loss %g --stalled %g --syn-flood %lu", settings.loss, settings.stalled,
+                 settings.syns_per_s);
     snprintf(
         command, capacity,
         "'%s' --subscribers %u --bytes %u --mtu %u --rtt %luns --acks %s --interval %luns --seconds %luns --seed %lu %s %s %s %s "
@@ -250,7 +287,7 @@ static void print_pairs(const struct rig *rig, const double *own, const double *
 static void run_pairs(struct rig *rig)
 {
     static double own[MAX_PAIRS], other[MAX_PAIRS];
-    char command[PATH_MAX + 512];
+    char command[PATH_MAX + 1024];
 
     write_command(command, sizeof command, &rig->options);
     for (uint64_t i = 0; i < settings.pairs; i++) {
@@ -271,7 +308,10 @@ static void run(const struct rig_options *options)
 {
     struct rig *rig;
     struct result result;
-    int error = rig_create(&rig, options);
+    int error;
+
+    bytes_before = proportional_bytes();
+    error = rig_create(&rig, options);
 
     if (error != 0)
         errx(1, "%u subscribers: %s", options->subscribers, strerror(-error));
@@ -301,6 +341,7 @@ int main(int argc, char **argv)
         .seed = settings.seed,
         .acks = program_parse_acks(&line, settings.acks),
         .loss = settings.loss,
+        .syns_per_s = settings.syns_per_s,
         .rounds = (uint32_t)((settings.rounds + 1) * (settings.pairs > 0 ? settings.pairs : 1)),
     };
     program_start_eal(&(struct program_eal){

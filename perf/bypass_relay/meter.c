@@ -12,7 +12,9 @@ static struct meter *watching;
 
 uint64_t meter_now_ns(const struct meter *meter)
 {
-    return (uint64_t)((double)(rte_rdtsc() - meter->clock_base) * meter->ns_per_cycle) + meter->clock_jump_ns;
+    uint64_t passed = rte_rdtsc() - meter->clock_base - population_figures(meter->population)->client_cycles;
+
+    return (uint64_t)((double)passed * meter->ns_per_cycle) + meter->clock_jump_ns;
 }
 
 void meter_put_forward(struct meter *meter, uint64_t until_ns)
@@ -33,6 +35,15 @@ enum meter_part meter_enter(struct meter *meter, enum meter_part part)
     meter->client_cycles = client_cycles;
     meter->part = part;
     return previous;
+}
+
+uint64_t meter_working_cycles(const struct meter *meter)
+{
+    uint64_t sum = 0;
+
+    for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
+        sum += meter->cycles[part];
+    return sum;
 }
 
 const char *meter_part_name(enum meter_part part)
@@ -82,7 +93,7 @@ static uint64_t now(struct port *port)
 
 static void wait(struct port *port, uint64_t deadline_ns)
 {
-    uint64_t arrival_ns = watching->next_arrival_ns(watching->context);
+    uint64_t arrival_ns = population_next_arrival_ns(watching->population);
 
     (void)port;
     if (arrival_ns != CLOCK_NEVER)
@@ -104,11 +115,6 @@ static uint64_t turn(struct engine *engine, uint64_t deadline_ns)
 
 /* --- life --- */
 
-static uint64_t next_answer_ns(void *context)
-{
-    return population_next_arrival_ns(context);
-}
-
 void meter_init(struct meter *meter, struct population *population)
 {
     *meter = (struct meter){
@@ -116,17 +122,9 @@ void meter_init(struct meter *meter, struct population *population)
         .ns_per_cycle = 1e9 / (double)rte_get_tsc_hz(),
         .clock_base = rte_rdtsc(),
         .clock_jump_ns = NS_PER_S, /* no time is 0 */
-        .next_arrival_ns = next_answer_ns,
-        .context = population,
     };
     meter->since = meter->clock_base;
     watching = meter;
-}
-
-void meter_set_arrivals(struct meter *meter, uint64_t (*next_arrival_ns)(void *context), void *context)
-{
-    meter->next_arrival_ns = next_arrival_ns;
-    meter->context = context;
 }
 
 void meter_watch_port(struct meter *meter, struct port *port)

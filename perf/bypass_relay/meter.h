@@ -36,26 +36,24 @@ struct meter {
     struct port_ops port;
     const struct engine_ops *engine_below;
     struct engine_ops engine;
-    uint64_t (*next_arrival_ns)(void *context);
-    void *context;
 };
 
 /* Prepares the one meter of the program, and starts its clock. */
 void meter_init(struct meter *meter, struct population *population);
 
-/* When the next packet arrives that no call brings about. The clock is put forward to it where the engine would sleep. */
-void meter_set_arrivals(struct meter *meter, uint64_t (*next_arrival_ns)(void *context), void *context);
-
 /* Puts the meter before a port or an engine, for all of its life. */
 void meter_watch_port(struct meter *meter, struct port *port);
 void meter_watch_engine(struct meter *meter, struct engine *engine);
 
-/* The time in ns, of which idle time is left out. */
+/* The time in ns: that of a machine that does not have the clients' work. Idle time is left out. */
 uint64_t meter_now_ns(const struct meter *meter);
 void meter_put_forward(struct meter *meter, uint64_t until_ns);
 
 /* The part that is at work from now on. Returns the one that was. */
 enum meter_part meter_enter(struct meter *meter, enum meter_part part);
+
+/* Cycles of all parts but METER_OUTSIDE so far. Called while that is at work. */
+uint64_t meter_working_cycles(const struct meter *meter);
 
 /* The part's name in tables and JSON. */
 const char *meter_part_name(enum meter_part part);

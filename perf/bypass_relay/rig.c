@@ -59,6 +59,7 @@ static int create_population(struct rig *rig)
         .rtt_ns = rig->options.rtt_ns,
         .acks = rig->options.acks,
         .loss = rig->options.loss,
+        .syns_per_s = rig->options.syns_per_s,
         .stalled = rig->options.stalled,
         .stalled_bytes = rig->options.bytes / 2,
         .window_bytes = CLIENT_WINDOW,
@@ -270,12 +271,12 @@ static const struct population_figures *figures_of(const struct rig *rig)
     return population_figures(rig->population);
 }
 
-/* Takes turns until *figure, which only grows, is at least `wanted` and no answer is on its way. */
-static void run_until(struct rig *rig, const uint64_t *figure, uint64_t wanted, const char *what)
+/* Takes turns until *figure, which only grows, is at least `wanted`. */
+static void run_while_less(struct rig *rig, const uint64_t *figure, uint64_t wanted, const char *what)
 {
     uint64_t seen = *figure, since_ns = meter_now_ns(&rig->meter);
 
-    while (*figure < wanted || population_next_arrival_ns(rig->population) != CLOCK_NEVER) {
+    while (*figure < wanted) {
         take_turn(rig, CLOCK_NEVER);
         uint64_t now_ns = meter_now_ns(&rig->meter);
         if (*figure != seen) {
@@ -285,6 +286,14 @@ static void run_until(struct rig *rig, const uint64_t *figure, uint64_t wanted, 
         if (now_ns - since_ns > STUCK_NS)
             errx(1, "only %lu of %lu %s after %lu s without progress", seen, wanted, what, STUCK_NS / NS_PER_S);
     }
+}
+
+/* The same, and until no answer of a client is on its way. */
+static void run_until(struct rig *rig, const uint64_t *figure, uint64_t wanted, const char *what)
+{
+    run_while_less(rig, figure, wanted, what);
+    while (population_next_arrival_ns(rig->population) != CLOCK_NEVER)
+        take_turn(rig, CLOCK_NEVER);
 }
 
 void rig_connect(struct rig *rig)
@@ -326,7 +335,10 @@ void rig_run_round(struct rig *rig)
 {
     uint64_t end_ns = meter_now_ns(&rig->meter) + rig->options.interval_ns;
 
+    uint64_t begun = meter_working_cycles(&rig->meter);
     append_frame(rig);
+    run_while_less(rig, &figures_of(rig)->frames_completed, rig->sequence * rig_readers(rig), "deliveries have arrived");
+    rig->last_cycles = meter_working_cycles(&rig->meter) - begun;
     run_until(rig, &figures_of(rig)->frames_completed, rig->sequence * rig_readers(rig), "deliveries have arrived");
     while (meter_now_ns(&rig->meter) < end_ns)
         take_turn(rig, end_ns);

@@ -18,8 +18,9 @@ struct rig_options {
     uint64_t rtt_ns, interval_ns, seed;
     unsigned acks;
     double loss;
-    uint32_t stalled; /* clients that read nothing and stay */
-    uint32_t rounds;  /* most frames that are sent: the log holds them all if subscribers stall */
+    uint64_t syns_per_s; /* SYNs from elsewhere (a flood) */
+    uint32_t stalled;    /* clients that read nothing and stay */
+    uint32_t rounds;     /* most frames that are sent: the log holds them all if subscribers stall */
 };
 
 struct rig {
@@ -38,7 +39,8 @@ struct rig {
     const struct tcp_counters *tcp; /* of the engine */
     struct waker *waker;
     uint8_t *payload;
-    uint64_t sequence; /* of the newest frame */
+    uint64_t sequence;    /* of the newest frame */
+    uint64_t last_cycles; /* from the beginning of the last round until the last client that reads had the frame */
 };
 
 /* Creates a relay without connections. EAL must be started. 0 or a negative errno. rig_destroy frees it (NULL is allowed). */

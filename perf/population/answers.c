@@ -41,7 +41,7 @@ static uint8_t *write_u32(uint8_t *at, uint32_t value)
     return at + sizeof value;
 }
 
-static uint8_t *write_syn_options(const struct population *population, uint8_t *at)
+uint8_t *answer_write_syn_options(const struct population *population, uint8_t *at)
 {
     const uint16_t mss = population->options.mss;
     const uint8_t options[12] = {OPTION_MSS,   4, (uint8_t)(mss >> 8), (uint8_t)mss, OPTION_SACK_ALLOWED, 2,
@@ -100,8 +100,7 @@ static uint8_t tcp_flags(enum answer_kind kind)
     }
 }
 
-static void write_link_and_ip(const struct population *population, const struct answer *answer, struct rte_ether_hdr *link,
-                              uint16_t ip_bytes)
+void answer_write_headers(const struct population *population, uint32_t client_ip, struct rte_ether_hdr *link, uint16_t ip_bytes)
 {
     struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(link + 1);
 
@@ -114,7 +113,7 @@ static void write_link_and_ip(const struct population *population, const struct 
         .fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG),
         .time_to_live = 64,
         .next_proto_id = IPPROTO_TCP,
-        .src_addr = rte_cpu_to_be_32(population_client_ip(answer->client)),
+        .src_addr = rte_cpu_to_be_32(client_ip),
         .dst_addr = rte_cpu_to_be_32(population->options.server_ip),
     };
     ip->hdr_checksum = rte_ipv4_cksum(ip);
@@ -128,7 +127,7 @@ void answer_write(struct population *population, const struct answer *answer, st
     uint8_t *at = (uint8_t *)(tcp + 1);
 
     if (answer->kind == ANSWER_SYN)
-        at = write_syn_options(population, at);
+        at = answer_write_syn_options(population, at);
     if (answer->sack_blocks)
         at = write_sack_option(&population->sacks[answer->sack_blocks], at);
     *tcp = (struct rte_tcp_hdr){
@@ -144,7 +143,7 @@ void answer_write(struct population *population, const struct answer *answer, st
         memcpy(at, population_request, population->request_bytes);
         at += population->request_bytes;
     }
-    write_link_and_ip(population, answer, link, (uint16_t)(at - (uint8_t *)ip));
+    answer_write_headers(population, population_client_ip(answer->client), link, (uint16_t)(at - (uint8_t *)ip));
     tcp->cksum = rte_ipv4_udptcp_cksum(ip, tcp);
     packet->data_len = (uint16_t)(at - (uint8_t *)link);
     packet->pkt_len = packet->data_len;

@@ -509,6 +509,10 @@ void client_take_packet(struct population *population, const struct rte_mbuf *pa
         population->figures.unknown++;
         return;
     }
+    if (flood_has_address(rte_be_to_cpu_32(ip->dst_addr))) {
+        population->figures.syns_answered++;
+        return;
+    }
     number = population_client_of(population, rte_be_to_cpu_32(ip->dst_addr), rte_be_to_cpu_16(tcp->dst_port));
     if (number == CLIENT_NONE) {
         population->figures.unknown++;

@@ -1,35 +1,36 @@
 #include "population/delay_line.h"
 
+#include "population/huge_memory.h"
+
 #include <err.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #define FIRST_CAPACITY 4096
 
 int delay_line_init(struct delay_line *line)
 {
-    *line = (struct delay_line){.answers = malloc(FIRST_CAPACITY * sizeof *line->answers), .mask = FIRST_CAPACITY - 1};
+    *line = (struct delay_line){.mask = FIRST_CAPACITY - 1};
+    line->answers = huge_memory_map(delay_line_bytes(line));
     return line->answers ? 0 : -ENOMEM;
 }
 
 void delay_line_dispose(struct delay_line *line)
 {
-    free(line->answers);
+    huge_memory_unmap(line->answers, delay_line_bytes(line));
     *line = (struct delay_line){0};
 }
 
 static void grow(struct delay_line *line)
 {
-    uint32_t mask = line->mask * 2 + 1;
-    struct answer *answers = malloc((mask + (size_t)1) * sizeof *answers);
+    struct delay_line larger = {.mask = line->mask * 2 + 1, .head = line->head, .tail = line->tail};
 
-    if (!answers)
-        errx(1, "population: no memory for %u answers", mask);
+    larger.answers = huge_memory_map(delay_line_bytes(&larger));
+    if (!larger.answers)
+        errx(1, "population: no memory for %u answers", larger.mask);
     for (uint32_t i = line->tail; i != line->head; i++)
-        answers[i & mask] = line->answers[i & line->mask];
-    free(line->answers);
-    line->answers = answers;
-    line->mask = mask;
+        larger.answers[i & larger.mask] = line->answers[i & line->mask];
+    delay_line_dispose(line);
+    *line = larger;
 }
 
 void delay_line_add(struct delay_line *line, const struct answer *answer)

@@ -3,6 +3,7 @@
 #define PERF_POPULATION_DELAY_LINE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum answer_kind { ANSWER_ACK, ANSWER_SYN, ANSWER_REQUEST, ANSWER_FIN };
@@ -28,6 +29,12 @@ struct delay_line {
 /* 0 or -ENOMEM. */
 int delay_line_init(struct delay_line *line);
 void delay_line_dispose(struct delay_line *line);
+
+/* Bytes of its memory. */
+static inline size_t delay_line_bytes(const struct delay_line *line)
+{
+    return (line->mask + (size_t)1) * sizeof *line->answers;
+}
 
 /* Adds an answer, after all others. Ends the program where memory is wanting. */
 void delay_line_add(struct delay_line *line, const struct answer *answer);

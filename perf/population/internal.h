@@ -9,6 +9,7 @@
 #include "population/population.h"
 #include "population/transmit_ring.h"
 
+#include <rte_ether.h>
 #include <rte_mempool.h>
 
 /* The clients' window scale. */
@@ -61,6 +62,12 @@ struct sack_blocks {
     uint32_t count;
 };
 
+/* SYNs from nowhere. */
+struct flood {
+    uint64_t begun_ns; /* 0: not yet */
+    uint64_t number;   /* of the next SYN */
+};
+
 /* A pool of numbered elements: those that are free. Number 0 is never given. */
 struct number_pool {
     uint32_t *free;
@@ -84,6 +91,7 @@ struct population {
     uint32_t burst_client;   /* of the last packet of the burst; CLIENT_NONE before the first */
     uint32_t request_bytes;
     uint32_t due_us; /* when what is answered now arrives, modulo 2^32 */
+    struct flood flood;
     struct population_figures figures;
 };
 
@@ -120,6 +128,21 @@ void client_acknowledge(struct population *population, uint32_t number);
 
 /* Writes an answer as a packet from the client to the server. */
 void answer_write(struct population *population, const struct answer *answer, struct rte_mbuf *packet);
+
+/* How many SYNs of the flood have arrived at `now_ns` and are not handed out; drops those for which the ring has no room. */
+uint64_t flood_due(struct population *population, uint64_t now_ns);
+
+/* Writes the next SYN of the flood. */
+void flood_write(struct population *population, struct rte_mbuf *packet);
+
+/* Whether an address, in host byte order, is one from which the flood comes. */
+bool flood_has_address(uint32_t ip);
+
+/* Writes a packet's headers for Ethernet and IP, of `ip_bytes` with what follows, from an address in host byte order. */
+void answer_write_headers(const struct population *population, uint32_t ip, struct rte_ether_hdr *link, uint16_t ip_bytes);
+
+/* Writes the options of a SYN. Returns where they end. */
+uint8_t *answer_write_syn_options(const struct population *population, uint8_t *at);
 
 /* The request of every client. */
 extern const char population_request[];

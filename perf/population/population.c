@@ -223,11 +223,9 @@ static void count_answer(struct population *population, const struct answer *ans
     }
 }
 
-static uint16_t receive(void *context, struct rte_mbuf **packets, uint16_t count)
+/* Hands out the oldest answers that have arrived at `now_us`. Returns how many. */
+static uint16_t receive_answers(struct population *population, uint32_t now_us, struct rte_mbuf **packets, uint16_t count)
 {
-    struct population *population = context;
-    uint64_t begun = rte_rdtsc();
-    uint32_t now_us = read_clock(population);
     uint16_t received = 0;
 
     while (received < count) {
@@ -243,6 +241,36 @@ static uint16_t receive(void *context, struct rte_mbuf **packets, uint16_t count
         delay_line_remove_oldest(&population->line);
         packets[received++] = packet;
     }
+    return received;
+}
+
+static uint16_t receive_flood(struct population *population, struct rte_mbuf **packets, uint16_t count)
+{
+    uint64_t due = flood_due(population, population->options.now(population->options.context));
+    uint16_t received = 0;
+
+    while (received < count && received < due) {
+        struct rte_mbuf *packet = rte_pktmbuf_alloc(population->packets);
+
+        if (!packet)
+            break;
+        flood_write(population, packet);
+        packets[received++] = packet;
+    }
+    return received;
+}
+
+/* A flood takes at most half of the room, so that answers come through as they would among its packets. */
+static uint16_t receive(void *context, struct rte_mbuf **packets, uint16_t count)
+{
+    struct population *population = context;
+    uint64_t begun = rte_rdtsc();
+    uint32_t now_us = read_clock(population);
+    uint16_t received = 0;
+
+    if (population->options.syns_per_s > 0)
+        received = receive_flood(population, packets, count / 2);
+    received += receive_answers(population, now_us, packets + received, count - received);
     population->figures.client_cycles += rte_rdtsc() - begun;
     return received;
 }
@@ -270,6 +298,11 @@ uint64_t population_next_arrival_ns(const struct population *population)
 }
 
 /* --- figures --- */
+
+size_t population_memory_bytes(const struct population *population)
+{
+    return population->options.clients * sizeof *population->clients + delay_line_bytes(&population->line);
+}
 
 const struct population_figures *population_figures(const struct population *population)
 {

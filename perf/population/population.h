@@ -39,6 +39,7 @@ struct population_options {
     uint32_t stalled; /* the next so many read nothing: their window closes after `stalled_bytes` */
     uint32_t stalled_bytes;
     uint32_t window_bytes; /* of all other clients; at most 8 MiB, rounded down to 128 */
+    uint64_t syns_per_s;   /* SYNs from addresses that are no client's and never answer (a flood) */
     uint16_t mss;          /* that the clients announce */
     uint32_t server_ip;    /* in host byte order, as server_port */
     uint16_t server_port;
@@ -54,6 +55,8 @@ struct population_figures {
     uint64_t verified;                 /* segments that were read */
     uint64_t acks, sacks;              /* handed out; `sacks` are those with SACK blocks */
     uint64_t lost;                     /* segments dropped at random */
+    uint64_t syns, syns_answered;      /* of the flood: handed out, and packets to their addresses */
+    uint64_t syns_dropped;             /* of the flood: for which the ring had no room */
     uint64_t out_of_order, duplicates; /* segments that came after a gap, or again */
     uint64_t skipped_frames;           /* frames left out between two that a client got */
     uint64_t open, ended;              /* clients that were answered with 101; that got a FIN or RST */
@@ -106,8 +109,11 @@ uint32_t population_client_sequence(const struct population *population, uint32_
 uint32_t population_client_ip(uint32_t client);
 uint16_t population_client_port(uint32_t client);
 
-/* When the next acknowledgement arrives, in ns; CLOCK_NEVER if none is on its way. */
+/* When the next answer of a client arrives, in ns; CLOCK_NEVER if none is on its way. */
 uint64_t population_next_arrival_ns(const struct population *population);
+
+/* The bytes of the clients' memory and of what is on its way. */
+size_t population_memory_bytes(const struct population *population);
 
 /* Frees all packets in the transmit ring, as a driver's rte_eth_tx_done_cleanup does. */
 void population_reclaim(struct population *population);
