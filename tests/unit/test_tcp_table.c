@@ -68,25 +68,31 @@ static void all_connections_are_found_at_half_load(void **state)
     table_dispose(&table);
 }
 
-static void a_full_bucket_goes_on_in_the_second_and_then_refuses(void **state)
+static void full_buckets_go_on_in_the_list_and_then_refuse(void **state)
 {
+    const uint32_t room = 2 * TABLE_BUCKET + TABLE_OVERFLOW, in_buckets = 7, in_list = 2 * TABLE_BUCKET + 3;
     struct table table;
     unsigned others = 0;
 
     (void)state;
     assert_int_equal(table_init(&table, 1024), 0);
-    for (uint32_t slot = 0; slot < 33; slot++)
+    for (uint32_t slot = 0; slot <= room; slot++)
         hashes[slot] = 0x123456789abcdef0;
-    for (uint32_t slot = 0; slot < 32; slot++)
+    for (uint32_t slot = 0; slot < room; slot++)
         assert_true(table_add(&table, hashes[slot], slot));
-    assert_false(table_add(&table, hashes[32], 32));
-    for (uint32_t slot = 0; slot < 32; slot++)
+    assert_false(table_add(&table, hashes[room], room));
+    for (uint32_t slot = 0; slot < room; slot++)
         assert_true(finds(&table, slot, &others));
-    assert_int_equal(others, 32 * 31);
-    table_remove(&table, hashes[7], 7);
-    assert_true(table_add(&table, hashes[32], 32));
-    assert_true(finds(&table, 32, &others));
-    assert_false(finds(&table, 7, &others));
+    assert_int_equal(others, room * (room - 1));
+    table_remove(&table, hashes[in_buckets], in_buckets);
+    table_remove(&table, hashes[in_list], in_list);
+    assert_false(finds(&table, in_buckets, &others));
+    assert_false(finds(&table, in_list, &others));
+    assert_true(table_add(&table, hashes[room], room));
+    assert_true(table_add(&table, hashes[in_list], in_list));
+    assert_false(table_add(&table, hashes[in_buckets], in_buckets));
+    assert_true(finds(&table, room, &others));
+    assert_true(finds(&table, in_list, &others));
     table_dispose(&table);
 }
 
@@ -127,7 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_connections_are_found_at_half_load),
-        cmocka_unit_test(a_full_bucket_goes_on_in_the_second_and_then_refuses),
+        cmocka_unit_test(full_buckets_go_on_in_the_list_and_then_refuse),
         cmocka_unit_test(tags_tell_neighbours_in_a_bucket_apart),
         cmocka_unit_test(the_highest_slot_number_fits),
     };

@@ -14,6 +14,7 @@ int table_init(struct table *table, uint32_t slots)
     while (buckets * TABLE_BUCKET < 2 * (size_t)slots)
         buckets *= 2;
     table->bucket_mask = buckets - 1;
+    table->overflow_count = 0;
     table->mapped_bytes = (size_t)buckets * TABLE_BUCKET * sizeof *table->entries;
     table->entries = mmap(NULL, table->mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (table->entries != MAP_FAILED)
@@ -56,7 +57,20 @@ bool table_add(struct table *table, uint64_t hash, uint32_t slot)
         *entry = tag_of(hash) | (slot + 1);
         return true;
     }
-    return false;
+    if (table->overflow_count == TABLE_OVERFLOW)
+        return false;
+    table->overflow[table->overflow_count++] = tag_of(hash) | (slot + 1);
+    return true;
+}
+
+static void remove_overflow(struct table *table, uint32_t wanted)
+{
+    uint32_t place = 0;
+
+    while (place < table->overflow_count && table->overflow[place] != wanted)
+        place++;
+    assert(place < table->overflow_count);
+    table->overflow[place] = table->overflow[--table->overflow_count];
 }
 
 void table_remove(struct table *table, uint64_t hash, uint32_t slot)
@@ -66,16 +80,18 @@ void table_remove(struct table *table, uint64_t hash, uint32_t slot)
 
     while (step < STEPS && *place(table, hash, step) != wanted)
         step++;
-    assert(step < STEPS);
-    *place(table, hash, step) = 0;
+    if (step < STEPS)
+        *place(table, hash, step) = 0;
+    else
+        remove_overflow(table, wanted);
 }
 
 bool table_next(const struct table *table, struct table_search *search, uint32_t *slot)
 {
     uint32_t tag = tag_of(search->hash);
 
-    while (search->step < STEPS) {
-        uint32_t entry = *place(table, search->hash, search->step++);
+    while (search->step < STEPS + table->overflow_count) {
+        uint32_t step = search->step++, entry = step < STEPS ? *place(table, search->hash, step) : table->overflow[step - STEPS];
 
         if (entry == 0 || (entry & ~TABLE_SLOT_MASK) != tag)
             continue;

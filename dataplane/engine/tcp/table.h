@@ -1,7 +1,8 @@
 /*
  * The table of an engine's connections: from a packet's addresses to a slot number. Entries have 4 bytes, a slot number and 10 bits of the
  * hash; the table is at most half full. An entry lies in one of two buckets of 16 entries (one cache line each): in the first if that had
- * room, so that a look-up reads at most 32 entries, usually one or two. The caller compares the connection's addresses.
+ * room, so that a look-up reads at most 32 entries, usually one or two. A few of a million connections find both of their buckets full: their
+ * entries are in a short list that every look-up reads as long as it has any. The caller compares the connection's addresses.
  */
 #ifndef DATAPLANE_ENGINE_TCP_TABLE_H
 #define DATAPLANE_ENGINE_TCP_TABLE_H
@@ -14,11 +15,14 @@
 #define TABLE_SLOT_MASK ((1u << TABLE_SLOT_BITS) - 1)
 #define TABLE_MAX_SLOTS TABLE_SLOT_MASK
 #define TABLE_BUCKET    16
+#define TABLE_OVERFLOW  128
 
 struct table {
     uint32_t *entries; /* 0: free; else the slot number plus 1, above it the tag */
     size_t mapped_bytes;
     uint32_t bucket_mask;
+    uint32_t overflow_count;
+    uint32_t overflow[TABLE_OVERFLOW]; /* entries for which neither of their buckets had room */
 };
 
 /* Where a look-up goes on. */
@@ -31,7 +35,7 @@ struct table_search {
 int table_init(struct table *table, uint32_t slots);
 void table_dispose(struct table *table);
 
-/* Adds slot number `slot`. False if both buckets are full, which half a table's load makes practically impossible. */
+/* Adds slot number `slot`. False if neither the buckets nor the list have room, which half a table's load makes practically impossible. */
 bool table_add(struct table *table, uint64_t hash, uint32_t slot);
 void table_remove(struct table *table, uint64_t hash, uint32_t slot);
 
