@@ -35,16 +35,24 @@ static uint32_t tag_of(uint64_t hash)
     return (uint32_t)(hash >> (64 - (32 - TABLE_SLOT_BITS))) << TABLE_SLOT_BITS;
 }
 
-/*
- * The place of a step: the entries of the first bucket from one that the hash chooses on, then those of the second. Places within a bucket
- * come from other bits of the hash than buckets.
- */
-static uint32_t *place(const struct table *table, uint64_t hash, unsigned step)
+/* The first entry of the bucket in which a step lies. */
+static uint32_t *bucket_of(const struct table *table, uint64_t hash, unsigned step)
 {
     uint64_t bucket = step < TABLE_BUCKET ? hash : hash >> 22 ^ hash * 0x9e3779b97f4a7c15;
-    uint64_t within = (hash >> 48) + step;
 
-    return &table->entries[(bucket & table->bucket_mask) * TABLE_BUCKET + within % TABLE_BUCKET];
+    return &table->entries[(bucket & table->bucket_mask) * TABLE_BUCKET];
+}
+
+/* The place of a step within its bucket: from one that other bits of the hash choose than the bucket. */
+static unsigned place_in_bucket(uint64_t hash, unsigned step)
+{
+    return ((unsigned)(hash >> 48) + step) % TABLE_BUCKET;
+}
+
+/* The place of a step: the entries of the first bucket, then those of the second. */
+static uint32_t *place(const struct table *table, uint64_t hash, unsigned step)
+{
+    return bucket_of(table, hash, step) + place_in_bucket(hash, step);
 }
 
 bool table_add(struct table *table, uint64_t hash, uint32_t slot)
@@ -86,17 +94,42 @@ void table_remove(struct table *table, uint64_t hash, uint32_t slot)
         remove_overflow(table, wanted);
 }
 
-bool table_next(const struct table *table, struct table_search *search, uint32_t *slot)
+/* True if the entry, which is not free, has the tag. */
+static bool has_tag(uint32_t entry, uint32_t tag)
 {
-    uint32_t tag = tag_of(search->hash);
+    return (entry ^ tag) - 1 < TABLE_SLOT_MASK; /* a free entry is 0, all others have a slot number above 0 */
+}
 
-    while (search->step < STEPS + table->overflow_count) {
-        uint32_t step = search->step++, entry = step < STEPS ? *place(table, search->hash, step) : table->overflow[step - STEPS];
+static bool next_in_buckets(const struct table *table, struct table_search *search, uint32_t tag, uint32_t *entry)
+{
+    while (search->step < STEPS) {
+        const uint32_t *bucket = bucket_of(table, search->hash, search->step);
 
-        if (entry == 0 || (entry & ~TABLE_SLOT_MASK) != tag)
-            continue;
-        *slot = (entry & TABLE_SLOT_MASK) - 1;
-        return true;
+        do {
+            *entry = bucket[place_in_bucket(search->hash, search->step++)];
+            if (has_tag(*entry, tag))
+                return true;
+        } while (search->step % TABLE_BUCKET != 0);
     }
     return false;
+}
+
+static bool next_in_overflow(const struct table *table, struct table_search *search, uint32_t tag, uint32_t *entry)
+{
+    while (search->step < STEPS + table->overflow_count) {
+        *entry = table->overflow[search->step++ - STEPS];
+        if (has_tag(*entry, tag))
+            return true;
+    }
+    return false;
+}
+
+bool table_next(const struct table *table, struct table_search *search, uint32_t *slot)
+{
+    uint32_t tag = tag_of(search->hash), entry;
+
+    if (!next_in_buckets(table, search, tag, &entry) && !next_in_overflow(table, search, tag, &entry))
+        return false;
+    *slot = (entry & TABLE_SLOT_MASK) - 1;
+    return true;
 }
