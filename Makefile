@@ -57,7 +57,7 @@ TOOL_LIBS := -ljansson
 DPDK := $(if $(filter release debug asan,$(VARIANT)),$(shell pkg-config --exists 'libdpdk >= 22.11' 2>/dev/null && echo yes))
 DPDK_CFLAGS := $(if $(DPDK),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags libdpdk)))
 DPDK_LIBS := $(if $(DPDK),$(shell pkg-config --libs libdpdk))
-DPDK_PROGRAMS := bypass_floor bypass_relay
+DPDK_PROGRAMS := bypass_bulk bypass_floor bypass_relay
 DPDK_TESTS := test_dpdk_port test_dpdk_system test_population
 
 objects = $(patsubst %.c,$(OBJ)/%.o,$(1))
@@ -113,7 +113,7 @@ $(addprefix $(BIN)/,$(UNIT_TESTS)): $(BIN)/test_%: $(OBJ)/tests/unit/test_%.o $(
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(link_order) $(CONTROL_LIBS) $(LIBS) -lcmocka
 
-$(BIN)/flashrelay: $(DPDK_KIND)
+$(addprefix $(BIN)/,flashrelay bypass_bulk): $(DPDK_KIND)
 $(addprefix $(BIN)/,flashrelay $(DPDK_PROGRAMS) $(DPDK_TESTS)): $(DPDK_PORTS)
 $(addprefix $(BIN)/,flashrelay $(DPDK_PROGRAMS) $(DPDK_TESTS)): LIBS += $(DPDK_LIBS)
 

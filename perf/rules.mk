@@ -44,7 +44,7 @@ else
 endif
 
 # flashbench is built with the tools, and so is bare_loop: flashbench's presets compare with it and expect it in flashbench's own folder.
-all: $(BIN)/flashbench $(BIN)/bare_loop $(if $(DPDK),$(BIN)/bypass_floor $(BIN)/bypass_relay)
+all: $(BIN)/flashbench $(BIN)/bare_loop $(if $(DPDK),$(addprefix $(BIN)/,$(DPDK_PROGRAMS)))
 
 # Measures one row of the project's performance goals; PERF adds options, e.g. PERF="--html build/row.html".
 ROW ?=
