@@ -1,6 +1,8 @@
 """The engine dpdk and the kernel's TCP across a wire that loses, reorders and cuts short, and with peers that do what they should not."""
 import contextlib
 import json
+import os
+import resource
 import signal
 import socket
 import struct
@@ -10,10 +12,10 @@ import time
 import pytest
 
 from harness import eventually, scaled
-from harness.network import Tap, Wire, enter_namespace, ip, why_no_taps
+from harness.network import Tap, Wire, enter_namespace, ip, why_no_port
 from harness.wire import PING, Closed, encode_frame
 
-WHY_NOT = why_no_taps()
+WHY_NOT = why_no_port()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
 PATIENT = ("--message-buffer-size=100000", "--log-memory=32M", "--max-message-bytes=8M", "--per-ip-connection-limit=0")
@@ -47,7 +49,7 @@ def message(number, size=25_000):
     return b'{"index":%d,"pad":"%s"}' % (number, b"%d" % (number % 10) * size)
 
 
-def check_flow(upstream, subscribers, count=40, interval_s=0.02, size=25_000):
+def check_flow(upstream, subscribers, count, interval_s=0.02, size=25_000):
     """Sends flashblocks, and checks that every subscriber gets all of them byte for byte."""
     messages = [message(number, size) for number in range(count)]
     for each in messages:
@@ -70,7 +72,7 @@ def test_every_byte_comes_through_a_bad_wire(start_on, raw, faults):
     network = Wire("--delay", "1ms", *faults)
     relay, upstream = start_on(network)
     hosts = (network.host, network.host_v6)
-    check_flow(upstream, [raw(relay, hosts[number % 2]).upgrade() for number in range(10)])
+    check_flow(upstream, [raw(relay, hosts[number % 2]).upgrade() for number in range(10)], scaled(40, 15))
     again = sent_again(relay)
     forth, _ = network.disconnect()
     assert forth["lost"] + forth["reordered"] + forth["corrupted"] > 0
@@ -189,30 +191,51 @@ def syn(link, source, to, source_port, port):
     return link + head[:10] + struct.pack("!H", checksum(head)) + head[12:] + tcp
 
 
+class Flood:
+    """SYNs from addresses that never answer."""
+
+    def __init__(self, relay):
+        network = relay.network
+        neighbour = json.loads(subprocess.check_output(["ip", "-json", "neigh", "show", network.host]))[0]["lladdr"]
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        self.socket.bind((network.interface, 0))
+        link = bytes.fromhex(neighbour.replace(":", "")) + self.socket.getsockname()[4] + b"\x08\x00"
+        self.frames = [syn(link, socket.inet_aton(f"{network.network}.64.{number % 250 + 1}"), socket.inet_aton(network.host),
+                           1024 + number, relay.port) for number in range(2000)]
+
+    def send(self, count):
+        for number in range(count):
+            with contextlib.suppress(OSError): # the tap's queue is full
+                self.socket.send(self.frames[number % len(self.frames)])
+
+
 def test_a_flood_of_syns(start_on, raw):
-    """Sources that never answer: no subscriber notices, no memory is taken, and new ones connect at once."""
-    network = Tap()
-    relay, upstream = start_on(network)
+    """No subscriber notices, no connection is kept for them, and a new client connects at once."""
+    relay, upstream = start_on(Tap())
     witness = raw(relay).upgrade()
-    neighbour = json.loads(subprocess.check_output(["ip", "-json", "neigh", "show", network.host]))[0]["lladdr"]
-    flood = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    flood.bind((network.interface, 0))
-    link = bytes.fromhex(neighbour.replace(":", "")) + flood.getsockname()[4] + b"\x08\x00"
-    to = socket.inet_aton(network.host)
-    frames = [syn(link, socket.inet_aton(f"{network.network}.64.{number % 250 + 1}"), to, 1024 + number, relay.port)
-              for number in range(2000)]
-    for number in range(scaled(100_000)):
-        with contextlib.suppress(OSError): # the tap's queue is full
-            flood.send(frames[number % len(frames)])
-        if number % 10_000 == 0:
-            upstream.send_text(message(number))
-            assert witness.receive_frame().payload == message(number)
-    flood.close()
+    flood = Flood(relay)
+    for number in range(20):
+        flood.send(scaled(5000))
+        upstream.send_text(message(number))
+        assert witness.receive_frame().payload == message(number)
     raw(relay).upgrade()
     relay.wait_subscribers(2)
     metrics = relay.metrics()
     assert metrics.total("flashrelay_tcp_sent_cookies_total") > scaled(100_000) / 2
     assert metrics.total("flashrelay_engine_accepts_total", thread="shard-0") == 2
+
+
+def test_a_flood_while_few_signals_may_wait(start_on, raw):
+    """A tap sends a signal per packet: where no more may wait, the kernel sends SIGIO, by which a process ends."""
+    relay, upstream = start_on(Tap())
+    witness = raw(relay).upgrade()
+    flood = Flood(relay)
+    resource.prlimit(relay.process.pid, resource.RLIMIT_SIGPENDING, (100, 100))
+    os.kill(relay.process.pid, signal.SIGSTOP)
+    flood.send(2000)
+    os.kill(relay.process.pid, signal.SIGCONT)
+    check_flow(upstream, [witness, raw(relay).upgrade()], 5)
+    assert relay.metrics().total("flashrelay_tcp_sent_cookies_total") >= 2000
 
 
 def test_a_relay_that_was_killed_is_replaced(start_on, start_relay, builder, raw):

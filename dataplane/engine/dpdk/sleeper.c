@@ -45,6 +45,9 @@ void sleeper_take_signal(int interrupt)
     sigemptyset(&signals);
     sigaddset(&signals, number);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    /* The kernel sends SIGIO, which would end the process, in place of a signal for which RLIMIT_SIGPENDING leaves no room: those before it
+     * are still to come, and say the same. */
+    signal(SIGIO, SIG_IGN);
 }
 
 void sleeper_dispose(struct sleeper *sleeper)
