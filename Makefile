@@ -87,7 +87,7 @@ Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-5s %s\n' $(1) $(2))
 
 .DEFAULT_GOAL := all
-.PHONY: all tests fuzzers deps demo demo-dpdk test test-arm64 test-kernel test-bare sim stress fuzz lint install clean help
+.PHONY: all tests fuzzers deps demo demo-dpdk test test-arm64 test-kernel test-dpdk test-bare sim stress fuzz lint install clean help
 
 all: $(BIN)/flashrelay $(addprefix $(BIN)/,$(TOOLS)) ## build the relay and its tools
 tests: $(addprefix $(BIN)/,$(TEST_PROGRAMS) $(UNIT_TESTS)) ## build the test programs
@@ -212,6 +212,12 @@ test-kernel: ## run the core of the end-to-end tests under KERNEL=6.1, a series 
 	@tools/deps.sh build test kernel
 	@$(MAKE) --no-print-directory -j$(JOBS) all tests
 	@tools/test_kernel.sh $(KERNEL)
+
+test-dpdk: ## run the end-to-end tests on DPDK by taps and af_xdp, and many subscribers for longer, as root
+	@tools/deps.sh build test
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests
+	@tests/run.py --only dpdk
+	@tests/run.py --only dpdk-long
 
 SUITE ?= bookworm
 test-bare: ## run `make test` in a fresh and empty SUITE=bookworm, as root

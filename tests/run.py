@@ -182,13 +182,31 @@ def epoll_jobs(_options):
                   count_pytest, 600, env, alone=stem == "load")
 
 
+def port_job(stem, port, scale="1", **options):
+    """The end-to-end tests of a file on the engine dpdk, whose TCP speaks with the kernel's through a tap or by af_xdp."""
+    env = {"FLASHRELAY_BIN": str(BUILD), "FLASHRELAY_TEST_ENGINE": "dpdk", "FLASHRELAY_TEST_PORT": port, "FLASHRELAY_TEST_SCALE": scale}
+    return Job("dpdk", f"{port}/e2e/test_{stem}",
+               ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", ROOT / f"tests/e2e/test_{stem}.py"],
+               count_pytest, 600, env, **options)
+
+
 def dpdk_jobs(_options):
-    """The end-to-end tests whose result may depend on the engine's TCP, once more on dpdk, against the kernel's TCP through taps."""
-    for stem in ("compression", "fanout", "faults", "health", "keys", "lag", "limits", "load", "protocol", "routes", "shutdown"):
-        env = {"FLASHRELAY_BIN": str(BUILD), "FLASHRELAY_TEST_ENGINE": "dpdk", "FLASHRELAY_TEST_SCALE": "0.1" if stem == "load" else "1"}
-        yield Job("dpdk", f"dpdk/e2e/test_{stem}",
-                  ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", ROOT / f"tests/e2e/test_{stem}.py"],
-                  count_pytest, 600, env, alone=stem == "load")
+    """The end-to-end tests whose result may depend on the engine's TCP."""
+    for stem in ("compression", "fanout", "faults", "lag", "protocol", "shutdown"):
+        yield port_job(stem, "tap")
+    yield port_job("load", "tap", "0.1", alone=True)
+    yield port_job("lag", "af_xdp")
+
+
+def long_dpdk_jobs(_options):
+    """What takes too long for every run: all of them by af_xdp, and many subscribers of the kernel's TCP."""
+    for stem in ("health", "keys", "limits", "routes"):
+        yield port_job(stem, "tap")
+    for stem in ("compression", "fanout", "faults", "health", "keys", "limits", "protocol", "routes", "shutdown"):
+        yield port_job(stem, "af_xdp")
+    for name, flags in (("of 1000 x 25 kB", ["--seconds=30"]),
+                        ("of 10000 x 4 kB", ["--subscribers=10000", "--size=4k", "--interval=1s", "--seconds=30"])):
+        yield Job("dpdk", f"demo {name}", [BUILD / "demo", "--dpdk", *flags], count_program, 200, alone=True)
 
 
 def run_all(jobs):
@@ -215,19 +233,19 @@ def print_skips(results):
 
 SUITES = {"unit": unit_jobs, "tcp": tcp_jobs, "sim": sim_jobs, "tcp_sim": tcp_sim_jobs, "fuzz": fuzz_jobs, "stress": stress_jobs, "e2e": e2e_jobs, "epoll": epoll_jobs,
           "dpdk": dpdk_jobs}
-# Suites that run in an emulator, and only if --only names them.
-EMULATED_SUITES = {"arm64": arm64_jobs, "kernel": kernel_jobs}
+# Suites that run only if --only names them.
+NAMED_SUITES = {"arm64": arm64_jobs, "kernel": kernel_jobs, "dpdk-long": long_dpdk_jobs}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=[*SUITES, *EMULATED_SUITES], help="run one suite")
+    parser.add_argument("--only", choices=[*SUITES, *NAMED_SUITES], help="run one suite")
     parser.add_argument("--fuzz-seconds", type=int, default=5, help="for each fuzzer (default %(default)s)")
     parser.add_argument("--seeds", type=int, default=3000, help="for the simulator (default %(default)s)")
     parser.add_argument("--tcp-seeds", type=int, default=2000, help="for the simulator of the TCP engine (default %(default)s)")
     options = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
-    jobs = [job for suite in ([options.only] if options.only else SUITES) for job in {**SUITES, **EMULATED_SUITES}[suite](options)]
+    jobs = [job for suite in ([options.only] if options.only else SUITES) for job in {**SUITES, **NAMED_SUITES}[suite](options)]
 
     results = run_all(jobs)
     print_skips(results)

@@ -6,15 +6,15 @@ import pytest
 from harness import ENGINE, PATIENCE_S
 from harness.builder import Builder
 from harness.relay import Relay
-from harness.network import enter_namespace, why_no_taps
+from harness.network import enter_namespace, why_no_port
 from harness.subscriber import Loop, RawSubscriber, Subscriber
 
 
 def pytest_collection_modifyitems(items):
-    """All tests run on taps if they are to run on the engine dpdk. The namespace is entered before the first thread begins."""
+    """All tests run on ports of DPDK if they are to run on the engine dpdk. The namespace is entered before the first thread begins."""
     if ENGINE != "dpdk":
         return
-    reason = why_no_taps()
+    reason = why_no_port()
     if reason:
         for item in items:
             item.add_marker(pytest.mark.skip(reason=reason))

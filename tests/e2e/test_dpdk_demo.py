@@ -8,9 +8,9 @@ import time
 import pytest
 
 from harness import BIN, PATIENCE_S, eventually, scaled
-from harness.network import why_no_taps
+from harness.network import why_no_port
 
-WHY_NOT = why_no_taps()
+WHY_NOT = why_no_port()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from harness import scaled
+from harness import needs_queues, scaled
 from harness.wire import BINARY, CONTINUATION, TEXT, encode_frame
 
 
@@ -98,6 +98,7 @@ def test_what_one_connection_repeats_is_passed_on(relayed, subscribe):
     assert subscriber.receive_all(4) == [flashblock(7)] * 3 + [flashblock(8)]
 
 
+@needs_queues
 def test_several_shards(builder, start_relay, subscribe):
     relay = start_relay(builder, *PATIENT, "--shards=4", "--instance-connection-limit=200", "--per-ip-connection-limit=0")
     upstream = builder.accept()

@@ -13,6 +13,8 @@ BIN = Path(os.environ.get("FLASHRELAY_BIN", ROOT / "build")).resolve()
 SCALE = float(os.environ.get("FLASHRELAY_TEST_SCALE", "1"))
 # The kind of engine that the programs run on; None: the kind that they choose.
 ENGINE = os.environ.get("FLASHRELAY_TEST_ENGINE")
+# How the engine dpdk reaches the kernel: by a tap or by af_xdp.
+PORT = os.environ.get("FLASHRELAY_TEST_PORT", "tap")
 
 # How long to wait for an expected event: much longer than it takes, except on a loaded machine, with a sanitizer or in an emulator.
 PATIENCE_S = int(os.environ.get("FLASHRELAY_TEST_PATIENCE_S", 20 if SCALE >= 1 else 60))
@@ -27,6 +29,11 @@ def program_command(program):
 def needs_sockets(reason):
     """Marks a test that says nothing of the engine dpdk, because it is about sockets."""
     return pytest.mark.skipif(ENGINE == "dpdk", reason=reason)
+
+
+def needs_queues(test):
+    """Marks a test with several shards."""
+    return pytest.mark.skipif(ENGINE == "dpdk" and PORT == "af_xdp", reason="af_xdp has one queue pair here")(test)
 
 
 def scaled(count, least=1):

@@ -7,7 +7,7 @@ import itertools
 import re
 import subprocess
 
-from . import BIN, PATIENCE_S
+from . import BIN, ENGINE, PATIENCE_S, PORT
 
 _CLONE_NEWNET = 0x40000000
 _numbers = itertools.cycle(range(1, 250))
@@ -50,6 +50,17 @@ class Tap:
         return f"{self.network}.{128 + number // 250}.{number % 250 + 2}"
 
 
+class Veth(Tap):
+    """A pair of interfaces: the relay takes one by af_xdp, the kernel has the other."""
+
+    def flags(self):
+        ip(f"link add port{self.number} type veth peer name {self.interface}", f"link set port{self.number} up")
+        # Else the kernel leaves checksums unfinished between the two.
+        subprocess.run(["ethtool", "-K", self.interface, "tx", "off"], check=True, capture_output=True)
+        return ["--engine=dpdk", f"--dpdk-port=net_af_xdp{self.number},iface=port{self.number}", "--eal=--no-huge",
+                f"--dpdk-address={self.host}/16,{self.host_v6}/64"]
+
+
 class Wire(Tap):
     """A tap behind the test wire: what the relay and the kernel send each other goes through `faults`, flags of build/wire."""
 
@@ -72,6 +83,13 @@ class Wire(Tap):
         return [{name: int(value) for name, value in re.findall(r"(\w+) (\d+)", line.split(": ")[1])} for line in lines]
 
 
+def default_network():
+    """A network for a relay on the engine that is to be tested."""
+    if ENGINE != "dpdk":
+        return Loopback()
+    return Veth() if PORT == "af_xdp" else Tap()
+
+
 def ip(*commands):
     """Has ip(8) do these commands, one after the other."""
     subprocess.run(["ip", "-batch", "-"], input="\n".join(commands), text=True, check=True)
@@ -85,12 +103,10 @@ def enter_namespace():
     ip("link set lo up")
 
 
-def why_no_taps():
-    """Why no relay can run on a tap here; None if one can."""
-    check = subprocess.run([BIN / "flashrelay", "--dpdk-check", "--dpdk-port=none", "--dpdk-address=192.0.2.1/24"], capture_output=True,
-                           text=True, check=False)
-    if "built without DPDK" in check.stderr:
-        return "this variant is built without DPDK"
-    probe = subprocess.run(["unshare", "--net", "ip", "tuntap", "add", "dev", "probe", "mode", "tap"], capture_output=True, text=True,
-                           check=False)
-    return None if probe.returncode == 0 else f"needs a network namespace and taps: {probe.stderr.strip()}"
+def why_no_port():
+    """Why no relay can run on such a port here; None if one can."""
+    prepare, port = ("true", "net_tap0,iface=flash0") if PORT == "tap" else \
+        ("ip link add port0 type veth peer name flash0 && ip link set port0 up", "net_af_xdp0,iface=port0")
+    check = f'{prepare} && exec "$0" --dpdk-check --dpdk-port={port} --dpdk-address=192.0.2.1/24 --eal=--no-huge --log-level=error'
+    probe = subprocess.run(["unshare", "--net", "sh", "-c", check, BIN / "flashrelay"], capture_output=True, text=True, check=False)
+    return None if probe.returncode == 0 else f"no port by {PORT}: {probe.stderr.strip().splitlines()[-1]}"

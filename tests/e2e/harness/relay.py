@@ -7,7 +7,7 @@ import subprocess
 
 from . import BIN, ENGINE, PATIENCE_S, eventually
 from .metrics import scrape
-from .network import Loopback, Tap
+from .network import default_network
 
 _STARTED = re.compile(r"listens on (\S+):(\d+); metrics: (?:(\S+):(\d+)|off);")
 _SANITIZER = re.compile(r"(ERROR|WARNING): \w+Sanitizer|runtime error:")
@@ -48,7 +48,7 @@ class Relay:
     def __init__(self, folder, upstreams, *flags, env=None, cwd=None, stdout=None, descriptors=None, memory=None, group=None,
                  wrapper=(), network=None):
         arguments = [f"--upstream-ws={','.join(upstreams)}"] if upstreams else []
-        self.network = network or (Tap() if ENGINE == "dpdk" else Loopback())
+        self.network = network or default_network()
         given = " ".join([*map(str, flags), *(name.lower().replace("_", "-") for name in env or {})])
         if "listen-addr" not in given:
             arguments.append(f"--listen-addr={self.network.listen_addr}")
