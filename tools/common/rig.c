@@ -151,15 +151,14 @@ static const char *address_of_relay(const struct rig *rig)
 
 static int start_relay(struct rig *rig, uint16_t port)
 {
-    char upstream[64], listen[64], members[16], log_memory[32];
+    char upstream[64], listen[64], members[16], log_memory[32], metrics[96] = "--metrics=false";
     const char *arguments[MAX_ARGUMENTS] = {
         rig->options.relay,
         "--upstream-ws",
         upstream,
         "--listen-addr",
         listen,
-        rig->options.metrics_addr ? "--metrics-addr" : "--metrics",
-        rig->options.metrics_addr ? rig->options.metrics_addr : "false",
+        metrics,
         "--per-ip-connection-limit",
         "0",
         "--instance-connection-limit",
@@ -174,6 +173,8 @@ static int start_relay(struct rig *rig, uint16_t port)
 
     snprintf(upstream, sizeof upstream, "ws://127.0.0.1:%u/ws", builder_port(rig->builder));
     snprintf(listen, sizeof listen, "%s:%u", address_of_relay(rig), port);
+    if (rig->options.metrics_addr)
+        snprintf(metrics, sizeof metrics, "--metrics-addr=%s", rig->options.metrics_addr);
     snprintf(members, sizeof members, "%" PRIu32,
              rig->options.subscribers + 2 * rig->options.churn); /* a subscriber that left keeps its place for a moment */
     snprintf(log_memory, sizeof log_memory, "%" PRIu64, rig->options.log_bytes);
