@@ -333,3 +333,12 @@ void tcp_world_run(struct tcp_world *world, uint64_t duration_ns)
             world->now_ns++;
     }
 }
+
+void tcp_world_hold_up(struct tcp_world *world, uint64_t duration_ns)
+{
+    for (uint64_t until_ns = world->now_ns + duration_ns; world->now_ns < until_ns; world->now_ns += 100 * NS_PER_US) {
+        wire_port_advance(world->card);
+        deliver(world);
+        tick_peers(world);
+    }
+}

@@ -67,6 +67,9 @@ void tcp_world_inject_segment(struct tcp_world *world, const struct wire_packet 
 /* Lets time pass. */
 void tcp_world_run(struct tcp_world *world, uint64_t duration_ns);
 
+/* Lets time pass for wire, card and clients, while the engine's thread is held up. */
+void tcp_world_hold_up(struct tcp_world *world, uint64_t duration_ns);
+
 /* Moves the mark up to the lowest frame held, and frees what lies before it, as shard and publisher do. */
 void tcp_world_free(struct tcp_world *world);
 

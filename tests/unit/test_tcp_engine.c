@@ -401,6 +401,29 @@ static void more_clients_than_slots_wait(void **state)
     tcp_world_close(world);
 }
 
+/* --- time --- */
+
+/* What has come while the thread did something else, or was not run, is looked at before deadlines are. */
+static void acknowledgements_that_came_while_the_thread_was_held_up_are_not_late(void **state)
+{
+    struct tcp_world *world = open_with_clients(&(struct tcp_world_options){0}, 2);
+    const struct tcp_counters *counters = &tcp_world_engine(world)->counters;
+
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(tcp_world_publish(world, 10000), 0);
+        tcp_world_run(world, NS_PER_MS / 2);
+        if (i >= 10) /* the round-trip time of 2 ms is known */
+            tcp_world_hold_up(world, 300 * NS_PER_MS);
+        tcp_world_run(world, 50 * NS_PER_MS);
+    }
+    assert_int_equal(counter_read(&counters->probes), 0);
+    assert_int_equal(counter_read(&counters->timeouts), 0);
+    assert_int_equal(world->arrived_bytes, 2 * 20 * (10000 + 4));
+    assert_no_violation(world);
+    tcp_world_close(world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +437,7 @@ int main(void)
         cmocka_unit_test(a_cookie_opens_only_the_connection_that_it_was_made_for),
         cmocka_unit_test(an_old_cookie_opens_nothing),
         cmocka_unit_test(more_clients_than_slots_wait),
+        cmocka_unit_test(acknowledgements_that_came_while_the_thread_was_held_up_are_not_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,8 +65,12 @@ void tcp_pace(struct tcp_engine *engine, struct tcp_connection *connection, uint
 /* Sees to it that what was received is acknowledged within 40 ms. */
 void tcp_delay_ack(struct tcp_engine *engine, struct tcp_connection *connection);
 
-/* Handles what is due, at most so much per turn. True if more is due. */
-bool tcp_run_timers(struct tcp_engine *engine);
+/*
+ * Handle what is due, at most so much per turn: what was paced or is to be acknowledged; and deadlines of peers, after what they have sent in
+ * time was received. True if more is due.
+ */
+bool tcp_run_delays(struct tcp_engine *engine);
+bool tcp_run_deadlines(struct tcp_engine *engine);
 
 /* The time of the next timer; CLOCK_NEVER if none runs. */
 uint64_t tcp_next_timer_ns(const struct tcp_engine *engine);

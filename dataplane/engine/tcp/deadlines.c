@@ -44,20 +44,23 @@ static bool is_unit_before(uint32_t a, uint32_t b)
 /* Sees to it that the connection is looked at when its deadline comes. */
 static void enter(struct tcp_engine *engine, struct tcp_connection *connection)
 {
-    uint32_t left = connection->deadline - engine->now, unit = unit_of(connection->deadline);
+    uint32_t left = connection->deadline - engine->now, unit = unit_of(connection->deadline), due;
     bool is_near = left <= NEAR_TICKS;
 
     if ((connection->base.note & NOTE_VALID) != 0 && !is_unit_before(unit, connection->base.note & NOTE_MASK))
         return;
     if (is_near && connection->near_count < MAX_ENTRIES) {
         connection->near_count = (connection->near_count + 1u) & 3;
-        wheel_add(&engine->near_wheel, connection->deadline + (1u << engine->near_wheel.shift), entry_of(engine, connection));
+        due =
+            wheel_add(&engine->near_wheel, connection->deadline + (1u << engine->near_wheel.shift), entry_of(engine, connection));
     } else if (!is_near && connection->far_count < MAX_ENTRIES) {
         connection->far_count = (connection->far_count + 1u) & 3;
-        wheel_add(&engine->far_wheel, connection->deadline, entry_of(engine, connection));
+        due = wheel_add(&engine->far_wheel, connection->deadline, entry_of(engine, connection));
     } else {
         return; /* one of the entries that are there is late for this deadline */
     }
+    if (sequence_before(due, connection->deadline)) /* taken early, because the wheel stands behind: it counts until then only */
+        unit = unit_of(due);
     connection->base.note = (uint16_t)(NOTE_VALID | unit);
 }
 
@@ -280,13 +283,18 @@ static unsigned run_acks(struct tcp_engine *engine, unsigned left)
     return left;
 }
 
-bool tcp_run_timers(struct tcp_engine *engine)
+bool tcp_run_delays(struct tcp_engine *engine)
+{
+    unsigned left = run_paced(engine, ENTRIES_PER_TURN);
+
+    return run_acks(engine, left) == 0;
+}
+
+bool tcp_run_deadlines(struct tcp_engine *engine)
 {
     unsigned left = run_near(engine, ENTRIES_PER_TURN);
 
-    left = run_far(engine, left);
-    left = run_paced(engine, left);
-    return run_acks(engine, left) == 0;
+    return run_far(engine, left) == 0;
 }
 
 void tcp_pace(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t ticks)

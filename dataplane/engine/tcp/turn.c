@@ -121,7 +121,9 @@ uint64_t tcp_turn(struct engine *base, uint64_t deadline_ns)
     read_clock(engine);
     tcp_report_ends(engine);
     tcp_take_news(engine);
-    more_timers = tcp_run_timers(engine);
+    more_timers = tcp_run_delays(engine);
+    receive_all(engine); /* an acknowledgement that has come while others were served is not late */
+    more_timers |= tcp_run_deadlines(engine);
     serve(engine);
     output_flush(engine);
     read_clock(engine);
