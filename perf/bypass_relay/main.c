@@ -205,9 +205,10 @@ static void print_json(const struct rig *rig, const char *what, const struct res
         options->loss, options->stalled, result->rounds, rig_resent(rig), result->allocated_bytes);
     for (unsigned part = METER_FRAME; part < METER_PARTS; part++)
         printf("\"%s\": %.2f, ", meter_part_name(part), result->parts[part]);
-    printf("\"sum\": %.2f}, \"last_ms\": %.3f, \"bytes_per_subscriber\": %.1f, \"syns_per_s\": %lu, \"syns_answered\": %lu}\n",
+    printf("\"sum\": %.2f}, \"last_ms\": %.3f, \"bytes_per_subscriber\": %.1f, \"syns_per_s\": %lu, \"syns_answered\": %lu, "
+           "\"preemptions\": %lu}\n",
            result->sum, result->last_ms, bytes_per_subscriber(rig), options->syns_per_s,
-           population_figures(rig->population)->syns_answered);
+           population_figures(rig->population)->syns_answered, rig->meter.preemptions);
 }
 
 static void print_heading(void)

@@ -26,6 +26,7 @@ struct meter {
     struct population *population;
     uint64_t cycles[METER_PARTS];
     uint64_t packets; /* received, and segments handed to the port: tells whether a turn had anything to do */
+    uint64_t preemptions, preempted_cycles; /* times that another program had the core */
     uint64_t clock_base, clock_jump_ns;
     double ns_per_cycle;
 
