@@ -46,10 +46,29 @@ endif
 # flashbench is built with the tools, and so is bare_loop: flashbench's presets compare with it and expect it in flashbench's own folder.
 all: $(BIN)/flashbench $(BIN)/bare_loop $(if $(DPDK),$(addprefix $(BIN)/,$(DPDK_PROGRAMS)))
 
+# Rows that need no kernel sockets: options of bypass_relay. They need 512 huge pages.
+BYPASS_PAIRS := --huge --seconds 500ms --pairs 7
+BYPASS_ROW_bypass-25k := $(BYPASS_PAIRS) --subscribers 10000
+BYPASS_ROW_bypass-tso := $(BYPASS_PAIRS) --subscribers 10000 --tso --acks burst
+BYPASS_ROW_bypass-4k := $(BYPASS_PAIRS) --subscribers 10000 --bytes 4k
+BYPASS_ROW_bypass-million := --huge --rounds 3 --pairs 7 --subscribers 1000000
+BYPASS_ROW_bypass-sizes := --huge --bytes 4k,25k
+BYPASS_ROW_bypass-minute := --huge --subscribers 1000000 --bytes 2k --interval 1s --rounds 60
+BYPASS_ROW_bypass-connect := --huge --subscribers 1000000 --connect-only
+BYPASS_ROW_bypass-loss := $(BYPASS_PAIRS) --subscribers 10000 --loss 1% --against plain
+BYPASS_ROW_bypass-flood := $(BYPASS_PAIRS) --subscribers 10000 --syn-flood 1000000 --against plain
+BYPASS_ROW_bypass-stalled := --huge --pairs 7 --rounds 20 --subscribers 10000 --stalled 10% --against plain
+BYPASS_ROWS := $(patsubst BYPASS_ROW_%,%,$(filter BYPASS_ROW_%,$(.VARIABLES)))
+
 # Measures one row of the project's performance goals; PERF adds options, e.g. PERF="--html build/row.html".
 ROW ?=
 perf: all ## measure one row: ROW=<preset>; without: list them
+ifneq ($(filter bypass-%,$(ROW)),)
+	$(if $(BYPASS_ROW_$(ROW)),$(BIN)/bypass_relay $(BYPASS_ROW_$(ROW)) $(PERF),$(error ROW=$(ROW): expected one of $(sort $(BYPASS_ROWS))))
+else
 	$(BIN)/flashbench $(if $(ROW),--preset $(ROW) $(PERF),--list-presets)
+	$(if $(ROW),,@printf '%s\n' $(sort $(BYPASS_ROWS)))
+endif
 
 # The files of page/ are embedded in the program.
 $(OBJ)/perf/flashbench/report_html.o: $(wildcard perf/flashbench/page/*)

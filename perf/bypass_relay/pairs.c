@@ -25,32 +25,32 @@ void pairs_find_program(char *path, size_t capacity, const char *name)
         errx(1, "%s/%s: the path is too long", own, name);
 }
 
-static double run_once(const char *command)
+static double run_once(const char *command, const char *member)
 {
-    static const char member[] = "\"sum\": ";
-    char output[2048];
-    double sum = 0;
+    char output[2048], name[64];
+    double value = 0;
     FILE *pipe = popen(command, "re");
 
     if (!pipe)
         err(1, "%s", command);
+    snprintf(name, sizeof name, "\"%s\": ", member);
     while (fgets(output, sizeof output, pipe)) {
-        const char *found = strstr(output, member);
+        const char *found = strstr(output, name);
 
-        sum = found ? strtod(found + sizeof member - 1, NULL) : 0;
+        value = found ? strtod(found + strlen(name), NULL) : 0;
     }
-    return pclose(pipe) == 0 ? sum : 0;
+    return pclose(pipe) == 0 ? value : 0;
 }
 
-double pairs_run(const char *command)
+double pairs_run(const char *command, const char *member)
 {
-    double sum = 0;
+    double value = 0;
 
-    for (unsigned tries = 0; tries < TRIES && sum <= 0; tries++)
-        sum = run_once(command);
-    if (sum <= 0)
+    for (unsigned tries = 0; tries < TRIES && value <= 0; tries++)
+        value = run_once(command, member);
+    if (value <= 0)
         errx(1, "no figure came from: %s", command);
-    return sum;
+    return value;
 }
 
 struct pairs_ratio pairs_compare(const double *own, const double *other, uint64_t count)

@@ -8,8 +8,8 @@
 /* Writes the path of a program in the folder of this one. Ends the program if it does not fit. */
 void pairs_find_program(char *path, size_t capacity, const char *name);
 
-/* Runs a command whose last line of output is a JSON object with the member "sum", and returns that. Ends the program if it fails. */
-double pairs_run(const char *command);
+/* Runs a command whose last line of output is a JSON object with the number `member`, and returns that. Ends the program if it fails. */
+double pairs_run(const char *command, const char *member);
 
 struct pairs_ratio {
     double median, least, greatest;

@@ -572,6 +572,45 @@ static void what_is_lost_is_taken_when_it_comes_again(void **state)
     destroy_world(&world);
 }
 
+/* Takes SYNs in a burst that has room for two, of which a flood gets half. Turns each round, as the answer is. Returns how many. */
+static uint16_t take_syns(const struct world *world)
+{
+    struct rte_mbuf *packets[2];
+    uint16_t count = world->burst.receive(world->burst.context, packets, 2);
+
+    for (uint16_t i = 0; i < count; i++) {
+        struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(packets[i], struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+        const struct rte_tcp_hdr *tcp = (const struct rte_tcp_hdr *)(ip + 1);
+
+        assert_int_equal(tcp->tcp_flags, RTE_TCP_SYN_FLAG);
+        assert_int_equal(rte_ipv4_udptcp_cksum(ip, tcp), 0);
+        ip->dst_addr = ip->src_addr;
+        transmit(world, packets[i]);
+    }
+    return count;
+}
+
+static void a_flood_comes_at_its_rate_and_is_not_answered(void **state)
+{
+    struct population_options options = usual;
+
+    (void)state;
+    options.syns_per_s = 1000;
+    now_ns = 1000 * NS_PER_MS;
+    struct world world = create_world(&options);
+    assert_no_answer(&world); /* it begins now */
+    now_ns += 10 * NS_PER_MS;
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(take_syns(&world), 1);
+    assert_int_equal(take_syns(&world), 0);
+    assert_int_equal(population_figures(world.population)->syns_answered, 10);
+    now_ns += 10000 * NS_PER_MS;
+    assert_int_equal(take_syns(&world), 1);
+    assert_int_equal(population_figures(world.population)->syns_dropped, 10000 - 4096);
+    assert_int_equal(population_faults(world.population), 0);
+    destroy_world(&world);
+}
+
 static void the_seed_decides_what_is_lost(void **state)
 {
     struct population_options options = usual;
@@ -795,6 +834,7 @@ int main(void)
         cmocka_unit_test(gaps_are_reported_as_often_as_there_are_segments),
         cmocka_unit_test(a_misplaced_payload_behind_a_gap_is_a_fault),
         cmocka_unit_test(what_is_lost_is_taken_when_it_comes_again),
+        cmocka_unit_test(a_flood_comes_at_its_rate_and_is_not_answered),
         cmocka_unit_test(the_seed_decides_what_is_lost),
         cmocka_unit_test(a_stalled_client_closes_its_window),
         cmocka_unit_test(a_dead_client_answers_nothing),
