@@ -189,10 +189,14 @@ static inline void floor_prefetch_next(struct floor *floor)
     rte_prefetch0(connection + 232);
 }
 
-/* The time in ns. */
+/* The time in ns: that of a machine that does not have the clients' work. Idle time is left out. */
 static inline uint64_t floor_clock(const struct floor *floor)
 {
-    return (uint64_t)((double)(rte_rdtsc() - floor->clock_base) * floor->ns_per_cycle) + floor->clock_jump_ns;
+    uint64_t passed = rte_rdtsc() - floor->clock_base;
+
+    if (floor->population)
+        passed -= population_figures(floor->population)->client_cycles;
+    return (uint64_t)((double)passed * floor->ns_per_cycle) + floor->clock_jump_ns;
 }
 
 /* Begins to measure; floor_measured adds what has passed since then, without the population's time, to a part. */

@@ -9,9 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* bypass_floor gives up where other programs hold it up for so long that its timers fire. */
-#define TRIES 10
-
 void pairs_find_program(char *path, size_t capacity, const char *name)
 {
     char own[PATH_MAX];
@@ -44,10 +41,8 @@ static double run_once(const char *command, const char *member)
 
 double pairs_run(const char *command, const char *member)
 {
-    double value = 0;
+    double value = run_once(command, member);
 
-    for (unsigned tries = 0; tries < TRIES && value <= 0; tries++)
-        value = run_once(command, member);
     if (value <= 0)
         errx(1, "no figure came from: %s", command);
     return value;
