@@ -7,30 +7,11 @@
 /* Where the clock is put forward to an arrival it is put further by this: meanwhile arrivals gather, as in a sleep. */
 #define NAP_NS (50 * NS_PER_US)
 
-/*
- * No part but the shard, which may have long lists, is at work for so long without a break: another program had the core meanwhile. That is
- * left out.
- */
+/* No part is at work for so long without a break: another program had the core meanwhile. That is left out. */
 #define PREEMPTED_NS 1e6
 
 /* Ports and engines do not know their meter. */
 static struct meter *watching;
-
-uint64_t meter_now_ns(const struct meter *meter)
-{
-    uint64_t left_out = meter->preempted_cycles + population_figures(meter->population)->client_cycles;
-    uint64_t passed = rte_rdtsc() - meter->clock_base - left_out;
-
-    return (uint64_t)((double)passed * meter->ns_per_cycle) + meter->clock_jump_ns;
-}
-
-void meter_put_forward(struct meter *meter, uint64_t until_ns)
-{
-    uint64_t now_ns = meter_now_ns(meter);
-
-    if (until_ns > now_ns)
-        meter->clock_jump_ns += until_ns - now_ns;
-}
 
 /* What a part did besides being held up is lost with that: some microseconds. */
 static void leave_out(struct meter *meter, uint64_t cycles)
@@ -42,10 +23,11 @@ static void leave_out(struct meter *meter, uint64_t cycles)
 enum meter_part meter_enter(struct meter *meter, enum meter_part part)
 {
     uint64_t now = rte_rdtsc(), client_cycles = population_figures(meter->population)->client_cycles;
-    enum meter_part previous = meter->part;
-
     uint64_t passed = now - meter->since - (client_cycles - meter->client_cycles);
-    if (previous != METER_OUTSIDE && previous != METER_SHARD && (double)passed * meter->ns_per_cycle > PREEMPTED_NS)
+    enum meter_part previous = meter->part;
+    bool may_be_long = previous == METER_SHARD && meter->has_long_lists;
+
+    if (!may_be_long && (double)passed * meter->ns_per_cycle > PREEMPTED_NS)
         leave_out(meter, passed);
     else
         meter->cycles[previous] += passed;
@@ -53,6 +35,26 @@ enum meter_part meter_enter(struct meter *meter, enum meter_part part)
     meter->client_cycles = client_cycles;
     meter->part = part;
     return previous;
+}
+
+uint64_t meter_now_ns(struct meter *meter)
+{
+    uint64_t left_out, now = rte_rdtsc();
+
+    if ((double)(now - meter->since) * meter->ns_per_cycle > PREEMPTED_NS) {
+        meter_enter(meter, meter->part); /* leaves out what is to be left out so far, or the clock would go back later */
+        now = meter->since;
+    }
+    left_out = meter->preempted_cycles + population_figures(meter->population)->client_cycles;
+    return (uint64_t)((double)(now - meter->clock_base - left_out) * meter->ns_per_cycle) + meter->clock_jump_ns;
+}
+
+void meter_put_forward(struct meter *meter, uint64_t until_ns)
+{
+    uint64_t now_ns = meter_now_ns(meter);
+
+    if (until_ns > now_ns)
+        meter->clock_jump_ns += until_ns - now_ns;
 }
 
 uint64_t meter_working_cycles(const struct meter *meter)

@@ -27,6 +27,7 @@ struct meter {
     uint64_t cycles[METER_PARTS];
     uint64_t packets; /* received, and segments handed to the port: tells whether a turn had anything to do */
     uint64_t preemptions, preempted_cycles; /* times that another program had the core */
+    bool has_long_lists;                    /* the shard has lists of stalled subscribers, which it may walk for so long */
     uint64_t clock_base, clock_jump_ns;
     double ns_per_cycle;
 
@@ -47,7 +48,7 @@ void meter_watch_port(struct meter *meter, struct port *port);
 void meter_watch_engine(struct meter *meter, struct engine *engine);
 
 /* The time in ns: that of a machine that does not have the clients' work. Idle time is left out. */
-uint64_t meter_now_ns(const struct meter *meter);
+uint64_t meter_now_ns(struct meter *meter);
 void meter_put_forward(struct meter *meter, uint64_t until_ns);
 
 /* The part that is at work from now on. Returns the one that was. */

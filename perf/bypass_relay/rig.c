@@ -73,9 +73,11 @@ static int create_population(struct rig *rig)
 
     memcpy(options.server_mac, server_mac, sizeof server_mac);
     error = population_create(&rig->population, &options);
-    if (error == 0)
-        meter_init(&rig->meter, rig->population);
-    return error;
+    if (error != 0)
+        return error;
+    meter_init(&rig->meter, rig->population);
+    rig->meter.has_long_lists = rig->options.stalled > 0;
+    return 0;
 }
 
 /* Subscribers that stall hold frames: then the log has room for all that are sent. */
