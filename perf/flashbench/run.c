@@ -1,8 +1,8 @@
 #include "flashbench/run.h"
 
+#include "common/scrape.h"
 #include "common/text.h"
 #include "flashbench/builder.h"
-#include "common/scrape.h"
 #include "flashbench/softirq.h"
 #include "flashrelay/clock.h"
 #include "flashrelay/random.h"
