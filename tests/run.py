@@ -136,7 +136,7 @@ def sim_jobs(options):
 
 def tcp_sim_jobs(options):
     """The seeds are fewer where the sanitizers slow them down."""
-    for variant, folder, share in (("release", BUILD, 1), ("asan", BUILD / "asan", 10), ("tsan", BUILD / "tsan", 20)):
+    for variant, folder, share in (("release", BUILD, 1), ("asan", BUILD / "asan", 10), ("tsan", BUILD / "tsan", 40)):
         if (folder / "tcp_sim").exists():
             yield Job("sim", f"{variant}/tcp_sim", [folder / "tcp_sim", "--seeds", max(1, options.tcp_seeds // share)], count_program, 300)
 
