@@ -227,12 +227,14 @@ void tcp_world_inject(struct tcp_world *world, const uint8_t *bytes, size_t leng
 
 void tcp_world_inject_segment(struct tcp_world *world, const struct wire_packet *segment)
 {
+    static const struct ip_address unspecified;
     struct wire_packet packet = *segment;
     static uint8_t bytes[WIRE_LONGEST_BYTES];
 
     memcpy(packet.destination_mac, engine_mac, 6);
     memcpy(packet.source_mac, peers_mac, 6);
-    packet.source = ip_of(packet.is_v6 ? "2001:db8::2" : "192.0.2.2");
+    if (ip_address_equal(&packet.source, &unspecified))
+        packet.source = ip_of(packet.is_v6 ? "2001:db8::2" : "192.0.2.2");
     packet.destination = ip_of(packet.is_v6 ? "2001:db8::1" : "192.0.2.1");
     packet.destination_port = TCP_WORLD_PORT;
     tcp_world_inject(world, bytes, wire_packet_write(&packet, bytes));

@@ -61,7 +61,7 @@ int tcp_world_publish(struct tcp_world *world, size_t length);
 
 /* Lets a frame arrive at the engine. */
 void tcp_world_inject(struct tcp_world *world, const uint8_t *bytes, size_t length);
-/* Lets a segment arrive from 192.0.2.2 (or 2001:db8::2); all but addresses and the engine's port are the packet's. */
+/* Lets a segment arrive for the engine's address and port, if it names no source from 192.0.2.2 (or 2001:db8::2). */
 void tcp_world_inject_segment(struct tcp_world *world, const struct wire_packet *segment);
 
 /* Lets time pass. */

@@ -1,5 +1,6 @@
 /* The TCP engine as a whole, on a test wire: what it must not do over a long time. */
 #include "flashrelay/thread.h"
+#include "support/ip.h"
 #include "support/skip.h"
 #include "support/tcp_world.h"
 
@@ -357,12 +358,15 @@ static void a_cookie_opens_only_the_connection_that_it_was_made_for(void **state
         other.source_port++;
         assert_int_equal(count_accepts(world, &other), 0);
         other = segment;
+        other.source = ip_of(is_v6 ? "2001:db8::3" : "192.0.2.3");
+        assert_int_equal(count_accepts(world, &other), 0);
+        other = segment;
         other.is_v6 = !is_v6;
         assert_int_equal(count_accepts(world, &other), 0);
         other = segment;
         other.acknowledgement += 1 << 20;
         assert_int_equal(count_accepts(world, &other), 0);
-        assert_int_equal(counter_read(&tcp_world_engine(world)->counters.dropped[DROP_COOKIE]), 3);
+        assert_int_equal(counter_read(&tcp_world_engine(world)->counters.dropped[DROP_COOKIE]), 4);
         assert_int_equal(count_accepts(world, &segment), 1);
         tcp_world_close(world);
     }
