@@ -175,6 +175,19 @@ def test_an_interface_that_goes_down_and_comes_back(start_on, raw):
             assert subscriber.receive_frame().payload == message(number)
 
 
+def test_an_interface_that_is_gone_does_not_hold_up_the_publisher(builder, start_relay, raw):
+    network = Tap()
+    relay = start_relay(builder, "--log-memory=4M", "--max-message-bytes=1M", network=network)
+    upstream = builder.accept()
+    for _ in range(5):
+        raw(relay).upgrade()
+    ip(f"link del {network.interface}")
+    for number in range(300): # twice what the log holds
+        upstream.send_text(message(number))
+    relay.wait_metric("flashrelay_published_messages_total", 300)
+    relay.wait_subscribers(0)
+
+
 def checksum(data):
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:

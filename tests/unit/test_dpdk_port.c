@@ -508,6 +508,27 @@ static void a_packet_that_the_device_never_takes_is_dropped_in_the_end(void **st
     dispose(device);
 }
 
+static void a_device_that_takes_nothing_holds_no_epoch_for_long(void **state)
+{
+    struct device *device = device_with(&by_reference);
+    const struct port_ops *ops = device->port->ops;
+    uint64_t epoch;
+
+    (void)state;
+    device->capacity = 0;
+    epoch = ops->begin_epoch(device->port);
+    send_log(device->port, PORT_BURST);
+    while (counter_read(&device->port->counters.send_drops) == 0) {
+        ops->flush(device->port);
+        usleep(10000);
+    }
+    for (unsigned i = 1; i < PORT_BURST; i++)
+        ops->flush(device->port);
+    assert_int_equal(counter_read(&device->port->counters.send_drops), PORT_BURST);
+    assert_int_equal(ops->oldest_epoch(device->port), epoch + 1);
+    dispose(device);
+}
+
 static void a_closed_port_holds_no_packet(void **state)
 {
     struct device *device = device_with(&by_reference);
@@ -802,6 +823,7 @@ int main(void)
         cmocka_unit_test(what_a_full_ring_refuses_is_sent_later_in_order),
         cmocka_unit_test(what_finds_no_room_behind_a_full_ring_is_dropped_and_held_by_no_epoch),
         cmocka_unit_test(a_packet_that_the_device_never_takes_is_dropped_in_the_end),
+        cmocka_unit_test(a_device_that_takes_nothing_holds_no_epoch_for_long),
         cmocka_unit_test(a_closed_port_holds_no_packet),
         cmocka_unit_test(received_packets_are_lent_with_the_verdict_on_their_checksums),
         cmocka_unit_test(a_packet_turned_round_is_sent_in_its_own_buffer),

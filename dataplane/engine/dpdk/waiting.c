@@ -4,8 +4,9 @@
 #include "flashrelay/clock.h"
 
 /*
- * A device that takes nothing for this long may never take the packet in front: it is dropped. A tap, for example, refuses packets above its
- * MTU, which an operator can lower.
+ * A device that takes nothing for this long may never take the packet in front: it is dropped, and so are those behind it until the device
+ * takes one. A tap, for example, refuses packets above its MTU, which an operator can lower, and all packets while its interface is down.
+ * Packets that wait hold frames, and so the publisher.
  */
 #define REFUSED_NS NS_PER_S
 
@@ -46,7 +47,7 @@ void dpdk_port_drop_waiting(struct dpdk_port *port)
     }
 }
 
-/* Notes that the device took nothing, and drops the first packet once that has lasted too long. */
+/* Notes that the device took nothing, and drops the first packet if that has lasted too long. */
 static void on_refused(struct dpdk_port *port)
 {
     struct waiting *waiting = &port->waiting;
@@ -56,7 +57,6 @@ static void on_refused(struct dpdk_port *port)
         waiting->refused_ns = now_ns;
     if (now_ns - waiting->refused_ns < REFUSED_NS)
         return;
-    waiting->refused_ns = now_ns;
     drop(port, waiting->packets[waiting->first]);
     remove_first(waiting, 1);
 }
