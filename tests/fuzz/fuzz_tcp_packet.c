@@ -85,7 +85,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
     struct port_packet source = {.bytes = bytes, .length = (uint32_t)script.length};
     struct packet packet;
 
-    must(bytes != NULL);
+    if (!bytes)
+        abort();
     memcpy(bytes, script.bytes, script.length);
     source.ip_good = (flags & IP_GOOD) != 0;
     source.tcp_good = (flags & TCP_GOOD) != 0;

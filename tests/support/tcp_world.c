@@ -123,7 +123,9 @@ struct tcp_world *tcp_world_open(const struct tcp_world_options *options)
 {
     struct tcp_world *world = calloc(1, sizeof *world);
 
-    must(world != NULL && options->max_connections <= TCP_WORLD_CONNECTIONS);
+    if (!world)
+        abort();
+    must(options->max_connections <= TCP_WORLD_CONNECTIONS);
     world->now_ns = NS_PER_S;
     world->answers = options->answers;
     open_channel(world, options->arena_bytes);
@@ -252,6 +254,9 @@ static void note_answer(struct tcp_world *world, const uint8_t *bytes, size_t le
 
         must(wire_packet_lay_out(&layout, bytes, length));
         must(!layout.is_ip || (wire_packet_ip_sum_is_good(&layout, bytes) && wire_packet_segment_sum_is_good(&layout, bytes)));
+        must(length <= sizeof world->other);
+        memcpy(world->other, bytes, length);
+        world->others++;
         return;
     }
     packet.payload = NULL;

@@ -40,6 +40,8 @@ struct tcp_world {
     uint64_t arrived_bytes;                  /* at all clients */
     struct wire_packet answer;               /* the last TCP segment that was for none of the clients; without payload */
     unsigned answers_for_others;
+    uint8_t other[WIRE_ICMP_BYTES]; /* the last frame that was no TCP, and how many there were */
+    unsigned others;
     uint64_t (*meter)(void); /* what grows during the engine's turns is added to `metered`; NULL: nothing */
     uint64_t metered;
 };

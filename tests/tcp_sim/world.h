@@ -37,6 +37,7 @@ struct member {
     uint16_t selection;
     unsigned accepts, closes;
     uint32_t nxt, cwnd;        /* at the last look */
+    bool was_repairing;        /* the same */
     uint64_t unanswered_bytes; /* of requests */
     uint64_t asked_bytes;
     bool has_acted;  /* the client has ended, or its side was cut off: not everything need arrive */
