@@ -384,6 +384,51 @@ static void an_old_cookie_opens_nothing(void **state)
     tcp_world_close(world);
 }
 
+/* --- windows and pace --- */
+
+/* Of two segments with the same numbers one may have overtaken the other; a window that is closed is probed, so it may be believed. */
+static void a_window_that_closes_is_believed(void **state)
+{
+    struct tcp_world *world = tcp_world_open(&(struct tcp_world_options){0});
+    struct wire_packet segment = begin_handshake(world, false);
+
+    (void)state;
+    assert_int_equal(count_accepts(world, &segment), 1);
+    segment.window = 0;
+    tcp_world_inject_segment(world, &segment);
+    tcp_world_run(world, 10 * NS_PER_MS);
+    assert_int_equal(tcp_world_publish(world, 500), 0);
+    tcp_world_run(world, 10 * NS_PER_MS);
+    assert_true(world->connections[0]->blocked);
+    assert_int_equal(tcp_unacknowledged(tcp_connection_of(world->connections[0])), 0);
+    segment.window = 1000;
+    tcp_world_inject_segment(world, &segment);
+    tcp_world_run(world, 10 * NS_PER_MS);
+    assert_int_equal(tcp_unacknowledged(tcp_connection_of(world->connections[0])), 504);
+    tcp_world_close(world);
+}
+
+/* Over a round-trip time of more than 1 ms only 32 segments go at once; the others are spread over it. */
+static void long_frames_are_paced(void **state)
+{
+    struct tcp_world *world = open_with_clients(&(struct tcp_world_options){0}, 1);
+    const counter *sent = &tcp_engine_port_counters(world->engine)->sent_packets;
+    uint64_t before;
+
+    (void)state;
+    for (unsigned i = 0; i < 10; i++) { /* the congestion window grows */
+        assert_int_equal(tcp_world_publish(world, 60000), 0);
+        tcp_world_run(world, 200 * NS_PER_MS);
+    }
+    before = counter_read(sent);
+    assert_int_equal(tcp_world_publish(world, 60000), 0);
+    tcp_world_run(world, 500 * NS_PER_US);
+    assert_int_equal(counter_read(sent) - before, 32);
+    tcp_world_run(world, 5 * NS_PER_MS);
+    assert_int_equal(counter_read(sent) - before, 42);
+    tcp_world_close(world);
+}
+
 /* --- limits --- */
 
 /* Whoever finds no slot is not answered; a slot that is given back takes the next one. */
@@ -440,6 +485,8 @@ int main(void)
         cmocka_unit_test(figures_add_up),
         cmocka_unit_test(a_cookie_opens_only_the_connection_that_it_was_made_for),
         cmocka_unit_test(an_old_cookie_opens_nothing),
+        cmocka_unit_test(a_window_that_closes_is_believed),
+        cmocka_unit_test(long_frames_are_paced),
         cmocka_unit_test(more_clients_than_slots_wait),
         cmocka_unit_test(acknowledgements_that_came_while_the_thread_was_held_up_are_not_late),
     };
