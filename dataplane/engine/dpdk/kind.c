@@ -7,7 +7,6 @@
 #include "engine/dpdk/memory.h"
 #include "engine/dpdk/system.h"
 #include "engine/tcp/tcp.h"
-#include "flashrelay/random.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -114,7 +113,7 @@ static int create(struct engine **out, const struct engine_options *options, voi
 {
     struct dpdk_kind *kind = shared;
     const struct tcp_options tcp = {
-        .port = kind->device->ports[index], .host = kind->host, .index = index, .seed = random_system_seed()};
+        .port = kind->device->ports[index], .host = kind->host, .index = index};
     int result = tcp_engine_create(out, options, &tcp);
 
     return result == 0 ? 0 : explain(error, error_capacity, result, "%s", strerror(-result));

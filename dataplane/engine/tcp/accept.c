@@ -57,7 +57,7 @@ static void answer_syn(struct tcp_engine *engine, struct packet *packet)
                           .window = (uint16_t)RECEIVE_WINDOW_BYTES,
                           .options = options};
 
-    cookie_keys_refresh(&engine->cookies, &engine->random, engine->now_ns);
+    cookie_keys_refresh(&engine->cookies, engine->key_source, engine->now_ns);
     reply.sequence = cookie_make(&engine->cookies, &tuple, &wanted);
     reply.option_bytes = write_options(engine, packet, options);
     counter_add(&engine->counters.cookies_sent, 1);
@@ -127,7 +127,7 @@ static void on_acknowledgement(struct tcp_engine *engine, struct packet *packet)
         on_late_segment(engine, packet, closed);
         return;
     }
-    cookie_keys_refresh(&engine->cookies, &engine->random, engine->now_ns);
+    cookie_keys_refresh(&engine->cookies, engine->key_source, engine->now_ns);
     verdict = cookie_check(&engine->cookies, &tuple, packet->acknowledgement - 1, &agreed);
     if (verdict != COOKIE_VALID)
         drop(engine, DROP_COOKIE);

@@ -101,6 +101,14 @@ static void begin_epoch(struct tcp_connection *connection, uint32_t now)
         connection->cubic_maximum = connection->cubic_start;
 }
 
+/* The window in segments that Reno would have (RFC 9438, 4.3): once it has reached the old maximum, it grows by a segment per round trip. */
+static double reno_window(double start, double maximum, double round_trips)
+{
+    double until_maximum = (maximum - start) / RENO_ALPHA;
+
+    return round_trips < until_maximum ? start + RENO_ALPHA * round_trips : maximum + round_trips - until_maximum;
+}
+
 /* The window in segments that CUBIC wants one round trip from now (RFC 9438, 4.2 and 4.3). */
 static double cubic_target(const struct tcp_connection *connection, uint32_t now)
 {
@@ -108,7 +116,7 @@ static double cubic_target(const struct tcp_connection *connection, uint32_t now
     double since = (double)(now - connection->cubic_epoch) / TICKS_PER_S, rtt = (double)connection->srtt / TICKS_PER_S;
     double distance = since + rtt - cbrt((maximum - start) / CUBIC_C);
     double cubic = CUBIC_C * distance * distance * distance + maximum;
-    double reno = start + RENO_ALPHA * (rtt > 0 ? since / rtt : 0);
+    double reno = rtt > 0 ? reno_window(start, maximum, since / rtt) : start;
 
     return cubic > reno ? cubic : reno;
 }

@@ -10,8 +10,8 @@ static const uint8_t scales[COOKIE_SCALE_CLASSES] = {0, 0, 2, 4, 6, 7, 8, 9}; /*
 
 static void draw(struct siphash_key *key, struct random *random)
 {
-    key->words[0] = random_next(random);
-    key->words[1] = random_next(random);
+    key->words[0] = random ? random_next(random) : random_system_seed();
+    key->words[1] = random ? random_next(random) : random_system_seed();
 }
 
 void cookie_keys_init(struct cookie_keys *keys, struct random *random, uint64_t now_ns)

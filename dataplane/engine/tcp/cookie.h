@@ -44,9 +44,9 @@ struct cookie_tuple {
     uint32_t remote_sequence;
 };
 
-/* Draws the first key. */
+/* Draws the first key: from the system if `random` is NULL. Tests give a generator, to be repeatable. */
 void cookie_keys_init(struct cookie_keys *keys, struct random *random, uint64_t now_ns);
-/* Draws a new key if the current one is old. Called before each use. */
+/* Draws a new key, likewise, if the current one is old. Called before each use. */
 void cookie_keys_refresh(struct cookie_keys *keys, struct random *random, uint64_t now_ns);
 
 /* The initial sequence number of the answer to a SYN. Rounds options->scale down to a class. */

@@ -217,11 +217,12 @@ int tcp_engine_create(struct engine **out, const struct engine_options *options,
     engine->host = tcp->host;
     engine->index = tcp->index;
     random_seed(&engine->random, tcp->seed);
-    engine->hash_seed = random_next(&engine->random);
+    engine->key_source = tcp->seed != 0 ? &engine->random : NULL;
+    engine->hash_seed = tcp->seed != 0 ? random_next(&engine->random) : random_system_seed();
     engine->now_ns = engine->reported_until_ns = engine->port->ops->now(engine->port);
     engine->now = ticks_of(engine->now_ns);
     engine->queue_first = NO_SLOT;
-    cookie_keys_init(&engine->cookies, &engine->random, engine->now_ns);
+    cookie_keys_init(&engine->cookies, engine->key_source, engine->now_ns);
     epochs_init(&engine->epochs);
     error = init_parts(engine);
     if (error != 0) {

@@ -137,7 +137,7 @@ struct tcp_engine {
     struct port *port;
     struct host *host;
     unsigned index;
-    struct random random;
+    struct random random, *key_source; /* key_source: `random` in tests; NULL: the system */
 
     struct slab slots; /* of struct tcp_connection */
     struct table table;

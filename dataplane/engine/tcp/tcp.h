@@ -12,7 +12,7 @@ struct tcp_options {
     struct port *port; /* the queue pair of this engine's thread; must outlive the engine */
     struct host *host; /* shared by the engines of all queue pairs; must outlive them */
     unsigned index;    /* of the engine among those of the host; 0 handles ARP, neighbour discovery and ICMP for all */
-    uint64_t seed;     /* for keys and initial sequence numbers: random, but for tests */
+    uint64_t seed;     /* 0: keys come from the system; else tests' keys come from this seed */
 };
 
 /* Creates an engine, which listens once engine_listen is called. 0 or -ENOMEM. engine_destroy frees it; the port must have no epoch left. */
