@@ -112,8 +112,7 @@ static int create(struct engine **out, const struct engine_options *options, voi
                   size_t error_capacity)
 {
     struct dpdk_kind *kind = shared;
-    const struct tcp_options tcp = {
-        .port = kind->device->ports[index], .host = kind->host, .index = index};
+    const struct tcp_options tcp = {.port = kind->device->ports[index], .host = kind->host, .index = index};
     int result = tcp_engine_create(out, options, &tcp);
 
     return result == 0 ? 0 : explain(error, error_capacity, result, "%s", strerror(-result));
