@@ -207,4 +207,13 @@ static inline uint32_t tcp_unacknowledged(const struct tcp_connection *connectio
     return connection->nxt - connection->una;
 }
 
+/* True if so many segments, at most PORT_BURST, can be sent now: header buffers are there, after what is waiting was sent. */
+static inline bool output_has_room(struct tcp_engine *engine, unsigned segments)
+{
+    const struct output *output = &engine->output;
+
+    return (output->segment_count + segments <= PORT_BURST && output->header_count >= segments) ||
+           output_make_room(engine, segments);
+}
+
 #endif

@@ -73,7 +73,7 @@ void output_prepare(struct tcp_engine *engine, struct tcp_connection *connection
     connection->receive_acked = connection->receive_next;
 }
 
-bool output_has_room(struct tcp_engine *engine, unsigned segments)
+bool output_make_room(struct tcp_engine *engine, unsigned segments)
 {
     struct output *output = &engine->output;
 

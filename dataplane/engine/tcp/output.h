@@ -46,8 +46,8 @@ struct output_segment {
 /* Makes the template. It acknowledges what was received so far, and notes that in the connection with the first segment sent. */
 void output_prepare(struct tcp_engine *engine, struct tcp_connection *connection, struct output_template *template);
 
-/* True if so many segments, at most PORT_BURST, can be sent now: header buffers are there, after what is waiting was sent. */
-bool output_has_room(struct tcp_engine *engine, unsigned segments);
+/* As output_has_room, where that is not the case yet: sends what is waiting, and takes header buffers. */
+bool output_make_room(struct tcp_engine *engine, unsigned segments);
 
 /*
  * Holds frame `sequence` of a channel for segments that are sent next with payload of that frame: until the port has sent them. False if no

@@ -35,14 +35,9 @@ struct sums_block *sums_find(struct sums *sums, const struct sums_key *key, uint
     return block;
 }
 
-uint16_t sums_of(struct sums_block *block, uint32_t segment, const uint8_t *bytes, uint32_t length)
+uint16_t sums_add(struct sums_block *block, uint32_t place, const uint8_t *bytes, uint32_t length)
 {
-    uint32_t place = segment - block->first;
-    uint64_t bit = UINT64_C(1) << place;
-
-    if ((block->known & bit) == 0) {
-        block->sums[place] = checksum_fold(checksum_add(bytes, length));
-        block->known |= bit;
-    }
+    block->sums[place] = checksum_fold(checksum_add(bytes, length));
+    block->known |= UINT64_C(1) << place;
     return block->sums[place];
 }

@@ -37,7 +37,15 @@ void sums_dispose(struct sums *sums);
 /* The block that has, or will have, the sum of segment number `segment`. */
 struct sums_block *sums_find(struct sums *sums, const struct sums_key *key, uint32_t segment);
 
+/* As sums_of, for a segment that was not summed yet. */
+uint16_t sums_add(struct sums_block *block, uint32_t place, const uint8_t *bytes, uint32_t length);
+
 /* The folded sum of segment number `segment`, whose `length` bytes are at `bytes`; `block` comes from sums_find. */
-uint16_t sums_of(struct sums_block *block, uint32_t segment, const uint8_t *bytes, uint32_t length);
+static inline uint16_t sums_of(struct sums_block *block, uint32_t segment, const uint8_t *bytes, uint32_t length)
+{
+    uint32_t place = segment - block->first;
+
+    return (block->known >> place & 1) != 0 ? block->sums[place] : sums_add(block, place, bytes, length);
+}
 
 #endif
