@@ -84,17 +84,21 @@ static bool may_probe(const struct tcp_connection *connection)
            connection->recovery == NO_SLOT;
 }
 
+/* RFC 8985, 7.2. */
+static uint32_t probe_ticks(const struct tcp_connection *connection)
+{
+    return 2 * connection->srtt + (tcp_unacknowledged(connection) <= tcp_mss(connection) ? PEER_ACK_DELAY : 0);
+}
+
 static void arm_for_flight(struct tcp_engine *engine, struct tcp_connection *connection, bool restart)
 {
     uint32_t timeout = congestion_timeout(connection), reorder = recovery_reorder_ticks(engine, connection);
-    uint32_t probe = 2 * connection->srtt;
+    uint32_t probe = probe_ticks(connection);
 
     if (reorder > 0) {
         arm(engine, connection, TIMER_REORDER, reorder);
         return;
     }
-    if (tcp_unacknowledged(connection) <= tcp_mss(connection))
-        probe += PEER_ACK_DELAY;
     if (may_probe(connection) && probe < timeout)
         arm(engine, connection, TIMER_PROBE, probe);
     else if (restart || connection->timer != TIMER_RTO)
@@ -193,10 +197,28 @@ static void on_deadline(struct tcp_engine *engine, struct tcp_connection *connec
     }
 }
 
+/*
+ * Plain acknowledgements leave the deadline as it is, although time-outs and probes begin anew with each of them: that is made good here, once
+ * per deadline.
+ */
+static void put_off(struct tcp_connection *connection)
+{
+    uint32_t ticks = congestion_timeout(connection), due;
+
+    if (connection->timer != TIMER_RTO && connection->timer != TIMER_PROBE)
+        return;
+    if (connection->timer == TIMER_PROBE && probe_ticks(connection) < ticks)
+        ticks = probe_ticks(connection);
+    due = connection->last_advance + ticks;
+    if (sequence_after(due, connection->deadline))
+        connection->deadline = due;
+}
+
 static void look(struct tcp_engine *engine, struct tcp_connection *connection)
 {
     if (connection->base.dead || connection->timer == TIMER_NONE)
         return;
+    put_off(connection);
     if (sequence_before(engine->now, connection->deadline))
         enter(engine, connection);
     else

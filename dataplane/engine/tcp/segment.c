@@ -238,7 +238,10 @@ static void on_plain_acknowledgement(struct tcp_engine *engine, struct tcp_conne
     if (connection->burst_count > 0 && !sequence_after(connection->bursts[0].end, connection->una))
         recovery_measure(engine, connection);
     congestion_acknowledged(engine, connection, advanced);
-    tcp_set_deadline(engine, connection, true);
+    if (connection->una == connection->nxt)
+        connection->timer = TIMER_NONE;
+    else if (connection->timer == TIMER_NONE)
+        tcp_set_deadline(engine, connection, true);
     if (connection->base.extent_count > 0)
         tcp_unblock(engine, connection);
 }
