@@ -51,9 +51,9 @@ static int tcp_listen(struct engine *base, const struct address *address, const 
         return -EBUSY;
     if (address->port == 0)
         return -EADDRNOTAVAIL;
-    engine->listening = true;
     base->listen_port = address->port;
-    return 0;
+    engine->listening = output_init(engine) == 0;
+    return engine->listening ? 0 : -ENOMEM;
 }
 
 static void tcp_accept_pause(struct engine *base, bool paused)

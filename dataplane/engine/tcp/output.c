@@ -4,27 +4,29 @@
 #include "engine/tcp/segment_writer.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DONT_FRAGMENT 0x40
 #define TIME_TO_LIVE  64
 
-static uint8_t *write_link(struct tcp_engine *engine, const struct tcp_connection *connection, uint8_t *at, bool is_v6)
+static uint8_t *write_link(const struct host *host, uint8_t *at, bool is_v6)
 {
-    host_neighbour_mac(engine->host, connection->neighbour, at);
-    memcpy(at + 6, engine->host->mac, 6);
+    memset(at, 0, 6);
+    memcpy(at + 6, host->mac, 6);
     at += 12;
-    if (engine->host->options.vlan != 0) {
+    if (host->options.vlan != 0) {
         write_u16(at, ETHERTYPE_VLAN);
-        write_u16(at + 2, engine->host->options.vlan);
+        write_u16(at + 2, host->options.vlan);
         at += VLAN_TAG_BYTES;
     }
     write_u16(at, is_v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
     return at + 2;
 }
 
-/* Everything but the length and the checksum. */
-static void write_v4(uint8_t *at, const struct ip_address *local, const struct ip_address *remote)
+/* Everything but the length, the checksum and the peer's address. */
+static void write_v4(uint8_t *at, const struct ip_address *local)
 {
     memset(at, 0, IPV4_BYTES);
     at[0] = 0x45;
@@ -32,44 +34,81 @@ static void write_v4(uint8_t *at, const struct ip_address *local, const struct i
     at[8] = TIME_TO_LIVE;
     at[9] = PROTOCOL_TCP;
     memcpy(at + 12, local->bytes + 12, 4);
-    memcpy(at + 16, remote->bytes + 12, 4);
 }
 
-/* Everything but the length. The flow label is constant for the connection (RFC 6437). */
-static void write_v6(uint8_t *at, const struct ip_address *local, const struct ip_address *remote, uint32_t flow)
+/* Everything but the length, the flow label and the peer's address. */
+static void write_v6(uint8_t *at, const struct ip_address *local)
 {
-    write_u32(at, 0x60000000 | (flow & 0xfffff));
-    write_u16(at + 4, 0);
+    memset(at, 0, IPV6_BYTES);
     at[6] = PROTOCOL_TCP;
     at[7] = TIME_TO_LIVE;
     memcpy(at + 8, local->bytes, 16);
-    memcpy(at + 24, remote->bytes, 16);
+}
+
+static void write_base(const struct tcp_engine *engine, struct output_template *base, const struct ip_address *local)
+{
+    bool is_v6 = !ip_address_is_v4(local);
+    uint8_t *ip = write_link(engine->host, base->bytes, is_v6), *tcp;
+
+    base->is_v6 = is_v6;
+    base->link_bytes = (uint8_t)(ip - base->bytes);
+    base->ip_bytes = is_v6 ? IPV6_BYTES : IPV4_BYTES;
+    base->header_bytes = (uint8_t)(base->link_bytes + base->ip_bytes + TCP_BYTES);
+    base->payload_bytes = UINT32_MAX;
+    if (is_v6)
+        write_v6(ip, local);
+    else
+        write_v4(ip, local);
+    base->ip_sum = is_v6 ? 0 : checksum_add(ip, IPV4_BYTES);
+    tcp = ip + base->ip_bytes;
+    memset(tcp, 0, TCP_BYTES);
+    write_u16(tcp, engine->base.listen_port);
+    tcp[12] = TCP_BYTES / 4 << 4;
+    write_u16(tcp + 14, (uint16_t)RECEIVE_WINDOW_BYTES);
+    base->tcp_sum = packet_pseudo_sum(ip, is_v6, PROTOCOL_TCP) + checksum_add(tcp, TCP_BYTES);
+}
+
+int output_init(struct tcp_engine *engine)
+{
+    unsigned count = engine->host->options.address_count;
+
+    engine->output.bases = calloc(count, sizeof *engine->output.bases);
+    if (!engine->output.bases)
+        return -ENOMEM;
+    for (unsigned i = 0; i < count; i++)
+        write_base(engine, &engine->output.bases[i], &engine->host->options.addresses[i].ip);
+    return 0;
+}
+
+/* Writes the peer's address into both headers' sums and its place. */
+static void write_remote(struct output_template *template, uint8_t *ip, const struct tcp_connection *connection)
+{
+    uint64_t sum;
+
+    if (template->is_v6) {
+        write_u32(ip, 0x60000000 | ((uint32_t)connection->remote_port * 0x9e3779b1u >> 12 & 0xfffff)); /* RFC 6437 */
+        memcpy(ip + 24, connection->remote.bytes, 16);
+        template->tcp_sum += checksum_add(connection->remote.bytes, 16);
+        return;
+    }
+    memcpy(ip + 16, connection->remote.bytes + 12, 4);
+    sum = checksum_add(connection->remote.bytes + 12, 4);
+    template->ip_sum += sum;
+    template->tcp_sum += sum;
 }
 
 void output_prepare(struct tcp_engine *engine, struct tcp_connection *connection, struct output_template *template)
 {
-    const struct ip_address *local = &engine->host->options.addresses[connection->local].ip;
-    bool is_v6 = connection->is_v6;
-    uint8_t *ip = write_link(engine, connection, template->bytes, is_v6), *tcp;
+    uint8_t *ip, *tcp;
 
-    template->is_v6 = is_v6;
-    template->link_bytes = (uint8_t)(ip - template->bytes);
-    template->ip_bytes = is_v6 ? IPV6_BYTES : IPV4_BYTES;
-    template->header_bytes = (uint8_t)(template->link_bytes + template->ip_bytes + TCP_BYTES);
-    if (is_v6)
-        write_v6(ip, local, &connection->remote, (uint32_t)connection->remote_port * 0x9e3779b1u >> 12);
-    else
-        write_v4(ip, local, &connection->remote);
-    template->ip_sum = is_v6 ? 0 : checksum_add(ip, IPV4_BYTES);
+    *template = engine->output.bases[connection->local];
+    host_neighbour_mac(engine->host, connection->neighbour, template->bytes);
+    ip = template->bytes + template->link_bytes;
     tcp = ip + template->ip_bytes;
-    memset(tcp, 0, TCP_BYTES);
-    write_u16(tcp, engine->base.listen_port);
+    write_remote(template, ip, connection);
     write_u16(tcp + 2, connection->remote_port);
     write_u32(tcp + 8, connection->receive_next);
-    tcp[12] = TCP_BYTES / 4 << 4;
-    write_u16(tcp + 14, (uint16_t)RECEIVE_WINDOW_BYTES);
-    template->tcp_sum = packet_pseudo_sum(ip, is_v6, PROTOCOL_TCP) + checksum_add(tcp, TCP_BYTES);
-    template->payload_bytes = UINT32_MAX;
+    template->tcp_sum += checksum_add(tcp + 2, 2) + checksum_add(tcp + 8, 4);
     connection->receive_acked = connection->receive_next;
 }
 
@@ -121,6 +160,8 @@ void output_dispose(struct tcp_engine *engine)
     if (output->header_count > 0)
         engine->port->ops->return_headers(engine->port, output->headers, output->header_count);
     output->header_count = 0;
+    free(output->bases);
+    output->bases = NULL;
 }
 
 bool output_bare(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t sequence, uint8_t flags)

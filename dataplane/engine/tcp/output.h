@@ -12,15 +12,6 @@
 /* Payload of at most so many bytes is copied behind its headers: then the card reads it with them, and short frames can be padded. */
 #define OUTPUT_COPIED_BYTES 64
 
-struct output {
-    struct port_segment segments[PORT_BURST];
-    uint8_t *headers[PORT_BURST]; /* taken from the port, not used yet */
-    unsigned segment_count, header_count;
-};
-
-struct tcp_engine;
-struct tcp_connection;
-
 /* The headers that all segments of one connection have in common in one service. */
 struct output_template {
     uint8_t bytes[OUTPUT_HEADER_BYTES];
@@ -32,6 +23,16 @@ struct output_template {
     bool is_v6;
 };
 
+struct output {
+    struct output_template *bases; /* by number of the own address: what is common to all connections */
+    struct port_segment segments[PORT_BURST];
+    uint8_t *headers[PORT_BURST]; /* taken from the port, not used yet */
+    unsigned segment_count, header_count;
+};
+
+struct tcp_engine;
+struct tcp_connection;
+
 /* What one segment is besides its template. */
 struct output_segment {
     uint32_t sequence;
@@ -42,6 +43,9 @@ struct output_segment {
     uint16_t payload_sum; /* folded; not for a segment that the card cuts */
     uint16_t mss;         /* 0, or the size of the segments into which the card cuts it */
 };
+
+/* Makes the templates of own addresses, once the port that is listened on is known. 0 or -ENOMEM. */
+int output_init(struct tcp_engine *engine);
 
 /* Makes the template. It acknowledges what was received so far, and notes that in the connection with the first segment sent. */
 void output_prepare(struct tcp_engine *engine, struct tcp_connection *connection, struct output_template *template);
@@ -58,7 +62,7 @@ bool output_hold(struct tcp_engine *engine, uint16_t channel, uint64_t sequence,
 /* Hands over what is waiting to the port. */
 void output_flush(struct tcp_engine *engine);
 
-/* Gives back the header buffers that are not used. */
+/* Gives back the header buffers that are not used, and frees the templates. */
 void output_dispose(struct tcp_engine *engine);
 
 /* Sends a segment without payload: an acknowledgement, a window probe, a reset. False if there are no header buffers. */
