@@ -7,13 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint8_t V4_PREFIX[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-static void ip_from_v4(struct ip_address *ip, const void *four_bytes)
-{
-    memcpy(ip->bytes, V4_PREFIX, sizeof V4_PREFIX);
-    memcpy(ip->bytes + sizeof V4_PREFIX, four_bytes, 4);
-}
+/* Where the IPv4 address lies in one that is mapped into IPv6. */
+#define V4_OFFSET 12
 
 int ip_address_parse(struct ip_address *ip, const char *text, size_t length)
 {
@@ -25,7 +20,7 @@ int ip_address_parse(struct ip_address *ip, const char *text, size_t length)
     memcpy(terminated, text, length);
     terminated[length] = '\0';
     if (inet_pton(AF_INET, terminated, &v4) == 1) {
-        ip_from_v4(ip, &v4);
+        ip_address_from_v4(ip, &v4);
         return 0;
     }
     return inet_pton(AF_INET6, terminated, ip->bytes) == 1 ? 0 : -EINVAL;
@@ -34,7 +29,7 @@ int ip_address_parse(struct ip_address *ip, const char *text, size_t length)
 const char *ip_address_format(const struct ip_address *ip, char *text)
 {
     if (ip_address_is_v4(ip))
-        inet_ntop(AF_INET, ip->bytes + sizeof V4_PREFIX, text, ADDRESS_TEXT_BYTES);
+        inet_ntop(AF_INET, ip->bytes + V4_OFFSET, text, ADDRESS_TEXT_BYTES);
     else
         inet_ntop(AF_INET6, ip->bytes, text, ADDRESS_TEXT_BYTES);
     return text;
@@ -126,7 +121,7 @@ int address_from_sockaddr(struct address *address, const struct sockaddr *sockad
     switch (sockaddr->sa_family) {
     case AF_INET:
         memcpy(&v4, sockaddr, sizeof v4);
-        ip_from_v4(&address->ip, &v4.sin_addr);
+        ip_address_from_v4(&address->ip, &v4.sin_addr);
         address->port = ntohs(v4.sin_port);
         address->scope = 0;
         return 0;
@@ -149,7 +144,7 @@ socklen_t address_to_sockaddr(const struct address *address, struct sockaddr_sto
 
         v4->sin_family = AF_INET;
         v4->sin_port = htons(address->port);
-        memcpy(&v4->sin_addr, address->ip.bytes + sizeof V4_PREFIX, 4);
+        memcpy(&v4->sin_addr, address->ip.bytes + V4_OFFSET, 4);
         return sizeof *v4;
     }
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)sockaddr;

@@ -36,6 +36,13 @@ static inline bool ip_address_equal(const struct ip_address *a, const struct ip_
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+/* Maps the four bytes of an IPv4 address, as they are in a packet. */
+static inline void ip_address_from_v4(struct ip_address *ip, const void *four_bytes)
+{
+    *ip = (struct ip_address){{[10] = 0xff, [11] = 0xff}};
+    memcpy(ip->bytes + 12, four_bytes, 4);
+}
+
 /* Parses a bare IPv4 or IPv6 address of `length` characters (no brackets, port or zone). 0, or -EINVAL. */
 int ip_address_parse(struct ip_address *ip, const char *text, size_t length);
 

@@ -1,6 +1,7 @@
 #include "support/tcp_world.h"
 
 #include "flashrelay/channel.h"
+#include "support/ignored_events.h"
 #include "support/ip.h"
 #include "support/must.h"
 
@@ -47,14 +48,6 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
     return length;
 }
 
-static void on_progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
-{
-    (void)context;
-    (void)connection;
-    (void)progress;
-    (void)now_ns;
-}
-
 static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     struct tcp_world *world = context;
@@ -68,14 +61,11 @@ static void on_closed(void *context, struct connection *connection, int error, u
     world->closes++;
 }
 
-static void on_woken(void *context, uint64_t now_ns)
-{
-    (void)context;
-    (void)now_ns;
-}
-
-static const struct engine_handler handler = {
-    .accepted = on_accepted, .received = on_received, .progressed = on_progressed, .closed = on_closed, .woken = on_woken};
+static const struct engine_handler handler = {.accepted = on_accepted,
+                                              .received = on_received,
+                                              .progressed = ignore_progressed,
+                                              .closed = on_closed,
+                                              .woken = ignore_woken};
 
 /* --- life --- */
 
@@ -289,7 +279,7 @@ static void tick_peers(struct tcp_world *world)
 static bool is_engine_due(const struct tcp_world *world)
 {
     return world->turn_at_ns <= world->now_ns || wire_port_next_ns(world->card) <= world->now_ns ||
-           tcp_world_engine(world)->queue_count > 0 || tcp_world_engine(world)->todo.count > 0;
+           tcp_world_engine(world)->queue_first != NO_SLOT || tcp_world_engine(world)->todo.count > 0;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

@@ -5,6 +5,7 @@
 #include "flashrelay/clock.h"
 #include "flashrelay/ws.h"
 #include "support/channels.h"
+#include "support/ignored_events.h"
 #include "support/must.h"
 #include "support/wire_port.h"
 
@@ -95,14 +96,6 @@ static size_t on_received(void *context, struct connection *connection, uint8_t 
     return taken;
 }
 
-static void on_progressed(void *context, struct connection *connection, const struct engine_progress *progress, uint64_t now_ns)
-{
-    (void)context;
-    (void)connection;
-    (void)progress;
-    (void)now_ns;
-}
-
 static void on_closed(void *context, struct connection *connection, int error, uint64_t now_ns)
 {
     struct stage *stage = context;
@@ -113,18 +106,12 @@ static void on_closed(void *context, struct connection *connection, int error, u
     peer->connection = NULL;
 }
 
-static void on_woken(void *context, uint64_t now_ns)
-{
-    (void)context;
-    (void)now_ns;
-}
-
 static const struct engine_handler handler = {.accepted = on_accepted,
                                               .connected = on_connected,
                                               .received = on_received,
-                                              .progressed = on_progressed,
+                                              .progressed = ignore_progressed,
                                               .closed = on_closed,
-                                              .woken = on_woken};
+                                              .woken = ignore_woken};
 
 /* --- life --- */
 

@@ -1,3 +1,4 @@
+#include "support/ignored_events.h"
 #include "tcp_sim/world.h"
 
 #include <stdlib.h>
@@ -274,16 +275,10 @@ static void on_closed(void *context, struct connection *connection, int error, u
     member->connection = NULL;
 }
 
-static void on_woken(void *context, uint64_t now_ns)
-{
-    (void)context;
-    (void)now_ns;
-}
-
 const struct engine_handler member_handler = {
     .accepted = on_accepted,
     .received = on_received,
     .progressed = on_progressed,
     .closed = on_closed,
-    .woken = on_woken,
+    .woken = ignore_woken,
 };

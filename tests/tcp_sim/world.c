@@ -216,7 +216,7 @@ static void tick_peers(struct world *world)
 static bool is_engine_due(const struct world *world)
 {
     return world->turn_at_ns <= world->now_ns || wire_port_next_ns(world->card) <= world->now_ns ||
-           tcp_of(world->engine)->queue_count > 0 || tcp_of(world->engine)->todo.count > 0;
+           tcp_of(world->engine)->queue_first != NO_SLOT || tcp_of(world->engine)->todo.count > 0;
 }
 
 static void turn(struct world *world)

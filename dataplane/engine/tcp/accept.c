@@ -6,11 +6,6 @@
 
 #define OPTION_BYTES 12
 
-static void drop(struct tcp_engine *engine, enum tcp_drop_cause cause)
-{
-    counter_add(&engine->counters.dropped[cause], 1);
-}
-
 static struct cookie_tuple tuple_of(const struct tcp_engine *engine, const struct packet *packet, uint32_t remote_sequence)
 {
     return (struct cookie_tuple){.remote = packet->remote,
@@ -70,11 +65,11 @@ static void on_syn(struct tcp_engine *engine, struct packet *packet)
         closed_tuples_find(&engine->closed, &packet->remote, packet->remote_port, packet->local, engine->now);
 
     if (!host_is_peer(engine->host, &packet->remote) || packet->remote_port == 0) {
-        drop(engine, DROP_FOREIGN);
+        tcp_count_drop(engine, DROP_FOREIGN);
     } else if (engine->stopped) {
         reply_reset(engine, packet);
     } else if (engine->accept_paused) {
-        drop(engine, DROP_PAUSED);
+        tcp_count_drop(engine, DROP_PAUSED);
     } else {
         /* A new connection of the same addresses may follow the old one: RFC 6191, without time stamps. */
         if (closed && sequence_after(packet->sequence, closed->receive_next))
@@ -103,7 +98,7 @@ static void establish(struct tcp_engine *engine, struct packet *packet, const st
     struct address peer = {.ip = packet->remote, .port = packet->remote_port};
 
     if (!connection) {
-        drop(engine, DROP_PAUSED);
+        tcp_count_drop(engine, DROP_PAUSED);
         return;
     }
     counter_add(&engine->counters.cookies_accepted, 1);
@@ -130,11 +125,11 @@ static void on_acknowledgement(struct tcp_engine *engine, struct packet *packet)
     cookie_keys_refresh(&engine->cookies, engine->key_source, engine->now_ns);
     verdict = cookie_check(&engine->cookies, &tuple, packet->acknowledgement - 1, &agreed);
     if (verdict != COOKIE_VALID)
-        drop(engine, DROP_COOKIE);
+        tcp_count_drop(engine, DROP_COOKIE);
     if (verdict == COOKIE_FOREIGN || engine->stopped || !host_is_peer(engine->host, &packet->remote))
         reply_reset(engine, packet);
     else if (verdict == COOKIE_VALID && engine->accept_paused)
-        drop(engine, DROP_PAUSED);
+        tcp_count_drop(engine, DROP_PAUSED);
     else if (verdict == COOKIE_VALID)
         establish(engine, packet, &agreed);
 }
@@ -152,7 +147,7 @@ void tcp_accept(struct tcp_engine *engine, struct packet *packet)
     else if (is_ours && (kind & (TCP_SYN | TCP_ACK)) == TCP_ACK)
         on_acknowledgement(engine, packet);
     else if (is_ours && (kind & TCP_SYN) == 0)
-        drop(engine, DROP_COOKIE);
+        tcp_count_drop(engine, DROP_COOKIE);
     else
         reply_reset(engine, packet); /* another port, or a SYN with ACK or FIN */
 }

@@ -7,7 +7,6 @@
 #define ENTRIES_PER_TURN 1024
 /* Most entries that a connection has in one wheel: a deadline that comes earlier needs another entry than the one before. */
 #define MAX_ENTRIES 3
-#define SLOT_BITS   22
 #define NEAR_TICKS  TICKS_OF_MS(60)
 #define ACK_DELAY   TICKS_OF_MS(40)
 /* A peer that has not acknowledged anything for so long is given up. */
@@ -20,7 +19,7 @@
 
 static uint32_t entry_of(const struct tcp_engine *engine, const struct tcp_connection *connection)
 {
-    return tcp_slot(engine, connection) | (uint32_t)connection->generation << SLOT_BITS;
+    return tcp_slot(engine, connection) | (uint32_t)connection->generation << TABLE_SLOT_BITS;
 }
 
 /*
@@ -230,93 +229,68 @@ static void look(struct tcp_engine *engine, struct tcp_connection *connection)
 /* The connection of an entry; NULL if that has ended. */
 static struct tcp_connection *entered(struct tcp_engine *engine, uint32_t entry)
 {
-    struct tcp_connection *connection = slab_element(&engine->slots, entry & ((1u << SLOT_BITS) - 1));
+    struct tcp_connection *connection = slab_element(&engine->slots, entry & TABLE_SLOT_MASK);
 
-    return connection->generation == entry >> SLOT_BITS && !connection->reported ? connection : NULL;
+    return connection->generation == entry >> TABLE_SLOT_BITS && !connection->reported ? connection : NULL;
 }
 
-static unsigned run_near(struct tcp_engine *engine, unsigned left)
+static void on_near(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    connection->near_count = (connection->near_count - 1u) & 3;
+    leave(engine, connection);
+    look(engine, connection);
+}
+
+static void on_far(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    connection->far_count = (connection->far_count - 1u) & 3;
+    leave(engine, connection);
+    look(engine, connection);
+}
+
+static void on_paced(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    connection->is_paced = false;
+    if (!connection->base.dead && !connection->base.queued)
+        tcp_enqueue(engine, connection);
+}
+
+static void on_delayed_ack(struct tcp_engine *engine, struct tcp_connection *connection)
+{
+    connection->in_ack_wheel = false;
+    if (connection->base.dead || connection->receive_acked == connection->receive_next)
+        return;
+    if (!output_bare(engine, connection, connection->nxt, TCP_ACK))
+        tcp_delay_ack(engine, connection);
+}
+
+/* Takes the entries that are due, at most `left`. Returns how many more may be taken in this turn. */
+static unsigned run(struct tcp_engine *engine, struct wheel *wheel, unsigned left,
+                    void (*on_entry)(struct tcp_engine *engine, struct tcp_connection *connection))
 {
     uint32_t entry;
 
-    while (left > 0 && wheel_take(&engine->near_wheel, engine->now, &entry)) {
+    for (; left > 0 && wheel_take(wheel, engine->now, &entry); left--) {
         struct tcp_connection *connection = entered(engine, entry);
 
-        left--;
-        if (!connection)
-            continue;
-        connection->near_count = (connection->near_count - 1u) & 3;
-        leave(engine, connection);
-        look(engine, connection);
-    }
-    return left;
-}
-
-static unsigned run_far(struct tcp_engine *engine, unsigned left)
-{
-    uint32_t entry;
-
-    while (left > 0 && wheel_take(&engine->far_wheel, engine->now, &entry)) {
-        struct tcp_connection *connection = entered(engine, entry);
-
-        left--;
-        if (!connection)
-            continue;
-        connection->far_count = (connection->far_count - 1u) & 3;
-        leave(engine, connection);
-        look(engine, connection);
-    }
-    return left;
-}
-
-static unsigned run_paced(struct tcp_engine *engine, unsigned left)
-{
-    uint32_t entry;
-
-    while (left > 0 && wheel_take(&engine->pace_wheel, engine->now, &entry)) {
-        struct tcp_connection *connection = entered(engine, entry);
-
-        left--;
-        if (!connection)
-            continue;
-        connection->is_paced = false;
-        if (!connection->base.dead && !connection->base.queued)
-            tcp_enqueue(engine, connection);
-    }
-    return left;
-}
-
-static unsigned run_acks(struct tcp_engine *engine, unsigned left)
-{
-    uint32_t entry;
-
-    while (left > 0 && wheel_take(&engine->ack_wheel, engine->now, &entry)) {
-        struct tcp_connection *connection = entered(engine, entry);
-
-        left--;
-        if (!connection)
-            continue;
-        connection->in_ack_wheel = false;
-        if (connection->base.dead || connection->receive_acked == connection->receive_next)
-            continue;
-        if (!output_bare(engine, connection, connection->nxt, TCP_ACK))
-            tcp_delay_ack(engine, connection);
+        if (connection)
+            on_entry(engine, connection);
     }
     return left;
 }
 
 bool tcp_run_delays(struct tcp_engine *engine)
 {
-    unsigned left = run_paced(engine, ENTRIES_PER_TURN);
+    unsigned left = run(engine, &engine->pace_wheel, ENTRIES_PER_TURN, on_paced);
 
-    return run_acks(engine, left) == 0;
+    return run(engine, &engine->ack_wheel, left, on_delayed_ack) == 0;
 }
 
 bool tcp_run_deadlines(struct tcp_engine *engine)
 {
-    unsigned left = run_near(engine, ENTRIES_PER_TURN);
+    unsigned left = run(engine, &engine->near_wheel, ENTRIES_PER_TURN, on_near);
 
-    return run_far(engine, left) == 0;
+    return run(engine, &engine->far_wheel, left, on_far) == 0;
 }
 
 void tcp_pace(struct tcp_engine *engine, struct tcp_connection *connection, uint32_t ticks)

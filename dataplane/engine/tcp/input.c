@@ -3,11 +3,6 @@
 
 #include "engine/tcp/connection.h"
 
-static void drop(struct tcp_engine *engine, enum tcp_drop_cause cause)
-{
-    counter_add(&engine->counters.dropped[cause], 1);
-}
-
 /* Handles what is no TCP; returns true for TCP. */
 static bool sort(struct tcp_engine *engine, struct packet *packet, enum packet_kind kind)
 {
@@ -21,16 +16,16 @@ static bool sort(struct tcp_engine *engine, struct packet *packet, enum packet_k
         tcp_icmp(engine, packet);
         break;
     case PACKET_FOREIGN:
-        drop(engine, DROP_FOREIGN);
+        tcp_count_drop(engine, DROP_FOREIGN);
         break;
     case PACKET_FRAGMENT:
-        drop(engine, DROP_FRAGMENT);
+        tcp_count_drop(engine, DROP_FRAGMENT);
         break;
     case PACKET_MALFORMED:
-        drop(engine, DROP_MALFORMED);
+        tcp_count_drop(engine, DROP_MALFORMED);
         break;
     case PACKET_BAD_CHECKSUM:
-        drop(engine, DROP_CHECKSUM);
+        tcp_count_drop(engine, DROP_CHECKSUM);
         break;
     }
     return false;

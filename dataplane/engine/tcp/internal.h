@@ -145,7 +145,6 @@ struct tcp_engine {
     struct slab runs;                 /* of struct control_run */
     struct slab recoveries;           /* of struct tcp_recovery */
     uint32_t queue_first, queue_last; /* connections to be served */
-    uint32_t queue_count;
     struct slot_stack todo, todo_now; /* connections whose end is to be reported */
 
     struct wheel_pool pool;
@@ -205,6 +204,17 @@ static inline uint32_t tcp_mss(const struct tcp_connection *connection)
 static inline uint32_t tcp_unacknowledged(const struct tcp_connection *connection)
 {
     return connection->nxt - connection->una;
+}
+
+/* The number of bits of a value; 0 for 0. */
+static inline uint8_t tcp_bits_of(uint32_t value)
+{
+    return value == 0 ? 0 : (uint8_t)(32 - __builtin_clz(value));
+}
+
+static inline void tcp_count_drop(struct tcp_engine *engine, enum tcp_drop_cause cause)
+{
+    counter_add(&engine->counters.dropped[cause], 1);
 }
 
 /* True if so many segments, at most PORT_BURST, can be sent now: header buffers are there, after what is waiting was sent. */

@@ -37,11 +37,7 @@ void tcp_arp(struct tcp_engine *engine, struct packet *packet)
     solicit_write_arp(engine->host, arp, ARP_REPLY, mac, asker, packet->local);
     memcpy(packet->ethernet, mac, 6);
     memcpy(packet->ethernet + 6, engine->host->mac, 6);
-    if (length < ETHERNET_MIN_BYTES) {
-        memset(packet->ethernet + length, 0, ETHERNET_MIN_BYTES - length);
-        length = ETHERNET_MIN_BYTES;
-    }
-    engine->port->ops->reflect(engine->port, packet->source, length);
+    reply_reflect(engine, packet, length);
 }
 
 /* --- neighbour discovery --- */
@@ -164,8 +160,7 @@ static void on_too_big(struct tcp_engine *engine, const struct packet *packet, u
     if (packet->is_v6) {
         memcpy(news.remote.bytes, quoted + 24, 16);
     } else {
-        news.remote.bytes[10] = news.remote.bytes[11] = 0xff;
-        memcpy(news.remote.bytes + 12, quoted + 16, 4);
+        ip_address_from_v4(&news.remote, quoted + 16);
     }
     news.local = local;
     news.local_port = read_u16(quoted + ip_bytes);

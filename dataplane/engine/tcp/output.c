@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define DONT_FRAGMENT 0x40
-#define TIME_TO_LIVE  64
 
 static uint8_t *write_link(const struct host *host, uint8_t *at, bool is_v6)
 {
@@ -31,7 +30,7 @@ static void write_v4(uint8_t *at, const struct ip_address *local)
     memset(at, 0, IPV4_BYTES);
     at[0] = 0x45;
     at[6] = DONT_FRAGMENT;
-    at[8] = TIME_TO_LIVE;
+    at[8] = IP_TIME_TO_LIVE;
     at[9] = PROTOCOL_TCP;
     memcpy(at + 12, local->bytes + 12, 4);
 }
@@ -41,7 +40,7 @@ static void write_v6(uint8_t *at, const struct ip_address *local)
 {
     memset(at, 0, IPV6_BYTES);
     at[6] = PROTOCOL_TCP;
-    at[7] = TIME_TO_LIVE;
+    at[7] = IP_TIME_TO_LIVE;
     memcpy(at + 8, local->bytes, 16);
 }
 

@@ -29,14 +29,6 @@ uint64_t packet_pseudo_sum(const uint8_t *ip, bool is_v6, uint8_t protocol)
     return checksum_add(last, sizeof last) + (is_v6 ? checksum_add(ip + IPV6_SOURCE, 32) : checksum_add(ip + IPV4_SOURCE, 8));
 }
 
-static void map_v4(struct ip_address *ip, const uint8_t *bytes)
-{
-    static const uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-    memcpy(ip->bytes, prefix, sizeof prefix);
-    memcpy(ip->bytes + sizeof prefix, bytes, 4);
-}
-
 /* Reads a SYN's and an ACK's options, up to the first that is malformed. */
 static void parse_options(struct packet *packet, const uint8_t *at, const uint8_t *end)
 {
@@ -94,7 +86,7 @@ static enum packet_kind parse_v4(struct packet *packet, uint32_t length, const s
 
     if (length < IPV4_BYTES || ip[0] >> 4 != 4)
         return PACKET_MALFORMED;
-    map_v4(&packet->remote, ip + IPV4_SOURCE);
+    ip_address_from_v4(&packet->remote, ip + IPV4_SOURCE);
     if (!host_find_v4(host, ip + IPV4_DESTINATION, &packet->local))
         return PACKET_FOREIGN;
     if ((ip[0] & 0x0f) != IPV4_BYTES / 4 || (read_u16(ip + 6) & IPV4_FRAGMENT_BITS) != 0)
@@ -154,7 +146,7 @@ static enum packet_kind parse_arp(struct packet *packet, uint32_t length, const 
         return PACKET_MALFORMED;
     packet->payload = packet->ip;
     packet->payload_bytes = ARP_BYTES;
-    map_v4(&packet->remote, packet->ip + 14);
+    ip_address_from_v4(&packet->remote, packet->ip + 14);
     return host_find_v4(host, packet->ip + 24, &packet->local) ? PACKET_ARP : PACKET_FOREIGN;
 }
 

@@ -8,21 +8,21 @@
 #include "engine/tcp/port.h"
 #include "flashrelay/address.h"
 
-#define ETHERNET_BYTES      14
-#define VLAN_TAG_BYTES      4
-#define ETHERNET_MIN_BYTES  60 /* of a frame without its checksum; shorter ones are padded */
-#define ETHERTYPE_IPV4      0x0800
-#define ETHERTYPE_ARP       0x0806
-#define ETHERTYPE_VLAN      0x8100
-#define ETHERTYPE_IPV6      0x86dd
-#define IPV4_BYTES          20
-#define IPV6_BYTES          40
-#define TCP_BYTES           20
-#define PROTOCOL_ICMP       1
-#define PROTOCOL_TCP        6
-#define PROTOCOL_ICMPV6     58
-#define PACKET_SACK_BLOCKS  4
-#define PACKET_ETHERNET_MAC 6
+#define ETHERNET_BYTES     14
+#define VLAN_TAG_BYTES     4
+#define ETHERNET_MIN_BYTES 60 /* of a frame without its checksum; shorter ones are padded */
+#define ETHERTYPE_IPV4     0x0800
+#define ETHERTYPE_ARP      0x0806
+#define ETHERTYPE_VLAN     0x8100
+#define ETHERTYPE_IPV6     0x86dd
+#define IPV4_BYTES         20
+#define IPV6_BYTES         40
+#define TCP_BYTES          20
+#define PROTOCOL_ICMP      1
+#define PROTOCOL_TCP       6
+#define PROTOCOL_ICMPV6    58
+#define PACKET_SACK_BLOCKS 4
+#define IP_TIME_TO_LIVE    64 /* of what is sent */
 
 enum tcp_flag { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_PSH = 0x08, TCP_ACK = 0x10 };
 

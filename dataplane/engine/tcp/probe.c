@@ -24,8 +24,7 @@ static bool read_arp(const uint8_t *arp, uint32_t length, struct claim *claim)
 {
     if (length < ARP_BYTES || read_u16(arp) != 1 || read_u16(arp + 2) != ETHERTYPE_IPV4)
         return false;
-    claim->ip = (struct ip_address){{[10] = 0xff, [11] = 0xff}};
-    memcpy(claim->ip.bytes + 12, arp + 14, 4);
+    ip_address_from_v4(&claim->ip, arp + 14);
     memcpy(claim->mac, arp + 8, 6);
     return true;
 }

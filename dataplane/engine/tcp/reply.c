@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define TIME_TO_LIVE 64
-
 static void swap(uint8_t *a, uint8_t *b, size_t length)
 {
     uint8_t copy[16];
@@ -23,15 +21,25 @@ void reply_turn_round(struct tcp_engine *engine, struct packet *packet)
     memcpy(packet->ethernet + 6, engine->host->mac, 6);
     if (packet->is_v6) {
         write_u32(ip, 0x60000000);
-        ip[7] = TIME_TO_LIVE;
+        ip[7] = IP_TIME_TO_LIVE;
         memcpy(ip + 24, ip + 8, 16);
         memcpy(ip + 8, engine->host->options.addresses[packet->local].ip.bytes, 16); /* the packet may have come by multicast */
     } else {
         ip[1] = 0;
         write_u32(ip + 4, 0x4000); /* no identification; don't fragment */
-        ip[8] = TIME_TO_LIVE;
+        ip[8] = IP_TIME_TO_LIVE;
         swap(ip + 12, ip + 16, 4);
     }
+}
+
+void reply_reflect(struct tcp_engine *engine, struct packet *packet, uint32_t length)
+{
+    if (length < ETHERNET_MIN_BYTES) {
+        memset(packet->ethernet + length, 0, ETHERNET_MIN_BYTES - length);
+        length = ETHERNET_MIN_BYTES;
+    }
+    engine->port->ops->reflect(engine->port, packet->source, length);
+    engine->handled = true;
 }
 
 void reply_send(struct tcp_engine *engine, struct packet *packet, uint32_t ip_bytes)
@@ -49,12 +57,7 @@ void reply_send(struct tcp_engine *engine, struct packet *packet, uint32_t ip_by
         sum = checksum_end(checksum_add(ip, IPV4_BYTES));
         memcpy(ip + 10, &sum, sizeof sum);
     }
-    if (length < ETHERNET_MIN_BYTES) {
-        memset(packet->ethernet + length, 0, ETHERNET_MIN_BYTES - length);
-        length = ETHERNET_MIN_BYTES;
-    }
-    engine->port->ops->reflect(engine->port, packet->source, length);
-    engine->handled = true;
+    reply_reflect(engine, packet, length);
 }
 
 void reply_tcp(struct tcp_engine *engine, struct packet *packet, const struct reply *reply)

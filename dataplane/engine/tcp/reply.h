@@ -25,6 +25,9 @@ void reply_reset(struct tcp_engine *engine, struct packet *packet);
 /* Swaps sender and receiver of a packet of either family, in Ethernet's and in the IP header, which gets a fresh time to live. */
 void reply_turn_round(struct tcp_engine *engine, struct packet *packet);
 
+/* Sends the first `length` bytes of the packet back; short frames are padded. */
+void reply_reflect(struct tcp_engine *engine, struct packet *packet, uint32_t length);
+
 /* Sends `ip_bytes` of IP packet back, behind the Ethernet header; short frames are padded. */
 void reply_send(struct tcp_engine *engine, struct packet *packet, uint32_t ip_bytes);
 

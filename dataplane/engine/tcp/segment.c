@@ -73,11 +73,6 @@ static bool is_acknowledgement_acceptable(const struct tcp_connection *connectio
 
 /* --- acknowledgements --- */
 
-static uint8_t bits_of(uint32_t value)
-{
-    return value == 0 ? 0 : (uint8_t)(32 - __builtin_clz(value));
-}
-
 /*
  * True if the segment is newer than the one that last told the window. Of two with the same numbers the larger window is believed, as it is the
  * later one unless the peer takes room back; a closed window is believed always, since it is probed.
@@ -94,7 +89,7 @@ static bool update_window(struct tcp_connection *connection, const struct packet
 {
     uint32_t window = (uint32_t)packet->window << connection->peer_scale;
     bool changed = window != connection->window;
-    uint8_t bits = bits_of(window);
+    uint8_t bits = tcp_bits_of(window);
 
     if (!tells_window(connection, packet, window))
         return changed;

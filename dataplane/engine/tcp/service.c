@@ -50,7 +50,6 @@ void tcp_enqueue(struct tcp_engine *engine, struct tcp_connection *connection)
     else
         ((struct tcp_connection *)slab_element(&engine->slots, engine->queue_last))->next_queued = slot;
     engine->queue_last = slot;
-    engine->queue_count++;
 }
 
 static struct tcp_connection *dequeue(struct tcp_engine *engine)
@@ -58,7 +57,6 @@ static struct tcp_connection *dequeue(struct tcp_engine *engine)
     struct tcp_connection *connection = slab_element(&engine->slots, engine->queue_first);
 
     engine->queue_first = connection->next_queued;
-    engine->queue_count--;
     connection->base.queued = false;
     return connection;
 }

@@ -50,12 +50,6 @@ struct tcp_connection *tcp_find(const struct tcp_engine *engine, const struct pa
     return NULL;
 }
 
-/* The number of bits of a value. */
-static uint8_t bits_of(uint32_t value)
-{
-    return value == 0 ? 0 : (uint8_t)(32 - __builtin_clz(value));
-}
-
 static void init(struct tcp_engine *engine, struct tcp_connection *connection, const struct packet *packet,
                  const struct cookie_options *agreed)
 {
@@ -80,7 +74,7 @@ static void init(struct tcp_engine *engine, struct tcp_connection *connection, c
         .recovery = NO_SLOT,
     };
     connection->generation = generation & GENERATION_MASK;
-    connection->largest_window_bits = bits_of(connection->window);
+    connection->largest_window_bits = tcp_bits_of(connection->window);
     extents_init(&connection->base);
     congestion_init(connection, engine);
 }

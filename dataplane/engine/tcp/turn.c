@@ -52,7 +52,6 @@ static bool receive_all(struct tcp_engine *engine)
     return false;
 }
 
-/* Serves in small groups: the time that is reported for a group is that of its beginning. */
 static void serve(struct tcp_engine *engine)
 {
     if (!engine->port->ops->flush(engine->port))
